@@ -1,0 +1,41 @@
+"""The sentences shown to the models; the demo models were trained on the same ones."""
+
+from __future__ import annotations
+
+
+def article(noun: str) -> str:
+    """Return the noun phrase with its indefinite article, chosen by its first letter."""
+    return f"an {noun}" if noun[:1].lower() in "aeiou" else f"a {noun}"
+
+
+def named_object(class_name: str, domain_word: str) -> str:
+    """Return the class name followed by its domain word, once: ``("trijet", "aircraft") -> "trijet aircraft"``."""
+    words = class_name.strip()
+    return words if not domain_word or words.lower().endswith(domain_word.lower()) else f"{words} {domain_word}"
+
+
+def class_prompt(class_name: str, domain_word: str) -> str:
+    """Return the sentence that stands for a class in CLIP's text tower."""
+    return f"a photo of {article(named_object(class_name, domain_word))}"
+
+
+def edit_prompt(attribute: str, phrase: str, class_name: str, domain_word: str) -> str:
+    """Return the sentence that an edit is asked for with.
+
+    A background's phrase follows the object ("a trijet aircraft under water"); that of a colour or texture
+    comes before it ("a neon pink trijet aircraft", "a brick textured trijet aircraft").
+    """
+    thing = named_object(class_name, domain_word)
+    if attribute == "background":
+        return f"a photo of {article(thing)} {phrase}"
+    return f"a photo of {article(f'{phrase} {thing}')}"
+
+
+def place_prompt(phrase: str) -> str:
+    """Return the sentence for a picture of the place alone, from which background priors are made."""
+    return f"a photo of an empty scene {phrase}"
+
+
+def material_prompt(phrase: str) -> str:
+    """Return the sentence for a close-up of a material, from which texture priors are made."""
+    return f"a close-up photo of {article(phrase)} surface"
