@@ -1,0 +1,173 @@
+"""Files: atomic writes, hashes, images. Nothing here leaves a half-written file behind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from varireal.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@contextlib.contextmanager
+def named_os_errors(path: Path) -> Iterator[None]:
+    """Turn the failures of a write that a user can mend into one line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full; free some space and run the same command again",
+            errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+            errno.EROFS: "the file system is read-only; choose a writable working folder",
+            errno.EACCES: "no permission to write there; choose a writable working folder",
+        }
+        if error.errno in reasons:
+            raise UserError(f"cannot write {path}: {reasons[error.errno]}") from error
+        raise
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` through a temporary file, fsync and rename: the old file or the new one, whole.
+
+    Raises:
+        UserError: the disk is full, read-only or forbids writing; nothing half-written remains.
+    """
+    with named_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return ``value`` as readable JSON with sorted keys and a final newline (NaN is refused)."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` atomically as JSON with sorted keys."""
+    atomic_write_bytes(path, json_bytes(value))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; run the stage that makes it (dvc repro)") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); make it anew with dvc repro") from error
+
+
+@contextlib.contextmanager
+def staged_folder(final: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``final`` that replaces it when the block succeeds and vanishes when it fails.
+
+    Raises:
+        UserError: the disk is full, read-only or forbids writing; ``final`` is then as it was.
+    """
+    with named_os_errors(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent))
+        try:
+            staging.chmod(0o755)
+            yield staging
+            if final.exists():
+                shutil.rmtree(final)
+            staging.replace(final)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_folder(folder: Path) -> str:
+    """Return one SHA-256 over the relative names and contents of all files below ``folder``.
+
+    Raises:
+        UserError: the folder does not exist or holds no file.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    if not files:
+        raise UserError(f"the folder {folder} does not exist or is empty; check the path in params.yaml")
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Return uint8 pixels, (H, W, 3) or (H, W), as PNG bytes; the same pixels always give the same bytes."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a picture as uint8 RGB (H, W, 3): EXIF rotation applied, any colour mode converted.
+
+    Transparent pixels are laid over white, as a viewer would show them.
+
+    Raises:
+        UserError: the file is missing, is no picture, is cut short, or is larger than 178 million pixels.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+                picture = picture.convert("RGBA")
+                white = Image.new("RGBA", picture.size, "white")
+                picture = Image.alpha_composite(white, picture)
+            return np.asarray(picture.convert("RGB"))
+    except FileNotFoundError as error:
+        raise UserError(f"the image {path} does not exist") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"the image {path} is too large to open safely ({error})") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"the image {path} cannot be read ({error}); replace or remove the file") from error
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask as bool (H, W): true where the grey value is above 127.
+
+    Raises:
+        UserError: as for :func:`read_image`.
+    """
+    return read_image(path)[..., 0] > 127

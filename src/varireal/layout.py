@@ -1,0 +1,41 @@
+"""Where each stage reads and writes, relative to the repository: the one place that knows the paths of dvc.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+PREPARED = Path("data/prepared")  # photos/, masks/ (if the data set has them), pictures/, manifest, info
+PHOTOS_MANIFEST = PREPARED / "manifest.parquet"
+DATASET_INFO = PREPARED / "dataset.json"  # name, domain word, class names in order
+PICTURES = PREPARED / "pictures"  # background/<name>/*.png and texture/<name>/*.png, where the data set renders them
+
+PROMPTS = Path("data/prompts/prompts.json")
+
+SEGMENTED = Path("data/segmented")  # masks/ and a manifest of the photos with mask_path and status
+MASKS_MANIFEST = SEGMENTED / "manifest.parquet"
+
+PREDICTIONS = Path("data/predictions/predictions.parquet")
+
+METRICS = Path("metrics")
+REPORTS = Path("reports")
+ADAPTERS = Path("models/adapters")
+
+
+def edit_folder(attribute: str, feasibility: str) -> Path:
+    """Return the folder of one cell of edits: ``images/``, ``priors/`` and ``manifest.parquet``."""
+    return Path("data/edits") / f"{attribute}_{feasibility}"
+
+
+def mix_folder(attribute: str, condition: str) -> Path:
+    """Return the folder of one synthetic training set: ``manifest.parquet``."""
+    return Path("data/mixes") / f"{attribute}_{condition}"
+
+
+def adapter_folder(attribute: str, condition: str) -> Path:
+    """Return the folder of one cell's adapters: ``<source>/seed-<n>/`` below it."""
+    return ADAPTERS / f"{attribute}_{condition}"
+
+
+REAL_ADAPTERS = ADAPTERS / "real"  # the real-only baseline: ``seed-<n>/`` below it

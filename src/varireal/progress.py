@@ -1,0 +1,53 @@
+"""Progress bars with an estimate of the time left, on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar while the block runs; call the yielded function with the number of items just finished.
+
+    On a terminal the bar moves; in a log file one line appears about every tenth of the way, so that ``dvc repro``
+    under CI shows life without filling the log.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        with _log_lines(console, description, total) as advance:
+            yield advance
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextlib.contextmanager
+def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int], None]]:
+    import time
+
+    start, done, shown = time.monotonic(), 0, 0
+
+    def advance(count: int) -> None:
+        nonlocal done, shown
+        done += count
+        tenth = done * 10 // max(total, 1)
+        if tenth > shown:
+            shown = tenth
+            passed = time.monotonic() - start
+            left = passed / done * (total - done)
+            console.print(f"{description}: {done}/{total}, {passed:.0f} s passed, about {left:.0f} s left", highlight=False)
+
+    yield advance
