@@ -1,0 +1,66 @@
+"""The command `varireal`: a group of lazily loaded stage commands; a user's error becomes one line and exit code 1."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from varireal import __version__
+from varireal.errors import UserError
+
+# name -> (module, help line); the module's `command` is imported only when it is called or asked for its own help
+COMMANDS = {
+    "prepare": ("varireal.stages.prepare", "Write photos, masks, classes, splits and the manifest."),
+    "prompt": ("varireal.stages.prompt", "Write the validated attributes of each class and feasibility."),
+    "segment": ("varireal.stages.segment", "Find the object in every photo."),
+    "edit": ("varireal.stages.edit", "Edit the training photos of one attribute and feasibility."),
+    "mix": ("varireal.stages.mix", "Choose the synthetic training set of one attribute and condition."),
+    "train": ("varireal.stages.train", "Fine-tune CLIP with LoRA for one cell, or on real photos only."),
+    "evaluate": ("varireal.stages.evaluate", "Open the test split: predict with every adapter of the grid."),
+    "report": ("varireal.stages.report", "Print the table, write the page with pictures, log the runs."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(COMMANDS[cmd_name][0]).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands, in the order of the pipeline"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="varireal")
+def main() -> None:
+    """Does it matter whether synthetic training images could exist?
+
+    Each command is a stage of dvc.yaml and reads params.yaml; `dvc repro` runs them all.
+    """
+
+
+def run_command(command: click.Command) -> None:
+    """Run a click command as a program: a UserError or a full disk ends in one line on stderr and exit code 1."""
+    try:
+        command(standalone_mode=True)
+    except UserError as error:
+        click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
+
+
+def program() -> None:
+    """Entry point of the console script."""
+    run_command(main)
+
+
+if __name__ == "__main__":
+    program()

@@ -1,0 +1,42 @@
+"""Device and dtype of networks, from the compute section of params.yaml."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from varireal.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from varireal.config import ComputeConfig
+
+
+def resolve_device(compute: ComputeConfig) -> torch.device:
+    """Return the asked device; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UserError: the device's name is wrong or this machine has no such device.
+    """
+    import torch
+
+    if compute.device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(compute.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"compute.device = {compute.device!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "use auto, cpu, or a device this machine has"
+        ) from error
+    return device
+
+
+def resolve_dtype(compute: ComputeConfig) -> torch.dtype:
+    """Return the torch dtype that networks are loaded in."""
+    import torch
+
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[compute.dtype]
