@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
@@ -72,7 +73,7 @@ def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
     import pyarrow.parquet as pq
 
     rows = sorted(records, key=lambda record: record.image_id)
-    for first, second in zip(rows, rows[1:]):
+    for first, second in itertools.pairwise(rows):
         if first.image_id == second.image_id:
             raise ValueError(f"two records of {path} share the image_id {first.image_id!r}")
     schema = pa.schema([(name, pa.int64() if name in _INTEGERS else pa.string()) for name in _FIELDS])

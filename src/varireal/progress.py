@@ -14,7 +14,14 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     under CI shows life without filling the log.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -48,6 +55,8 @@ def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int]
             shown = tenth
             passed = time.monotonic() - start
             left = passed / done * (total - done)
-            console.print(f"{description}: {done}/{total}, {passed:.0f} s passed, about {left:.0f} s left", highlight=False)
+            console.print(
+                f"{description}: {done}/{total}, {passed:.0f} s passed, about {left:.0f} s left", highlight=False
+            )
 
     yield advance

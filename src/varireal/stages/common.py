@@ -35,7 +35,9 @@ def stage_options(function: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def cell_option(name: str, values: tuple[str, ...], help_line: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def cell_option(
+    name: str, values: tuple[str, ...], help_line: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a required option that names the cell of the grid a stage works on."""
     return click.option(f"--{name}", type=click.Choice(values), required=True, help=help_line)
 
