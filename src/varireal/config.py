@@ -190,7 +190,7 @@ class LoraSettings(Section):
 
 
 class AugmentationConfig(Section):
-    """Augmentation of training images; the last four partly erase colour or texture, so they are off unless asked for."""
+    """Augmentation of training images; those that partly erase colour or texture are off unless asked for."""
 
     crop_scale_min: Annotated[float, Field(gt=0, le=1)] = 0.25  # least area share of the random resized crop
     flip: bool = True

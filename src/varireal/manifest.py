@@ -30,7 +30,8 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 class ImageRecord:
     """One image: a real photo or an edit of one.
 
-    Paths are POSIX and relative to the folder the stages run in (the repository). ``None`` where a field does not apply.
+    Paths are POSIX and relative to the folder the stages run in (the repository).
+    ``None`` stands where a field does not apply.
     """
 
     image_id: str  # unique within a manifest; photos: "<class slug>/<name>", edits: "<photo_id>#<index>"
