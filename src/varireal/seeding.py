@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,3 +29,16 @@ def generator(*parts: SeedPart) -> np.random.Generator:
     import numpy as np
 
     return np.random.default_rng(derive_seed(*parts))
+
+
+@contextlib.contextmanager
+def forked_torch_rng(*parts: SeedPart) -> Iterator[None]:
+    """Seed torch's own generators with :func:`derive_seed` of the parts inside the block and restore them after it.
+
+    Only for library code that takes no generator: the initial weights of a network, and dropout.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.random.manual_seed(derive_seed(*parts))
+        yield
