@@ -1,0 +1,1 @@
+"""The rendered aircraft world: the data set and the priors that need no download."""

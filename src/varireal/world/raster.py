@@ -1,0 +1,137 @@
+"""Drawing a mesh: projected faces, the painter's algorithm, shading, shadow and propellers."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from varireal.world.aircraft import Propeller
+from varireal.world.camera import Camera
+from varireal.world.mesh import Mesh, Part
+
+#: Fractional bits of OpenCV's polygon coordinates.
+SHIFT = 3
+#: Opacity of the blurred disc of a turning propeller; the disc belongs to the mask.
+DISC_OPACITY = 0.28
+_PROPELLER = np.float32((55, 55, 60))
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Projected faces, all of them: corners in the viewer's axes and on screen, unit normals, part, sorting depth."""
+
+    seen: np.ndarray
+    screen: np.ndarray
+    normals: np.ndarray
+    parts: np.ndarray
+    depth: np.ndarray
+
+    @classmethod
+    def of(cls, meshes: list[Mesh], camera: Camera) -> "Faces":
+        """Project every face of the meshes."""
+        seen = camera.seen(np.concatenate([mesh.quads for mesh in meshes]))
+        normals = np.cross(seen[:, 2] - seen[:, 0], seen[:, 3] - seen[:, 1])
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
+        depth = seen[..., 1].mean(1) - np.concatenate([mesh.bias for mesh in meshes])
+        parts = np.concatenate([mesh.parts for mesh in meshes])
+        return cls(seen, camera.on_screen(seen), normals, parts, depth)
+
+    def turned_to_viewer(self) -> np.ndarray:
+        """Which faces show their outside, bool (n,)."""
+        first, second = self.screen[:, 2] - self.screen[:, 0], self.screen[:, 3] - self.screen[:, 1]
+        return first[:, 0] * second[:, 1] < first[:, 1] * second[:, 0]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The drawn aircraft, each (side, side): part numbers (0 = nothing), diffuse light around 1, gloss in 0..1."""
+
+    parts: np.ndarray
+    light: np.ndarray
+    gloss: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Where there is any aircraft, bool."""
+        return self.parts > 0
+
+
+def draw_faces(faces: Faces, light: np.ndarray, side: int) -> Layer:
+    """Draw the faces from far to near on a (side, side) canvas and light them.
+
+    The diffuse light is divided by its median over the painted surface, as an exposure meter would, so that a
+    surface keeps its own brightness whatever way it is turned.
+    """
+    visible = np.flatnonzero(faces.turned_to_viewer())
+    visible = visible[np.argsort(-faces.depth[visible], kind="stable")]
+    corners = np.rint(faces.screen * 2**SHIFT).astype(np.int32)
+    index = np.zeros((side, side), np.int32)
+    for face in visible:
+        cv2.fillConvexPoly(index, corners[face], int(face) + 1, cv2.LINE_8, SHIFT)
+    parts = np.concatenate([np.zeros(1, np.uint8), faces.parts])[index]
+    diffuse = 0.42 + 0.52 * np.clip(faces.normals @ light, 0, 1) + 0.1 * faces.normals[:, 2]
+    half = light + np.float32((0, -1, 0))
+    gloss = np.clip(faces.normals @ (half / np.linalg.norm(half)), 0, 1) ** 24
+    inside = (parts > 0).astype(np.float32)
+    smooth = _smooth_inside(np.concatenate([np.zeros(1), diffuse])[index].astype(np.float32), inside, side)
+    painted = np.isin(parts, (Part.BODY, Part.WING, Part.ACCENT, Part.ENGINE))
+    smooth /= np.median(smooth[painted])
+    shine = _smooth_inside(np.concatenate([np.zeros(1), gloss])[index].astype(np.float32), inside, side)
+    return Layer(parts, smooth, shine)
+
+
+def _smooth_inside(values: np.ndarray, inside: np.ndarray, side: int) -> np.ndarray:
+    """Blur within the silhouette, so that facets do not show."""
+    sigma = 0.0034 * side
+    weight = cv2.GaussianBlur(inside, (0, 0), sigma)
+    return cv2.GaussianBlur(values * inside, (0, 0), sigma) / np.maximum(weight, 0.05)
+
+
+def ground_shadow(faces: Faces, camera: Camera, size: int, side: int) -> np.ndarray:
+    """The soft shadow on the ground under a standing aircraft: float32 (size, size) in 0..1.
+
+    `side` is the side of the camera's canvas, `size` that of the returned picture.
+    """
+    up, light = camera.view.rotation[:, 2], camera.view.light
+    height = faces.seen @ up
+    fallen = faces.seen - ((height - height.min()) / (light @ up))[..., None] * light
+    corners = np.rint(camera.on_screen(fallen) * (size / side) * 2**SHIFT).astype(np.int32)
+    shadow = np.zeros((size, size), np.uint8)
+    for face in corners:
+        cv2.fillConvexPoly(shadow, face, 255, cv2.LINE_8, SHIFT)
+    return cv2.GaussianBlur(shadow, (0, 0), 0.012 * size).astype(np.float32) / 255
+
+
+def draw_propeller(
+    color: np.ndarray, coverage: np.ndarray, solid: np.ndarray, propeller: Propeller, camera: Camera
+) -> None:
+    """Draw a turning propeller in place: a faint disc and sharp blades.
+
+    Args:
+        color: (side, side, 3), the aircraft's colour.
+        coverage: (side, side), its opacity in 0..1.
+        solid: bool (side, side), what counts as aircraft; the whole disc does.
+    """
+    angles = np.linspace(0, 2 * np.pi, 33)
+    blades = propeller.angle + 2 * np.pi * np.arange(propeller.blades) / propeller.blades
+    rim = _circle(propeller, angles)
+    disc = np.rint(camera.project(rim) * 2**SHIFT).astype(np.int32)
+    hub, *tips = camera.project(np.concatenate([[propeller.hub], _circle(propeller, blades)]))
+    over = np.zeros(coverage.shape, np.float32)
+    cv2.fillPoly(over, [disc], DISC_OPACITY, cv2.LINE_8, SHIFT)
+    thickness = max(2, round(0.024 * camera.scale))
+    for tip in tips:
+        ends = (np.rint(point * 2**SHIFT).astype(int).tolist() for point in (hub, tip))
+        cv2.line(over, *ends, 0.95, thickness, cv2.LINE_8, SHIFT)
+    total = over + coverage * (1 - over)
+    share = np.divide(over, total, out=np.zeros_like(over), where=total > 0)
+    color += (_PROPELLER - color) * share[..., None]
+    coverage[:] = total
+    solid |= over > 0
+
+
+def _circle(propeller: Propeller, angles: np.ndarray) -> np.ndarray:
+    """Points of the propeller's rim, (len(angles), 3)."""
+    x, y, z = propeller.hub
+    r = propeller.radius
+    return np.stack([np.full(len(angles), x), y + r * np.cos(angles), z + r * np.sin(angles)], 1)
