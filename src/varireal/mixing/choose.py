@@ -1,0 +1,124 @@
+"""Exact, deterministic choice of edits, so that conditions differ in feasibility and in nothing else.
+
+Every edit has a place in one order of its class: first by the edit's index (so that all photos come once before one
+comes twice), then by a hash. Feasible edits are taken from the front of that order, infeasible ones from the back.
+So a mixed set shows as many different photos as a pure one, and a change of the ratio exchanges only as many
+images as it must; at the ratios 0 and 1 it is the pure set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from varireal.errors import UserError
+from varireal.manifest import Condition, Feasibility, ImageRecord
+from varireal.seeding import derive_seed
+
+Edits = Mapping[Feasibility, Sequence[ImageRecord]]
+
+
+def usable(records: Iterable[ImageRecord], include_exhausted: bool) -> list[ImageRecord]:
+    """Return the edits that may be trained on: those the filter accepted and, if asked, those it never did."""
+    allowed = {"accepted", "exhausted"} if include_exhausted else {"accepted"}
+    return [record for record in records if record.status in allowed]
+
+
+def images_by_class(edits: Edits, classes: Sequence[str], images_per_class: int | None, attribute: str) -> list[int]:
+    """Return how many images each class gives to every condition of the attribute.
+
+    Without ``images_per_class`` this is the smallest number of usable edits that the class has of any feasibility,
+    so that pure and mixed sets have the same size, in total and in each class.
+
+    Raises:
+        UserError: a class has no usable edit of some feasibility, or fewer than ``images_per_class``.
+    """
+    counts = {feasibility: Counter(record.class_name for record in rows) for feasibility, rows in edits.items()}
+    sizes = []
+    for name in classes:
+        scarcest = min(sorted(counts), key=lambda feasibility: counts[feasibility][name])
+        available = counts[scarcest][name]
+        if available == 0:
+            raise UserError(
+                f"class {name!r} has no usable edit in the cell {attribute} {scarcest}; lower filter.attribute_threshold "
+                "or set mix.include_exhausted to true, or look at the failures in metrics/segment.json"
+            )
+        if images_per_class is not None and images_per_class > available:
+            raise UserError(
+                f"mix.images_per_class = {images_per_class}, but class {name!r} has only {available} usable edits in the "
+                f"cell {attribute} {scarcest}; lower it to at most {available}, or set it to null"
+            )
+        sizes.append(available if images_per_class is None else images_per_class)
+    return sizes
+
+
+def infeasible_counts(sizes: Sequence[int], ratio: float, ties: Sequence[int]) -> list[int]:
+    """Return how many images of each class are infeasible in a mixed set, by largest remainder.
+
+    The total is ``ratio`` times the sum of ``sizes``, rounded half up. Each class first gets the whole part of its
+    quota ``ratio * size``; what is left of the total goes to the largest fractional parts, equal ones in the order
+    of ``ties``. Exact: ``ratio`` counts as the decimal number it is written as.
+    """
+    share = Fraction(str(ratio))
+    quotas = [share * size for size in sizes]
+    total = int(share * sum(sizes) + Fraction(1, 2))
+    counts = [int(quota) for quota in quotas]
+    by_remainder = sorted(range(len(sizes)), key=lambda k: (counts[k] - quotas[k], ties[k]))
+    for k in by_remainder[: total - sum(counts)]:
+        counts[k] += 1
+    return counts
+
+
+def choose(
+    edits: Edits,
+    classes: Sequence[str],
+    attribute: str,
+    condition: Condition,
+    ratio: float,
+    images_per_class: int | None,
+    seed: int,
+) -> list[ImageRecord]:
+    """Return the training set of one condition, independent of the order of the records given.
+
+    Args:
+        edits: the usable edits by feasibility; all feasibilities of the grid, also those the condition does not take,
+            because every condition gets the same number of images.
+        classes: all class names of the data set.
+        ratio: share of infeasible images, read by the condition ``mixed`` only.
+
+    Raises:
+        UserError: as for :func:`images_by_class`.
+    """
+    sizes = images_by_class(edits, classes, images_per_class, attribute)
+    if condition == "mixed":
+        ties = [derive_seed("mix", "tie", seed, attribute, name) for name in classes]
+        infeasible = infeasible_counts(sizes, ratio, ties)
+    else:
+        infeasible = list(sizes) if condition == "infeasible" else [0] * len(sizes)
+    chosen: list[ImageRecord] = []
+    for name, size, count in zip(classes, sizes, infeasible):
+        chosen += _ordered(edits.get("feasible", ()), name, seed)[: size - count]
+        chosen += _ordered(edits.get("infeasible", ()), name, seed)[::-1][:count]
+    return chosen
+
+
+def _ordered(records: Iterable[ImageRecord], class_name: str, seed: int) -> list[ImageRecord]:
+    """Return a class's edits in the order that both feasibilities share."""
+    own = [record for record in records if record.class_name == class_name]
+    return sorted(own, key=lambda r: (r.index or 0, derive_seed("mix", seed, r.photo_id, r.index), r.image_id))
+
+
+def describe(records: Sequence[ImageRecord], classes: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of a training set for its metrics file."""
+    counts = Counter((record.class_name, record.feasibility) for record in records)
+    infeasible = sum(record.feasibility == "infeasible" for record in records)
+    return {
+        "images": len(records),
+        "photos": len({record.photo_id for record in records}),
+        "infeasible_share": infeasible / len(records),
+        "classes": {
+            name: {"feasible": counts[name, "feasible"], "infeasible": counts[name, "infeasible"]} for name in classes
+        },
+    }

@@ -1,0 +1,53 @@
+"""`varireal mix`: choose the synthetic training set of one attribute and condition."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from varireal import layout
+from varireal.manifest import ATTRIBUTES, CONDITIONS
+from varireal.stages.common import cell_option, stage_options
+
+if TYPE_CHECKING:
+    from varireal.config import Params
+    from varireal.manifest import Attribute, Condition
+
+logger = logging.getLogger(__name__)
+
+
+@click.command()
+@stage_options
+@cell_option("attribute", ATTRIBUTES, "What the edits change.")
+@cell_option("condition", CONDITIONS, "Which kinds of edits the set holds.")
+def command(params: Params, attribute: Attribute, condition: Condition) -> None:
+    """Choose the edits that one condition trains on.
+
+    Every condition of an attribute gets the same number of images of each class; mix.ratio is the share of
+    infeasible ones in the condition mixed.
+    """
+    from varireal.io import read_json, staged_folder, write_json
+    from varireal.manifest import read_manifest, write_manifest
+    from varireal.mixing.choose import choose, describe, usable
+
+    classes = read_json(layout.DATASET_INFO)["classes"]
+    edits = {
+        feasibility: usable(
+            read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet"), params.mix.include_exhausted
+        )
+        for feasibility in params.grid.feasibilities
+    }
+    records = choose(edits, classes, attribute, condition, params.mix.ratio, params.mix.images_per_class, params.seed)
+    with staged_folder(layout.mix_folder(attribute, condition)) as folder:
+        write_manifest(folder / "manifest.parquet", records)
+    figures = describe(records, classes)
+    write_json(layout.METRICS / "mix" / f"{attribute}_{condition}.json", figures)
+    logger.info("%s %s: %d images of %d photos", attribute, condition, figures["images"], figures["photos"])
+
+
+if __name__ == "__main__":
+    from varireal.cli import run_command
+
+    run_command(command)

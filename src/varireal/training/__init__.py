@@ -1,0 +1,1 @@
+"""Fine-tuning of CLIP with LoRA on real photos, synthetic edits, or both."""

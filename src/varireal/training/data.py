@@ -1,0 +1,134 @@
+"""Training images: decoded once, kept as uint8, drawn in shuffled rounds, augmented as a batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from varireal.errors import UserError
+from varireal.io import read_image
+from varireal.seeding import SeedPart, derive_seed
+
+if TYPE_CHECKING:
+    from varireal.clip import Clip
+    from varireal.config import AugmentationConfig
+    from varireal.manifest import ImageRecord
+
+ASPECTS = (3 / 4, 4 / 3)  # of a random crop, as in torchvision's RandomResizedCrop and the study
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """Images as the network sees them, before the normalisation."""
+
+    pixels: torch.Tensor  # uint8 (N, S, S, 3)
+    labels: torch.Tensor  # int64 (N,), class indices
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_images(records: Sequence[ImageRecord], clip: Clip, root: Path = Path()) -> ImageSet:
+    """Decode the images of a manifest and resize each to the model's square input.
+
+    Raises:
+        UserError: an image is missing or cannot be read, or there is none.
+    """
+    if not records:
+        raise UserError("there is no image to load; check the splits in data/prepared/dataset.json")
+    side = clip.image_size
+    pixels = torch.empty((len(records), side, side, 3), dtype=torch.uint8)
+    for row, record in zip(pixels, records):
+        row.copy_(torch.from_numpy(clip.resize(read_image(root / record.path)).copy()))
+    return ImageSet(pixels, torch.tensor([record.class_index for record in records]))
+
+
+class Rounds:
+    """Positions of a pool in shuffled rounds: every image comes once before any comes again."""
+
+    def __init__(self, size: int, *seed: SeedPart) -> None:
+        self._size = size
+        self._seed = seed
+
+    def draw(self, start: int, count: int) -> torch.Tensor:
+        """Return the positions number ``start`` to ``start + count`` of the endless sequence, int64 (count,)."""
+        first, last = start // self._size, (start + count - 1) // self._size
+        rounds = torch.cat([self._round(number) for number in range(first, last + 1)])
+        offset = start - first * self._size
+        return rounds[offset : offset + count]
+
+    def _round(self, number: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(derive_seed(*self._seed, number))
+        return torch.randperm(self._size, generator=generator)
+
+
+class Augmentation:
+    """Random resized crop, flip and whatever else the configuration switches on, on a batch of uint8 images.
+
+    It draws from torch's own generator on the CPU: call it inside :func:`varireal.seeding.forked_torch_rng`.
+    """
+
+    def __init__(self, config: AugmentationConfig) -> None:
+        self._crop_scale_min = config.crop_scale_min
+        self._flip = config.flip
+        self._steps = _colour_steps(config)
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return float pixels in [0, 255], of the shape of ``pixels``, uint8 (N, S, S, 3)."""
+        planes = pixels.permute(0, 3, 1, 2)
+        if self._steps:
+            planes = torch.stack([_in_turn(self._steps, image) for image in planes])
+        grid = functional.affine_grid(
+            random_crops(len(planes), self._crop_scale_min, self._flip), list(planes.shape), align_corners=False
+        )
+        cropped = functional.grid_sample(planes.float(), grid, padding_mode="reflection", align_corners=False)
+        return cropped.permute(0, 2, 3, 1)
+
+
+def random_crops(count: int, scale_min: float, flip: bool) -> torch.Tensor:
+    """Return random resized crops as affine maps from output to input, float32 (count, 2, 3).
+
+    The area is uniform in [scale_min, 1] of the square, the logarithm of the aspect ratio uniform within
+    :data:`ASPECTS`, a side that would leave the square is cut to it, the place uniform; half are mirrored if asked.
+    """
+    area = scale_min + (1 - scale_min) * torch.rand(count)
+    low, high = (math.log(aspect) for aspect in ASPECTS)
+    aspect = torch.exp(low + (high - low) * torch.rand(count))
+    width = (area * aspect).sqrt().clamp(max=1)
+    height = (area / aspect).sqrt().clamp(max=1)
+    places = 2 * torch.rand(count, 2) - 1
+    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0) if flip else torch.ones(count)
+    maps = torch.zeros(count, 2, 3)
+    maps[:, 0, 0], maps[:, 0, 2] = width * mirror, places[:, 0] * (1 - width)
+    maps[:, 1, 1], maps[:, 1, 2] = height, places[:, 1] * (1 - height)
+    return maps
+
+
+def _colour_steps(config: AugmentationConfig) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+    """Return torchvision's transforms for the settings that are not zero; strengths as in SimCLR and DINO."""
+    from torchvision.transforms import v2
+
+    steps: list[Callable[[torch.Tensor], torch.Tensor]] = []
+    if config.randaugment_magnitude:
+        steps.append(v2.RandAugment(num_ops=2, magnitude=config.randaugment_magnitude))
+    if config.color_jitter:
+        steps.append(v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.2, 0.1)], p=config.color_jitter))
+    if config.grayscale:
+        steps.append(v2.RandomGrayscale(p=config.grayscale))
+    if config.blur:
+        steps.append(v2.RandomApply([v2.GaussianBlur(kernel_size=9, sigma=(0.1, 2.0))], p=config.blur))
+    if config.solarize:
+        steps.append(v2.RandomSolarize(threshold=128, p=config.solarize))
+    return steps
+
+
+def _in_turn(steps: Sequence[Callable[[torch.Tensor], torch.Tensor]], image: torch.Tensor) -> torch.Tensor:
+    for step in steps:
+        image = step(image)
+    return image
