@@ -42,6 +42,14 @@ class DatasetConfig(Section):
     pictures_per_place: Positive = 8  # rendered_aircraft: ready-made priors of each place and material
     pictures_per_material: Positive = 4
 
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetConfig:
+        if self.name == "image_folder" and not self.root:
+            raise ValueError("image_folder needs root, the folder with your photos")
+        if self.val_share + self.test_share >= 1:
+            raise ValueError(f"val_share {self.val_share} and test_share {self.test_share} leave nothing for training")
+        return self
+
 
 class ComputeConfig(Section):
     """Where and how networks run; no result depends on it beyond the last bits of a float."""

@@ -18,6 +18,7 @@ from varireal.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 
 @contextlib.contextmanager
@@ -150,7 +151,7 @@ def read_image(path: Path) -> np.ndarray:
 
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
+            picture = _eight_bits(ImageOps.exif_transpose(opened))
             if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
                 picture = picture.convert("RGBA")
                 white = Image.new("RGBA", picture.size, "white")
@@ -162,6 +163,22 @@ def read_image(path: Path) -> np.ndarray:
         raise UserError(f"the image {path} is too large to open safely ({error})") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"the image {path} cannot be read ({error}); replace or remove the file") from error
+
+
+def _eight_bits(picture: Image) -> Image:
+    """Return a 16-bit grey picture scaled to 8 bits, which Pillow would cut off at 255; others unchanged.
+
+    Raises:
+        ValueError: 32-bit values, whose range is unknown.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if picture.mode in ("I", "F"):
+        raise ValueError("32-bit values without a known range; save it with 8 bits")
+    if not picture.mode.startswith("I;16"):
+        return picture
+    return Image.fromarray(np.round(np.asarray(picture).astype(np.float32) / 257).astype(np.uint8))
 
 
 def read_mask(path: Path) -> np.ndarray:

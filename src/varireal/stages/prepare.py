@@ -1,0 +1,45 @@
+"""`varireal prepare`: photos, masks, ready-made pictures, classes, splits and the manifest."""
+
+from __future__ import annotations
+
+import click
+
+from varireal import layout
+from varireal.config import Params
+from varireal.stages.common import stage_options
+
+
+@click.command("prepare")
+@stage_options
+def command(params: Params) -> None:
+    """Write the data set's photos, masks, classes, splits and manifest to data/prepared.
+
+    Reads `dataset` and `seed` of params.yaml. Unusable photos stop the stage with their names, or are left out
+    with dataset.on_bad_image: skip.
+    """
+    from varireal.datasets import open_dataset
+    from varireal.datasets.preparation import write_photos, write_pictures
+    from varireal.io import staged_folder, write_json
+    from varireal.manifest import write_manifest
+    from varireal.parallel import available_cores
+
+    dataset = open_dataset(params.dataset, params.seed)
+    classes, workers = list(dataset.classes), available_cores()
+    with staged_folder(layout.PREPARED) as folder:
+        prepared = write_photos(dataset, folder, layout.PREPARED, params.dataset.on_bad_image, workers)
+        write_pictures(dataset, folder, workers)
+        write_manifest(folder / layout.PHOTOS_MANIFEST.name, prepared.records)
+        info = {
+            "name": params.dataset.name,
+            "domain_word": params.dataset.domain_word,
+            "classes": classes,
+            "counts": prepared.counts(classes),
+            "skipped": prepared.skipped,
+        }
+        write_json(folder / layout.DATASET_INFO.name, info)
+
+
+if __name__ == "__main__":
+    from varireal.cli import run_command
+
+    run_command(command)

@@ -1,0 +1,32 @@
+"""Text from outside (banks, folder names) that ends up in prompts, file names and pages: what is refused in it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def text_problem(text: str, max_length: int) -> str | None:
+    """Say what is wrong with a line of text from outside, or None.
+
+    Control and formatting characters (line breaks, terminal escapes, direction overrides), unassigned and private
+    ones are refused: they have no place in a prompt and can disguise what a log or a page shows.
+    """
+    if not text.strip():
+        return "is empty"
+    if text != text.strip():
+        return "begins or ends with a space"
+    if len(text) > max_length:
+        return f"is {len(text)} characters long, at most {max_length} are allowed"
+    for position, letter in enumerate(text, start=1):
+        if unicodedata.category(letter).startswith("C") or letter in "\u2028\u2029":
+            return f"has the control character U+{ord(letter):04X} at position {position}"
+    return None
+
+
+def path_part_problem(text: str, max_length: int) -> str | None:
+    """Say why a text cannot be the name of one file or folder, or None."""
+    if problem := text_problem(text, max_length):
+        return problem
+    if text.startswith(".") or any(letter in text for letter in '/\\:*?"<>|'):
+        return 'begins with a dot or has one of / \\ : * ? " < > |, which file names must not'
+    return None
