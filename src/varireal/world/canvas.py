@@ -48,8 +48,13 @@ def blend(base: Color, over: Color, weight: np.ndarray | float) -> np.ndarray:
     weight = np.asarray(weight, np.float32)
     if weight.ndim == 2:
         weight = weight[..., None]
-    base = np.asarray(base, np.float32)
-    return base + (np.asarray(over, np.float32) - base) * weight
+    base, over = np.asarray(base, np.float32), np.asarray(over, np.float32)
+    # One buffer rather than a temporary per operation: fresh memory is most of the cost of a big picture.
+    result = np.empty(np.broadcast_shapes(base.shape, over.shape, weight.shape), np.float32)
+    np.subtract(over, base, out=result)
+    result *= weight
+    result += base
+    return result
 
 
 def jitter(rng: Rng, color: Color, sigma: float = 12.0) -> np.ndarray:

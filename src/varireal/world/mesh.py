@@ -12,6 +12,11 @@ import numpy as np
 
 Point = Sequence[float] | np.ndarray
 
+#: Windows lie on the hull: half a hull face's extent in depth keeps them in front of the face they lie on.
+WINDOW_BIAS = 0.05
+#: Faces around a hull.
+HULL_SIDES = 18
+
 
 class Part(IntEnum):
     """What a face belongs to; decides its colour. 0 is kept for 'no object here'."""
@@ -59,7 +64,9 @@ class Mesh:
         return np.concatenate(self._bias)
 
 
-def ring(x: Point, radius: Point, z: Point, y: float = 0.0, sides: int = 16, arc: tuple[float, float] = (0, 2 * np.pi)):
+def ring(
+    x: Point, radius: Point, z: Point, y: float = 0.0, sides: int = 16, arc: tuple[float, float] = (0, 2 * np.pi)
+) -> np.ndarray:
     """Points of circles around the x axis, (len(x), sides + 1, 3); angle 0 is the left side, pi / 2 the top."""
     angle = np.linspace(*arc, sides + 1)
     x, radius, z = (np.asarray(values, float)[:, None] for values in (x, radius, z))
@@ -74,14 +81,9 @@ class Hull:
     radius: np.ndarray
     z: np.ndarray
 
-    def at(self, x: Point) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, x: float | Point) -> tuple[np.ndarray, np.ndarray]:
         """Radius and height of the axis at positions x."""
         return np.interp(x, self.x[::-1], self.radius[::-1]), np.interp(x, self.x[::-1], self.z[::-1])
-
-    def side_angle_points(self, x: np.ndarray, angle: float, swell: float = 1.015) -> np.ndarray:
-        """Points just outside the skin at positions x and one angle, (len(x), 3)."""
-        radius, z = self.at(x)
-        return np.stack([x, swell * radius * np.cos(angle), z + swell * radius * np.sin(angle)], -1)
 
 
 def fuselage_hull(length: float, radius: float, nose: float, tail: float, upsweep: float = 0.5) -> Hull:
@@ -97,12 +99,10 @@ def fuselage_hull(length: float, radius: float, nose: float, tail: float, upswee
     return Hull(length * (0.5 - t), radius * profile, radius * (upsweep * aft**1.6 + drop))
 
 
-def add_hull(mesh: Mesh, hull: Hull, accent: np.ndarray | None = None, sides: int = 18) -> None:
-    """Add a hull; `accent` (stations - 1, sides) marks the faces that wear the livery's second colour."""
-    part: np.ndarray | Part = Part.BODY
-    if accent is not None:
-        part = np.where(accent, Part.ACCENT, Part.BODY).ravel()
-    mesh.add_grid(ring(hull.x, hull.radius, hull.z, sides=sides), part)
+def add_hull(mesh: Mesh, hull: Hull, accent: np.ndarray) -> None:
+    """Add a hull; `accent` (stations - 1, HULL_SIDES) marks the faces that wear the livery's second colour."""
+    parts = np.where(accent, Part.ACCENT, Part.BODY).ravel()
+    mesh.add_grid(ring(hull.x, hull.radius, hull.z, sides=HULL_SIDES), parts)
 
 
 def add_canopy(mesh: Mesh, hull: Hull, front: float, back: float, height: float, width: float = 0.8) -> None:
@@ -117,7 +117,9 @@ def add_canopy(mesh: Mesh, hull: Hull, front: float, back: float, height: float,
     mesh.add_grid(np.stack([np.repeat(x[:, None], 9, 1), y, top], -1), Part.GLASS, 0.03)
 
 
-def add_windows(mesh: Mesh, hull: Hull, first: float, last: float, count: int, size: float, angle: float = 0.25) -> None:
+def add_windows(
+    mesh: Mesh, hull: Hull, first: float, last: float, count: int, size: float, angle: float = 0.25
+) -> None:
     """Rows of cabin windows on both sides between x = first and x = last; `size` is the width of one."""
     centres = np.linspace(first, last, count)
     x = np.stack([centres + size / 2, centres - size / 2, centres - size / 2, centres + size / 2], 1).ravel()
@@ -125,8 +127,8 @@ def add_windows(mesh: Mesh, hull: Hull, first: float, last: float, count: int, s
     spread = np.tile((-0.13, -0.13, 0.17, 0.17), count)
     left = np.stack([x, 1.02 * radius * np.cos(angle + spread), z + 1.02 * radius * np.sin(angle + spread)], 1)
     left = left.reshape(-1, 4, 3)
-    mesh.add_quads(left, Part.GLASS, 0.02)
-    mesh.add_quads(left[:, ::-1] * (1, -1, 1), Part.GLASS, 0.02)
+    mesh.add_quads(left, Part.GLASS, WINDOW_BIAS)
+    mesh.add_quads(left[:, ::-1] * (1, -1, 1), Part.GLASS, WINDOW_BIAS)
 
 
 def add_windscreen(mesh: Mesh, hull: Hull, front: float, back: float) -> None:

@@ -7,7 +7,6 @@ from varireal.world.canvas import (
     Color,
     Rng,
     blend,
-    flat,
     fractal_noise,
     jitter,
     lay_floor,
@@ -72,7 +71,7 @@ def _clouds(rng: Rng, side: int) -> np.ndarray:
             cv2.circle(bank, centre, int(radius * rng.uniform(0.6, 1.3) * side), 1.0, -1, cv2.LINE_AA)
         # Light tops and blue-grey undersides: the blurred bank says how deep inside it a pixel lies.
         depth = cv2.GaussianBlur(bank, (0, 0), radius * 0.45 * side)
-        fade = np.clip((rows / side - top) * 2.2, 0, 0.5)
+        fade = np.clip((rows / side - top) * 1.2, 0, 0.2)
         shade = np.clip((depth - 0.5) * 0.7 + fade + 0.25 * fractal_noise(rng, side, side, 8, 3), 0, 1)
         image = blend(image, blend((254, 254, 255), (158, 178, 208), shade), bank)
     return image
@@ -144,10 +143,19 @@ def _tower(rng: Rng, image: np.ndarray, x: float, width: float, top: float, foot
             rectangle(image, column, y, column + pitch * 0.35, y + pitch * 0.5, glass)
 
 
+#: Wall colours of the far and of the near row of buildings.
+CITY_WALLS = (
+    ((168, 178, 192), (150, 162, 182)),
+    ((112, 100, 96), (88, 98, 116), (140, 132, 122)),
+)
+
+
 def _city(rng: Rng, side: int) -> np.ndarray:
     image = sky(rng, side, (112, 156, 212), (220, 222, 230))
     horizon = horizon_of(rng, side, 0.6, 0.7)
-    for layer, walls in enumerate((((168, 178, 192), (150, 162, 182)), ((112, 100, 96), (88, 98, 116), (140, 132, 122)))):
+    for layer, walls in enumerate(
+        (((168, 178, 192), (150, 162, 182)), ((112, 100, 96), (88, 98, 116), (140, 132, 122)))
+    ):
         x = -side * rng.uniform(0, 0.08)
         while x < side:
             width = side * rng.uniform(0.07, 0.13)
@@ -156,7 +164,7 @@ def _city(rng: Rng, side: int) -> np.ndarray:
             x += width + side * rng.uniform(-0.01, 0.03)
     tile = ground_tile(rng, (104, 106, 110), (128, 130, 133), 16, 3)
     rectangle(tile, 0, TILE * 0.46, TILE, TILE * 0.52, (226, 224, 214))
-    lay_floor(image, tile, horizon, 1.1, rng.uniform(-0.2, 0.2), haze=flat((122, 124, 128), 1, 1)[0, 0])
+    lay_floor(image, tile, horizon, 1.1, rng.uniform(-0.2, 0.2), haze=(122, 124, 128))
     return image
 
 

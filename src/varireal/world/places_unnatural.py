@@ -29,7 +29,9 @@ def _under_water(rng: Rng, side: int) -> np.ndarray:
         _weed(rng, image)
     for _ in range(int(rng.integers(12, 22))):
         centre = (int(rng.uniform(0, side)), int(rng.uniform(0, side)))
-        cv2.circle(image, centre, int(side * rng.uniform(0.009, 0.026)), (196, 242, 246), max(1, side // 128), cv2.LINE_AA)
+        cv2.circle(
+            image, centre, int(side * rng.uniform(0.009, 0.026)), (196, 242, 246), max(1, side // 128), cv2.LINE_AA
+        )
     return image
 
 
@@ -133,7 +135,11 @@ def _carpet(rng: Rng, side: int) -> np.ndarray:
     frame = (x + width + side * 0.08) % (side * 0.8)
     rectangle(image, frame, horizon - side * 0.42, frame + side * 0.17, horizon - side * 0.29, (112, 78, 46))
     rectangle(
-        image, frame + 5, horizon - side * 0.42 + 5, frame + side * 0.17 - 5, horizon - side * 0.29 - 5,
+        image,
+        frame + 5,
+        horizon - side * 0.42 + 5,
+        frame + side * 0.17 - 5,
+        horizon - side * 0.29 - 5,
         jitter(rng, (150, 192, 172)),
     )
     lay_floor(image, _carpet_tile(rng), horizon, rng.uniform(0.8, 1.0), rng.uniform(-0.4, 0.4))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from varireal.world.aircraft import Propeller
+from varireal.world.airframe import Propeller
 from varireal.world.camera import Camera
 from varireal.world.mesh import Mesh, Part
 
@@ -13,6 +13,10 @@ from varireal.world.mesh import Mesh, Part
 SHIFT = 3
 #: Opacity of the blurred disc of a turning propeller; the disc belongs to the mask.
 DISC_OPACITY = 0.28
+#: Blur of the light across facets, as a share of the canvas.
+FACET_BLUR = 0.0034
+#: Parts up to this one are painted; glass, tyres and inlets come after it.
+LAST_PAINTED = Part.ENGINE
 _PROPELLER = np.float32((55, 55, 60))
 
 
@@ -68,23 +72,17 @@ def draw_faces(faces: Faces, light: np.ndarray, side: int) -> Layer:
     index = np.zeros((side, side), np.int32)
     for face in visible:
         cv2.fillConvexPoly(index, corners[face], int(face) + 1, cv2.LINE_8, SHIFT)
-    parts = np.concatenate([np.zeros(1, np.uint8), faces.parts])[index]
+    parts = np.take(np.concatenate([np.zeros(1, np.uint8), faces.parts]), index)
     diffuse = 0.42 + 0.52 * np.clip(faces.normals @ light, 0, 1) + 0.1 * faces.normals[:, 2]
     half = light + np.float32((0, -1, 0))
     gloss = np.clip(faces.normals @ (half / np.linalg.norm(half)), 0, 1) ** 24
-    inside = (parts > 0).astype(np.float32)
-    smooth = _smooth_inside(np.concatenate([np.zeros(1), diffuse])[index].astype(np.float32), inside, side)
-    painted = np.isin(parts, (Part.BODY, Part.WING, Part.ACCENT, Part.ENGINE))
-    smooth /= np.median(smooth[painted])
-    shine = _smooth_inside(np.concatenate([np.zeros(1), gloss])[index].astype(np.float32), inside, side)
-    return Layer(parts, smooth, shine)
-
-
-def _smooth_inside(values: np.ndarray, inside: np.ndarray, side: int) -> np.ndarray:
-    """Blur within the silhouette, so that facets do not show."""
-    sigma = 0.0034 * side
-    weight = cv2.GaussianBlur(inside, (0, 0), sigma)
-    return cv2.GaussianBlur(values * inside, (0, 0), sigma) / np.maximum(weight, 0.05)
+    table = np.concatenate([np.zeros((1, 3)), np.stack([diffuse, gloss, np.ones_like(gloss)], 1)]).astype(np.float32)
+    # Blurred within the silhouette (the third channel is its weight), so that facets do not show.
+    smooth = cv2.GaussianBlur(np.take(table, index, axis=0), (0, 0), FACET_BLUR * side)
+    weight = np.maximum(smooth[..., 2], 0.05)
+    lit = smooth[..., 0] / weight
+    painted = (parts > 0) & (parts <= LAST_PAINTED)
+    return Layer(parts, lit / np.median(lit[painted]), smooth[..., 1] / weight)
 
 
 def ground_shadow(faces: Faces, camera: Camera, size: int, side: int) -> np.ndarray:
@@ -123,11 +121,12 @@ def draw_propeller(
     for tip in tips:
         ends = (np.rint(point * 2**SHIFT).astype(int).tolist() for point in (hub, tip))
         cv2.line(over, *ends, 0.95, thickness, cv2.LINE_8, SHIFT)
-    total = over + coverage * (1 - over)
-    share = np.divide(over, total, out=np.zeros_like(over), where=total > 0)
-    color += (_PROPELLER - color) * share[..., None]
-    coverage[:] = total
-    solid |= over > 0
+    disc_area = over > 0
+    front = over[disc_area]
+    total = front + coverage[disc_area] * (1 - front)
+    color[disc_area] += (_PROPELLER - color[disc_area]) * (front / total)[:, None]
+    coverage[disc_area] = total
+    solid |= disc_area
 
 
 def _circle(propeller: Propeller, angles: np.ndarray) -> np.ndarray:

@@ -145,23 +145,21 @@ def _reduce(canvas: np.ndarray, size: int) -> np.ndarray:
 
 
 def _paint(scene: Scene, rng: Rng, layer: Layer, camera: Camera) -> np.ndarray:
-    """The lit surface of the aircraft, float32 RGB (side, side, 3) in 0..255."""
-    side = len(layer.parts)
-    exposure = rng.uniform(0.94, 1.02)
+    """The lit surface of the aircraft, float32 RGB (side, side, 3) in 0..255, zero outside it."""
+    inside = layer.inside
+    parts, gloss = layer.parts[inside], layer.gloss[inside][:, None]
+    light = np.float32(rng.uniform(0.94, 1.02)) * layer.light[inside][:, None]
     if scene.material is not None:
-        tint = np.zeros((len(Part) + 1, 3), np.float32)
-        surface = _wrapped_material(scene.material, rng, camera, side)
-        gloss = 22.0
+        surface = _wrapped_material(scene.material, rng, camera, len(inside))[inside]
+        lit = surface * light + 22 * gloss
     else:
-        tint = _livery_colors(scene, rng)
-        surface = tint[layer.parts]
-        gloss = 52.0
-    light = (exposure * layer.light)[..., None]
-    lit = surface * light + gloss * layer.gloss[..., None]
-    glass = _GLASS * (0.6 + 0.6 * light) + 70 * layer.gloss[..., None]
-    lit = np.where((layer.parts == Part.GLASS)[..., None], glass, lit)
-    lit = np.where((layer.parts == Part.DARK)[..., None], _DARK * (0.5 + 0.5 * light), lit)
-    return np.clip(lit, 0, 255).astype(np.float32)
+        lit = _livery_colors(scene, rng)[parts] * light + 52 * gloss
+    glass, dark = parts == Part.GLASS, parts == Part.DARK
+    lit[glass] = _GLASS * (0.6 + 0.6 * light[glass]) + 70 * gloss[glass]
+    lit[dark] = _DARK * (0.5 + 0.5 * light[dark])
+    color = np.zeros((*inside.shape, 3), np.float32)
+    color[inside] = np.clip(lit, 0, 255)
+    return color
 
 
 def _livery_colors(scene: Scene, rng: Rng) -> np.ndarray:
