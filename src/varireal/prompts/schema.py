@@ -1,0 +1,162 @@
+"""Attributes as data: what may be asked for, for which class, and whether it is feasible."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from varireal.errors import UserError
+from varireal.io import read_json
+from varireal.manifest import FEASIBILITIES, Attribute, Feasibility
+from varireal.text import path_part_problem, text_problem
+
+MAX_TEXT = 200
+MAX_NAME = 60
+SHOWN_PROBLEMS = 5
+
+Level = Annotated[int, Field(ge=0, le=255)]
+
+
+def _line(text: str) -> str:
+    if problem := text_problem(text, MAX_TEXT):
+        raise ValueError(problem)
+    return text
+
+
+def _path_part(text: str) -> str:
+    if problem := path_part_problem(text, MAX_NAME):
+        raise ValueError(problem)
+    return text
+
+
+class AttributeSpec(BaseModel):
+    """One value of an attribute."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: Annotated[str, AfterValidator(_path_part)]  # short: "lava"
+    phrase: Annotated[str, AfterValidator(_line)]  # as it stands in the sentence: "on a lava field", "brick textured"
+    description: Annotated[str, AfterValidator(_line)] | None = None  # longer, for models that read more
+    weight: Annotated[float, Field(gt=0, le=3)] = 1.0  # emphasis of the phrase in the prompt
+    rgb: tuple[Level, Level, Level] | None = None  # sRGB; colours only, where it is required
+    picture: Annotated[str, AfterValidator(_path_part)] | None = None  # ready-made picture; None: the name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_as_tuples(cls, value: Any) -> Any:
+        """Take the RGB triple as the list that YAML and JSON give."""
+        if isinstance(value, dict) and isinstance(value.get("rgb"), list):
+            return {**value, "rgb": tuple(value["rgb"])}
+        return value
+
+    @property
+    def picture_name(self) -> str:
+        """Return the name of its ready-made picture."""
+        return self.picture or self.name
+
+
+ClassLists = dict[str, Annotated[list[AttributeSpec], Field(min_length=1)]]  # by class name
+
+
+class PromptTable(BaseModel):
+    """For every attribute, feasibility and class: its list of values, in order.
+
+    Within a class and an attribute no name and no phrase occurs twice, in one feasibility or across both.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain_word: str
+    classes: list[str]
+    attributes: dict[Attribute, dict[Feasibility, ClassLists]]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PromptTable:
+        for attribute, lists in self.attributes.items():
+            for feasibility, by_class in lists.items():
+                for class_name in self.classes:
+                    if not by_class.get(class_name):
+                        raise ValueError(f"{attribute}.{feasibility} has no list for the class {class_name!r}")
+            for class_name in self.classes:
+                specs = [spec for by_class in lists.values() for spec in by_class[class_name]]
+                _check_specs(attribute, class_name, specs)
+        return self
+
+    def specs(self, attribute: Attribute, feasibility: Feasibility, class_name: str) -> list[AttributeSpec]:
+        """Return the values of a cell for a class.
+
+        Raises:
+            UserError: the table has no such list.
+        """
+        try:
+            return self.attributes[attribute][feasibility][class_name]
+        except KeyError as error:
+            raise UserError(
+                f"the prompts have no {attribute} list, {feasibility}, for the class {class_name!r}; add it to the "
+                "bank and run dvc repro"
+            ) from error
+
+    def all_specs(self, attribute: Attribute, class_name: str | None = None) -> list[AttributeSpec]:
+        """Return the different values of an attribute, of all feasibilities, for one class or for all."""
+        classes = self.classes if class_name is None else [class_name]
+        return list(
+            dict.fromkeys(
+                spec
+                for feasibility in FEASIBILITIES
+                if feasibility in self.attributes.get(attribute, {})
+                for name in classes
+                for spec in self.specs(attribute, feasibility, name)
+            )
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        return self.model_dump(mode="json")
+
+
+def _check_specs(attribute: str, class_name: str, specs: list[AttributeSpec]) -> None:
+    """Raise ValueError unless the values of an attribute for a class can be told apart and are complete."""
+    for what, texts in (("name", [spec.name for spec in specs]), ("phrase", [spec.phrase for spec in specs])):
+        text, count = Counter(text.casefold() for text in texts).most_common(1)[0]
+        if count > 1:
+            raise ValueError(
+                f"{attribute} has the {what} {text!r} {count} times for the class {class_name!r}, counting feasible "
+                "and infeasible values together"
+            )
+    for spec in specs:
+        if (spec.rgb is None) == (attribute == "color"):
+            wrong = "needs rgb: [red, green, blue]" if spec.rgb is None else "must not have rgb, which is for colours"
+            raise ValueError(f"the {attribute} {spec.name!r} {wrong}")
+
+
+def load_prompts(path: Path) -> PromptTable:
+    """Read prompts.json, as `varireal prompt` wrote it.
+
+    Raises:
+        UserError: the file is missing or not valid.
+    """
+    try:
+        return PromptTable.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe_problems(error)}; make it anew with dvc repro") from error
+
+
+def describe_problems(error: ValidationError) -> str:
+    """Say the first few problems of a validation in one line, with the place of each; long values are left out."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        message = problem["msg"].removeprefix("Value error, ")
+        value = problem["input"]
+        shown = f" = {json.dumps(value)}" if isinstance(value, (int, float)) else ""
+        if isinstance(value, str):
+            shown = f" = {value[:40]!r}{'...' if len(value) > 40 else ''}"
+        if problem["type"] == "extra_forbidden":
+            shown, message = "", f"unknown key; allowed: {', '.join(AttributeSpec.model_fields)}"
+        lines.append(f"{place}{shown}: {message}" if place else message)
+    more = f"; and {len(lines) - SHOWN_PROBLEMS} more" if len(lines) > SHOWN_PROBLEMS else ""
+    return "; ".join(lines[:SHOWN_PROBLEMS]) + more
