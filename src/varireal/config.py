@@ -125,9 +125,10 @@ class Recipe(Section):
     strength: Share = 0.95
     guidance_scale: NonNegative = 7.5
     num_inference_steps: Positive = 30  # diffusers' meaning: int(steps * strength) are really done
-    detail: Share = 0.0  # how much of the photo's fine luma detail is put back; 1 restores all of it
+    detail: Share = 0.0  # how much fine luma detail is put back into the painted pixels; 1 restores all of it
+    detail_source: Literal["photo", "prior"] = "photo"  # whose detail; a background's can only be the prior's
     detail_sigma_edit: NonNegative = 5.0  # low-pass of the edit, in pixels
-    detail_sigma_photo: PositiveFloat = 4.0  # low-pass of the photo's luma, in pixels
+    detail_sigma_source: PositiveFloat = 4.0  # low-pass of the source's luma, in pixels
 
     @model_validator(mode="after")
     def _steps_left(self) -> Recipe:
@@ -154,6 +155,12 @@ class EditConfig(Section):
             raise ValueError("method diffusion needs inpaint.checkpoint")
         if self.prior.source == "text_to_image" and not self.prior.checkpoint:
             raise ValueError("prior.source text_to_image needs prior.checkpoint")
+        for feasibility, recipe in self.recipes.get("background", {}).items():
+            if recipe.detail and recipe.detail_source == "photo":
+                raise ValueError(
+                    f"recipes.background.{feasibility}.detail: the photo's detail there is the old background; "
+                    "set detail_source to prior or detail to 0"
+                )
         return self
 
 
@@ -180,6 +187,19 @@ class MixConfig(Section):
     ratio: Share = 0.5  # share of infeasible edits in the mixed condition
     images_per_class: Positive | None = None  # null: as many as every condition of the attribute can give
     include_exhausted: bool = False  # also take edits that no attempt got past the filter
+    # the infeasible share of each condition, written from `ratio` by conf/config.yaml, so that in dvc.yaml
+    # the cells of a pure condition do not depend on the ratio
+    shares: dict[Condition, Share]
+
+    @model_validator(mode="after")
+    def _one_ratio(self) -> MixConfig:
+        expected = {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}
+        if self.shares != expected:
+            raise ValueError(
+                f"ratio {self.ratio} asks for shares {expected}, found {self.shares}; "
+                "change it with `dvc exp run -S mix.ratio=...`, which writes both, or edit both"
+            )
+        return self
 
 
 class ClipConfig(Section):
@@ -264,6 +284,21 @@ class TrackingConfig(Section):
     experiment: str | None = None  # null: the data set's name
 
 
+class WatchConfig(Section):
+    """Files and folders, beside the code, whose change makes DVC run a stage again; each must exist.
+
+    Checkpoints and photos from outside are named by keys that may also hold hub ids or be empty, which DVC cannot
+    watch; so what it watches is said here. For a hub id (pinned by its revision) give any file, such as its conf.
+    """
+
+    photos: str  # prepare
+    segmenter: str  # segment
+    editor: str  # edit
+    priors: str  # edit
+    filter: str  # edit
+    classifier: str  # train, evaluate
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -281,6 +316,7 @@ class Params(Section):
     report: ReportConfig
     grid: GridConfig
     tracking: TrackingConfig
+    watch: WatchConfig
 
     @model_validator(mode="after")
     def _recipes_for_the_grid(self) -> Params:

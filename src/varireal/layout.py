@@ -25,7 +25,7 @@ ADAPTERS = Path("models/adapters")
 
 def edit_folder(attribute: str, feasibility: str) -> Path:
     """Return the folder of one cell of edits: ``images/``, ``priors/`` and ``manifest.parquet``."""
-    return Path("data/edits") / f"{attribute}_{feasibility}"
+    return Path("data/edits") / attribute / feasibility
 
 
 def mix_folder(attribute: str, condition: str) -> Path:
