@@ -1,0 +1,136 @@
+"""Pictures of places and materials, from which priors are made: ready-made ones in a folder, or generated ones."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from varireal.errors import UserError
+from varireal.io import encode_png, read_image, sha256_file
+from varireal.manifest import Attribute, Feasibility
+from varireal.prompts.templates import material_prompt, place_prompt
+from varireal.seeding import derive_seed
+from varireal.work import WorkStore, content_key
+
+if TYPE_CHECKING:
+    from varireal.editing.inpaint import PictureMaker
+    from varireal.prompts import AttributeSpec
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_KEPT_DECODED = 64  # pictures kept in memory
+
+
+class PictureSource(Protocol):
+    """Offers several pictures of each value."""
+
+    def prepare(self, specs: Sequence[AttributeSpec]) -> None:
+        """Make sure that every value has its pictures.
+
+        Raises:
+            UserError: a value has none.
+        """
+
+    def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
+        """Return one of the value's pictures, uint8 (H, W, 3)."""
+
+    def identity(self, spec: AttributeSpec) -> str:
+        """Return what stands for the value's pictures in a content key."""
+
+
+class FolderPictures:
+    """Ready-made pictures below ``<root>/<attribute>/``.
+
+    A value's pictures are all files of ``<name>/``, or the one file ``<name>.<suffix>``, there or in a folder of the
+    feasibility's name; ``<name>`` is the value's ``picture``, or else its own name.
+    """
+
+    def __init__(self, root: Path, attribute: Attribute, feasibility: Feasibility) -> None:
+        self._folder = root / attribute
+        self._feasibility = feasibility
+        self._files_of: dict[str, list[Path]] = {}
+        self._identities: dict[str, str] = {}
+
+    def prepare(self, specs: Sequence[AttributeSpec]) -> None:
+        for spec in specs:
+            self._files(spec)
+
+    def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
+        files = self._files(spec)
+        return _decoded(files[int(rng.integers(len(files)))])
+
+    def identity(self, spec: AttributeSpec) -> str:
+        name = spec.picture or spec.name
+        if name not in self._identities:
+            self._identities[name] = content_key({"pictures": [sha256_file(file) for file in self._files(spec)]})
+        return self._identities[name]
+
+    def _find(self, name: str) -> list[Path]:
+        for folder in (self._folder / self._feasibility, self._folder):
+            if not (folder / name).resolve().is_relative_to(self._folder.resolve()):
+                raise UserError(f"the picture {name!r} lies outside {self._folder}; use a plain name in the bank")
+            if (folder / name).is_dir():
+                files = sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES)
+                if files:
+                    return files
+            for suffix in SUFFIXES:
+                if (file := folder / f"{name}{suffix}").is_file():
+                    return [file]
+        return []
+
+    def _files(self, spec: AttributeSpec) -> list[Path]:
+        name = spec.picture or spec.name
+        if name not in self._files_of:
+            self._files_of[name] = self._find(name)
+        if not self._files_of[name]:
+            raise UserError(
+                f"there is no picture of {spec.name!r} in {self._folder}; add {name}.jpg or {name}/*.jpg there, "
+                "name another one with 'picture' in the bank, or set edit.prior.source to text_to_image"
+            )
+        return self._files_of[name]
+
+
+class GeneratedPictures:
+    """A bank of text-to-image pictures per sentence, made once and kept: all photos and cells choose from it."""
+
+    def __init__(self, maker: PictureMaker, attribute: Attribute, bank_size: int, seed: int) -> None:
+        self._maker = maker
+        self._sentence = place_prompt if attribute == "background" else material_prompt
+        self._bank_size = bank_size
+        self._seed = seed
+        self._store = WorkStore("priors")
+
+    def prepare(self, specs: Sequence[AttributeSpec]) -> None:
+        from varireal.progress import progress
+
+        missing = [spec for spec in specs if self._store.get(self.identity(spec)) is None]
+        if not missing:
+            return
+        with progress("making pictures for priors", len(missing)) as advance:
+            for spec in missing:
+                sentence = self._sentence(spec.phrase)
+                seeds = [derive_seed("picture", self._seed, sentence, number) for number in range(self._bank_size)]
+                pictures = self._maker.make([sentence] * self._bank_size, seeds)
+                files = {f"{number:03d}.png": encode_png(picture) for number, picture in enumerate(pictures)}
+                self._store.put(self.identity(spec), files)
+                advance(1)
+
+    def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
+        folder = self._store.get(self.identity(spec))
+        if folder is None:
+            raise UserError(f"the pictures of {spec.name!r} vanished from the folder of finished work; run again")
+        return _decoded(folder / f"{int(rng.integers(self._bank_size)):03d}.png")
+
+    def identity(self, spec: AttributeSpec) -> str:
+        sentence = self._sentence(spec.phrase)
+        return content_key(
+            {"sentence": sentence, "seed": self._seed, "bank_size": self._bank_size, "maker": self._maker.identity}
+        )
+
+
+@functools.lru_cache(maxsize=_KEPT_DECODED)
+def _decoded(path: Path) -> np.ndarray:
+    return read_image(path)

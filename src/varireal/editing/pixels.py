@@ -1,0 +1,117 @@
+"""Pixel operations of the edits: pure functions over arrays, without any network.
+
+Pictures are uint8 RGB (H, W, 3) in 0..255, masks bool (H, W), weights float32 (H, W) in 0..1, lengths in pixels.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.special import erf
+
+LUMA = np.float32((0.299, 0.587, 0.114))  # ITU-R BT.601, as PIL's and OpenCV's grey
+BRIGHT_PERCENTILE = 85  # the object's lit surface: bright, but below reflections
+SHADE_RANGE = (0.12, 1.2)  # relative brightness kept in shadows and reflections
+DETAIL_RANGE = (0.25, 1.8)  # how far fine detail may darken or brighten a pixel
+DETAIL_FLOOR = 12.0  # added to luma before division, so that noise in the dark is not amplified
+_TOUCH = 1e-3  # slack of distances: OpenCV computes them in float32
+
+
+def quantise(values: np.ndarray) -> np.ndarray:
+    """Return values in 0..255 as uint8, rounded to the nearest and clipped."""
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    """Return the luma of RGB values (H, W, 3) as float32 (H, W), on the same scale."""
+    return picture.astype(np.float32) @ LUMA
+
+
+def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Return the pixels whose centre lies within ``radius`` of the centre of a true pixel (a round dilation)."""
+    if radius <= 0 or not mask.any():
+        return mask.copy()
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return distance <= radius + _TOUCH
+
+
+def feather(region: np.ndarray, sigma: float) -> np.ndarray:
+    """Return the weight of an edit: 0 outside ``region``, rising inside with the distance from its edge.
+
+    At distance d from the edge the weight is erf(d / (sqrt(2) sigma)), the inner half of a blurred step, so that
+    nothing outside the region changes. The edge runs halfway between the pixels inside and outside; the border of
+    the picture is no edge. ``sigma`` 0 gives a hard edge.
+    """
+    if sigma <= 0:
+        return region.astype(np.float32)
+    distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    weight = erf(np.maximum(distance - 0.5, 0) / (np.sqrt(2) * sigma))
+    return np.where(region, weight, 0).astype(np.float32)
+
+
+def blend(below: np.ndarray, above: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
+    """Return ``below`` (1 - weight) + ``above`` weight as float32 (H, W, 3); the weight is (H, W) or one number."""
+    share = np.asarray(weight, np.float32)
+    share = share[..., None] if share.ndim else share
+    return below.astype(np.float32) * (1 - share) + above.astype(np.float32) * share
+
+
+def composite(below: np.ndarray, above: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the uint8 blend of two pictures; where the weight is 0 the pixels are those of ``below``, to the bit."""
+    return np.where((weight > 0)[..., None], quantise(blend(below, above, weight)), below)
+
+
+def shading(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the brightness of each pixel relative to the object's lit surface, float32 (H, W) within SHADE_RANGE.
+
+    The lit surface is the BRIGHT_PERCENTILE of the object's luma; a colour times this keeps form and windows.
+    """
+    values = luma(photo)
+    bright = max(float(np.percentile(values[mask], BRIGHT_PERCENTILE)), 1.0)
+    return np.clip(values / bright, *SHADE_RANGE).astype(np.float32)
+
+
+def low_pass(values: np.ndarray, area: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a Gaussian mean, float32, of (H, W) or (H, W, C) values that sees nothing but the pixels of ``area``.
+
+    Each result is the weighted mean over the area around it (a normalised convolution); far from the area, where
+    no weight is left, it is 0. ``sigma`` 0 returns the values of the area.
+    """
+    flat = values.astype(np.float32).reshape(*values.shape[:2], -1)
+    weight = area.astype(np.float32)
+    total = flat * weight[..., None]
+    if sigma > 0:
+        total = _blur(total, sigma).reshape(flat.shape)
+        weight = _blur(weight, sigma)
+    return (total / np.maximum(weight, 1e-6)[..., None]).reshape(values.shape)
+
+
+def transfer_detail(
+    edit: np.ndarray, source: np.ndarray, area: np.ndarray, share: float, sigma_edit: float, sigma_source: float
+) -> np.ndarray:
+    """Return the edit, uint8, with the fine luma detail of ``source`` put back inside ``area``.
+
+    There the result is (1 - share) edit + share lowpass(edit) (L + f) / (lowpass(L) + f), L the luma of the source,
+    f DETAIL_FLOOR, the ratio clipped to DETAIL_RANGE: the colours of the edit with the structure of the source.
+    Outside the area the result is (1 - share) edit + share source.
+    """
+    if share <= 0:
+        return edit
+    fine = luma(source)
+    ratio = (fine + DETAIL_FLOOR) / (low_pass(fine, area, sigma_source) + DETAIL_FLOOR)
+    detailed = low_pass(edit, area, sigma_edit) * np.clip(ratio, *DETAIL_RANGE)[..., None]
+    return quantise(blend(edit, np.where(area[..., None], detailed, source), share))
+
+
+def outline_colours(photo: np.ndarray, area: np.ndarray, sigma: float) -> np.ndarray:
+    """Return the photo with the colours of ``area`` carried beyond its edge, float32 (H, W, 3).
+
+    Pixels of the area keep their colour, the others take a Gaussian mean of the area near them; it is meant for
+    pixels within a few sigma of the area.
+    """
+    return np.where(area[..., None], photo.astype(np.float32), low_pass(photo, area, sigma))
+
+
+def _blur(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a Gaussian blur in which everything beyond the picture counts as 0."""
+    return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)

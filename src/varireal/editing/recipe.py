@@ -1,0 +1,157 @@
+"""Recipes: the ordered steps of an edit, each a small class over drafts.
+
+    lay out -> MakePrior -> Inpaint -> TransferDetail -> Composite
+
+Method ``paste`` ends after MakePrior. A refining step belongs between Inpaint and TransferDetail: it takes and
+returns drafts like every other step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from varireal.config import Recipe
+from varireal.editing.inpaint import Inpainter
+from varireal.editing.jobs import EditJob
+from varireal.editing.letterbox import Letterbox
+from varireal.editing.pictures import PictureSource
+from varireal.editing.pixels import composite, dilate, feather, transfer_detail
+from varireal.editing.priors import MATERIAL_ZOOM, PLACE_ZOOM, background_prior, cover_crop, surface_prior
+from varireal.io import read_image, read_mask
+from varireal.seeding import generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """An edit on its way: pictures are uint8 (H, W, 3) and masks bool (H, W), all of the photo's own size."""
+
+    job: EditJob
+    seed: int  # of this attempt
+    photo: np.ndarray
+    mask: np.ndarray  # the object
+    region: np.ndarray  # what may differ from the photo
+    repaint: np.ndarray  # the part of the region that the inpainting model paints
+    scale: float  # the photo's pixels per pixel of the recipe's lengths
+    prior: np.ndarray
+    picture: np.ndarray  # what the last step made
+
+
+class Step(Protocol):
+    """One step of a recipe."""
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """Return the drafts with this step done."""
+
+
+def edited_region(attribute: str, mask: np.ndarray, dilation: float) -> np.ndarray:
+    """Return what an edit may change: all but the grown object for a background, else the grown object."""
+    grown = dilate(mask, dilation)
+    return ~grown if attribute == "background" else grown
+
+
+def seam(region: np.ndarray, width: float) -> np.ndarray:
+    """Return the band of the region within ``width`` pixels of its edge."""
+    return region & dilate(~region, width)
+
+
+def lay_out(job: EditJob, seed: int, recipe: Recipe, image_size: int | None) -> Draft:
+    """Return the draft of an attempt before its first step: the photo, and which of its pixels may change.
+
+    The recipe's lengths are pixels of a square of side ``image_size`` that the photo fits, or the photo's own.
+
+    Raises:
+        UserError: the photo or its mask cannot be read.
+    """
+    photo, mask = read_image(Path(job.photo.path)), read_mask(Path(str(job.photo.mask_path)))
+    scale = Letterbox(*mask.shape, image_size).scale if image_size else 1.0
+    region = edited_region(job.attribute, mask, recipe.dilation * scale)
+    repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region
+    return Draft(job, seed, photo, mask, region, repaint, scale, prior=photo, picture=photo)
+
+
+@dataclasses.dataclass(frozen=True)
+class MakePrior:
+    """Paste the place, the colour or the material."""
+
+    recipe: Recipe
+    pictures: PictureSource | None  # of places or materials; colours need none
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
+        priors = [self._prior(draft) for draft in drafts]
+        return [dataclasses.replace(draft, prior=prior, picture=prior) for draft, prior in zip(drafts, priors)]
+
+    def _prior(self, draft: Draft) -> np.ndarray:
+        softness = self.recipe.mask_blur * draft.scale
+        rng = generator("prior", draft.seed)
+        spec = draft.job.spec
+        size = draft.photo.shape[:2]
+        if draft.job.attribute == "background":
+            place = cover_crop(self.pictures.pick(spec, rng), *size, rng, PLACE_ZOOM)
+            return background_prior(draft.photo, ~draft.region, place, softness)
+        if draft.job.attribute == "color":
+            surface = np.array(spec.rgb, np.float32)
+        else:
+            surface = cover_crop(self.pictures.pick(spec, rng), *size, rng, MATERIAL_ZOOM)
+        recipe = self.recipe
+        return surface_prior(draft.photo, draft.mask, surface, recipe.alpha, recipe.keep_shading, softness)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inpaint:
+    """Let the model paint the region (or the seam) of each draft, on its square, all drafts in one batch."""
+
+    recipe: Recipe
+    inpainter: Inpainter
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
+        boxes = [Letterbox(*draft.mask.shape, self.inpainter.image_size) for draft in drafts]
+        squares = self.inpainter.paint(
+            [box.image(draft.picture) for box, draft in zip(boxes, drafts)],
+            [box.mask(draft.repaint) for box, draft in zip(boxes, drafts)],
+            [draft.job.prompt for draft in drafts],
+            [draft.seed for draft in drafts],
+            strength=self.recipe.strength,
+            guidance_scale=self.recipe.guidance_scale,
+            num_inference_steps=self.recipe.num_inference_steps,
+        )
+        return [
+            dataclasses.replace(draft, picture=box.back(square)) for draft, box, square in zip(drafts, boxes, squares)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferDetail:
+    """Put the fine luma detail of the photo, or of the prior, back into the edit."""
+
+    recipe: Recipe
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
+        return [dataclasses.replace(draft, picture=self._detailed(draft)) for draft in drafts]
+
+    def _detailed(self, draft: Draft) -> np.ndarray:
+        recipe = self.recipe
+        source = draft.photo if recipe.detail_source == "photo" else draft.prior
+        area = draft.region if draft.job.attribute == "background" else draft.mask
+        sigmas = (recipe.detail_sigma_edit * draft.scale, recipe.detail_sigma_source * draft.scale)
+        return transfer_detail(draft.picture, source, area, recipe.detail, *sigmas)
+
+
+@dataclasses.dataclass(frozen=True)
+class Composite:
+    """Lay the painted pixels over the prior, feathered inside the painted part; the rest is the prior, to the bit."""
+
+    recipe: Recipe
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
+        softness = self.recipe.mask_blur
+        return [
+            dataclasses.replace(
+                draft, picture=composite(draft.prior, draft.picture, feather(draft.repaint, softness * draft.scale))
+            )
+            for draft in drafts
+        ]
