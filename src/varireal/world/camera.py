@@ -73,4 +73,4 @@ class Camera:
 
 
 def _perspective(seen: np.ndarray) -> np.ndarray:
-    return seen[..., [0, 2]] * np.float32((1, -1)) / (1 + PERSPECTIVE * seen[..., 1:2])
+    return seen[..., [0, 2]] * np.array((1, -1), np.float32) / (1 + PERSPECTIVE * seen[..., 1:2])

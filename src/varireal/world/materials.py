@@ -45,7 +45,7 @@ def _carbon_fiber(rng: Rng, side: int) -> np.ndarray:
     over = ((column.astype(int) + row.astype(int)) % 4) < 2
     sheen = np.where(over, np.sin(np.pi * (column % 1)), np.sin(np.pi * (row % 1))) * 26
     base = np.where(over, 74.0, 20.0) + sheen
-    return base[..., None].astype(np.float32) * np.float32((0.95, 0.98, 1.06)) + rng.uniform(-4, 4)
+    return base[..., None].astype(np.float32) * np.array((0.95, 0.98, 1.06), np.float32) + rng.uniform(-4, 4)
 
 
 def _camouflage(rng: Rng, side: int) -> np.ndarray:

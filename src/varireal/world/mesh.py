@@ -178,7 +178,7 @@ def add_rod(mesh: Mesh, start: Point, end: Point, width: float, part: Part = Par
     loop = np.stack([side, up, -side, -up, side]) * width / 2
     # A few faces along a strut keep the painter's order right where it crosses a wing.
     t = np.linspace(0, 1, 5)[:, None, None]
-    mesh.add_grid((start + (end - start) * t + loop[None])[:, ::-1], part, bias)
+    mesh.add_grid(start + (end - start) * t + loop, part, bias)
 
 
 def add_wheel(mesh: Mesh, centre: Point, radius: float, width: float) -> None:

@@ -17,7 +17,7 @@ DISC_OPACITY = 0.28
 FACET_BLUR = 0.0034
 #: Parts up to this one are painted; glass, tyres and inlets come after it.
 LAST_PAINTED = Part.ENGINE
-_PROPELLER = np.float32((55, 55, 60))
+_PROPELLER = np.array((55, 55, 60), np.float32)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def draw_faces(faces: Faces, light: np.ndarray, side: int) -> Layer:
         cv2.fillConvexPoly(index, corners[face], int(face) + 1, cv2.LINE_8, SHIFT)
     parts = np.take(np.concatenate([np.zeros(1, np.uint8), faces.parts]), index)
     diffuse = 0.42 + 0.52 * np.clip(faces.normals @ light, 0, 1) + 0.1 * faces.normals[:, 2]
-    half = light + np.float32((0, -1, 0))
+    half = light + np.array((0, -1, 0), np.float32)
     gloss = np.clip(faces.normals @ (half / np.linalg.norm(half)), 0, 1) ** 24
     table = np.concatenate([np.zeros((1, 3)), np.stack([diffuse, gloss, np.ones_like(gloss)], 1)]).astype(np.float32)
     # Blurred within the silhouette (the third channel is its weight), so that facets do not show.
@@ -119,8 +119,8 @@ def draw_propeller(
     cv2.fillPoly(over, [disc], DISC_OPACITY, cv2.LINE_8, SHIFT)
     thickness = max(2, round(0.024 * camera.scale))
     for tip in tips:
-        ends = (np.rint(point * 2**SHIFT).astype(int).tolist() for point in (hub, tip))
-        cv2.line(over, *ends, 0.95, thickness, cv2.LINE_8, SHIFT)
+        start, end = (np.rint(point * 2**SHIFT).astype(int).tolist() for point in (hub, tip))
+        cv2.line(over, start, end, 0.95, thickness, cv2.LINE_8, SHIFT)
     disc_area = over > 0
     front = over[disc_area]
     total = front + coverage[disc_area] * (1 - front)

@@ -39,9 +39,9 @@ NATURAL_ACCENT_SHARE = 0.8
 NOISE_SIGMA = 1.5
 SHADOW_DEPTH = 0.5
 
-_GLASS = np.float32((38, 52, 72))
-_DARK = np.float32((42, 42, 46))
-_BARE_METAL = np.float32((166, 170, 176))
+_GLASS = np.array((38, 52, 72), np.float32)
+_DARK = np.array((42, 42, 46), np.float32)
+_BARE_METAL = np.array((166, 170, 176), np.float32)
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,10 @@ def _paint(scene: Scene, rng: Rng, layer: Layer, camera: Camera) -> np.ndarray:
     inside = layer.inside
     parts, gloss = layer.parts[inside], layer.gloss[inside][:, None]
     light = np.float32(rng.uniform(0.94, 1.02)) * layer.light[inside][:, None]
-    if scene.material is not None:
-        surface = _wrapped_material(scene.material, rng, camera, len(inside))[inside]
-        lit = surface * light + 22 * gloss
-    else:
-        lit = _livery_colors(scene, rng)[parts] * light + 52 * gloss
+    if scene.color is not None:
+        lit = _livery_colors(scene.color, scene.accent, rng)[parts] * light + 52 * gloss
+    elif scene.material is not None:
+        lit = _wrapped_material(scene.material, rng, camera, len(inside))[inside] * light + 22 * gloss
     glass, dark = parts == Part.GLASS, parts == Part.DARK
     lit[glass] = _GLASS * (0.6 + 0.6 * light[glass]) + 70 * gloss[glass]
     lit[dark] = _DARK * (0.5 + 0.5 * light[dark])
@@ -162,19 +161,19 @@ def _paint(scene: Scene, rng: Rng, layer: Layer, camera: Camera) -> np.ndarray:
     return color
 
 
-def _livery_colors(scene: Scene, rng: Rng) -> np.ndarray:
+def _livery_colors(color: str, accent: str | None, rng: Rng) -> np.ndarray:
     """The colour of each part, float32 (parts + 1, 3).
 
     A colored surface without a second colour is a uniform coat: wings and engines differ in brightness only.
     """
-    base = jitter(rng, COLORS[scene.color], 4)
+    base = jitter(rng, COLORS[color], 4)
     colors = np.zeros((len(Part) + 1, 3), np.float32)
     colors[Part.BODY] = base
     colors[Part.WING] = 0.95 * base
-    if scene.accent is None:
+    if accent is None:
         colors[Part.ACCENT], colors[Part.ENGINE] = 0.88 * base, 0.82 * base
         return colors
-    colors[Part.ACCENT] = jitter(rng, COLORS[scene.accent], 4)
+    colors[Part.ACCENT] = jitter(rng, COLORS[accent], 4)
     colors[Part.ENGINE] = _BARE_METAL if rng.random() < 0.6 else colors[Part.ACCENT]
     return colors
 
@@ -182,7 +181,7 @@ def _livery_colors(scene: Scene, rng: Rng) -> np.ndarray:
 def _wrapped_material(material: str, rng: Rng, camera: Camera, side: int) -> np.ndarray:
     """The material's picture turned along the fuselage, (side, side, 3)."""
     picture = paint_material(material, rng, side)
-    tail, nose = camera.project(np.float32(((-0.3, 0, 0), (0.3, 0, 0))))
+    tail, nose = camera.project(np.array(((-0.3, 0, 0), (0.3, 0, 0)), np.float32))
     # Brought into -90..90 degrees: grass and bricks are not hung upside down.
     angle = np.rad2deg(np.arctan((nose[1] - tail[1]) / (nose[0] - tail[0])))
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), -float(angle) + rng.normal(0, 3), 1.0)
