@@ -53,11 +53,6 @@ class AttributeSpec(BaseModel):
             return {**value, "rgb": tuple(value["rgb"])}
         return value
 
-    @property
-    def picture_name(self) -> str:
-        """Return the name of its ready-made picture."""
-        return self.picture or self.name
-
 
 ClassLists = dict[str, Annotated[list[AttributeSpec], Field(min_length=1)]]  # by class name
 
