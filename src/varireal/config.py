@@ -72,7 +72,7 @@ class SegmentConfig(Section):
     source: Literal["model", "dataset"]
     checkpoint: str | None = None  # model: any AutoModelForSemanticSegmentation, a folder or a hub id
     revision: str | None = None
-    object_labels: Annotated[list[str], Field(min_length=1)] = ["aircraft"]  # labels of the checkpoint that count as the object
+    object_labels: Annotated[list[str], Field(min_length=1)] = ["aircraft"]  # the checkpoint's labels that count
     batch_size: Positive = 16
     min_area: Share = 0.01  # share of the photo; smaller masks are unusable
     max_area: Share = 0.9
