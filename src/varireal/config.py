@@ -319,6 +319,12 @@ class Params(Section):
     watch: WatchConfig
 
     @model_validator(mode="after")
+    def _masks_from_somewhere(self) -> Params:
+        if self.segment.source == "dataset" and self.dataset.name == "image_folder" and not self.dataset.masks_root:
+            raise ValueError("segment.source dataset needs dataset.masks_root; set it, or use segment.source model")
+        return self
+
+    @model_validator(mode="after")
     def _recipes_for_the_grid(self) -> Params:
         for attribute in self.grid.attributes:
             for feasibility in self.grid.feasibilities:
