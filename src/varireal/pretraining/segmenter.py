@@ -1,0 +1,175 @@
+"""Train the demo segmenter: a tiny SegFormer that finds the aircraft in a rendered picture.
+
+The folder it writes loads through ``AutoModelForSemanticSegmentation`` and ``AutoImageProcessor``. Its first patch
+embedding has stride 2 instead of SegFormer's 4, so that the logits of a 128-px picture are 64 px wide and thin
+wings and struts survive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from varireal.io import staged_folder, write_json
+from varireal.pretraining.augment import channels_first, paste, random_affine, warp
+from varireal.pretraining.fresh import fresh_photos
+from varireal.pretraining.images import IMAGES, SIZE, Bank, ImageSet, load_bank, load_images
+from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
+from varireal.seeding import derive_seed
+
+LABELS = {0: "background", 1: "aircraft"}
+#: ImageNet's channel statistics, SegFormer's usual ones.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PASTE_SHARE = 0.4
+
+
+def build_segmenter() -> nn.Module:
+    """Return the untrained SegFormer, about 1.4 million parameters."""
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    config = SegformerConfig(
+        depths=[1, 2, 2, 2],
+        hidden_sizes=[24, 48, 96, 128],
+        num_attention_heads=[1, 2, 3, 4],
+        sr_ratios=[8, 4, 2, 1],
+        patch_sizes=[7, 3, 3, 3],
+        strides=[2, 2, 2, 2],
+        mlp_ratios=[2, 4, 4, 4],
+        decoder_hidden_size=64,
+        hidden_dropout_prob=0.0,
+        classifier_dropout_prob=0.0,
+        drop_path_rate=0.0,
+        num_labels=len(LABELS),
+        id2label=LABELS,
+        label2id={name: index for index, name in LABELS.items()},
+    )
+    return SegformerForSemanticSegmentation(config)
+
+
+def normalize(pictures: Tensor) -> Tensor:
+    """Return float pictures (count, 3, height, width) in 0..255 as the image processor would."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
+    return (pictures - mean) / std
+
+
+def object_logits(model: nn.Module, pictures: Tensor) -> Tensor:
+    """Return how much more likely the object is than the background, (count, 1, height, width), at full size."""
+    logits = model(pixel_values=pictures).logits
+    margin = logits[:, 1:] - logits[:, :1]
+    return F.interpolate(margin, pictures.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return binary cross entropy plus one minus the soft intersection over union, averaged over pictures."""
+    probability = logits.sigmoid()
+    shared = (probability * masks).sum((1, 2, 3))
+    union = (probability + masks).sum((1, 2, 3)) - shared
+    overlap = (shared + 1) / (union + 1)
+    return F.binary_cross_entropy_with_logits(logits, masks) + (1 - overlap).mean()
+
+
+class SegmenterTask:
+    """Draws batches of all kinds of scenes, some of them pasted on other places, and computes the loss."""
+
+    def __init__(self, model: nn.Module, data: ImageSet, bank: Bank, batch_size: int) -> None:
+        self.model, self.data, self.batch_size = model, data, batch_size
+        self.places = np.concatenate(list(bank.places.values()))
+
+    def loss(self, step: Step) -> Tensor:
+        """Return the loss of one step."""
+        count = self.batch_size
+        chosen = step.rng.integers(len(self.data.images), size=count)
+        pictures = channels_first(torch.from_numpy(self.data.images[chosen]))
+        masks = torch.from_numpy(self.data.masks[chosen])[:, None] > 127
+        places = channels_first(torch.from_numpy(self.places[step.rng.integers(len(self.places), size=count)]))
+        pictures = paste(pictures, masks, places, torch.from_numpy(step.rng.random(count) < PASTE_SHARE))
+        stacked = torch.cat([normalize(pictures), masks.float()], 1)
+        stacked = warp(stacked, random_affine(count, step.generator, turn_degrees=8.0))
+        gain = 1 + 0.1 * torch.randn(count, 1, 1, 1, generator=step.generator)
+        # Warped masks have soft rims; the data set's rule is coverage above about a third.
+        return mask_loss(object_logits(self.model, stacked[:, :3] * gain), (stacked[:, 3:] > 0.4).float())
+
+
+def export_segmenter(model: nn.Module, folder: Path) -> None:
+    """Write model (float16) and image processor to ``folder``."""
+    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+    with staged_folder(folder) as staging:
+        copy = SegformerForSemanticSegmentation(model.config)
+        copy.load_state_dict(model.state_dict())
+        copy.half().save_pretrained(staging)
+        size = {"height": SIZE, "width": SIZE}
+        SegformerImageProcessor(size=size, image_mean=list(MEAN), image_std=list(STD)).save_pretrained(staging)
+
+
+def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
+    """Return mean and worst intersection over union of the object over the pictures, as the plain library calls give it.
+
+    ``iou`` is averaged over pictures; ``iou_p05`` is the fifth percentile; ``mean_iou`` the mean of the object's and
+    the background's.
+    """
+    from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+
+    processor = AutoImageProcessor.from_pretrained(folder)
+    model = AutoModelForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).eval()
+    object_scores, place_scores = [], []
+    for image, mask in zip(data.images, data.masks, strict=True):
+        inputs = processor(images=image, return_tensors="pt")
+        with torch.no_grad():
+            outputs = model(**inputs)
+        found = processor.post_process_semantic_segmentation(outputs, target_sizes=[mask.shape])[0].numpy() == 1
+        true = mask > 127
+        object_scores.append((found & true).sum() / (found | true).sum())
+        place_scores.append((~found & ~true).sum() / (~found | ~true).sum())
+    return {
+        "iou": float(np.mean(object_scores)),
+        "iou_p05": float(np.percentile(object_scores, 5)),
+        "mean_iou": float((np.mean(object_scores) + np.mean(place_scores)) / 2),
+    }
+
+
+@click.command()
+@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/segmenter"), show_default=True)
+@click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
+@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/segmenter.json"))
+@click.option("--minutes", default=5.0, show_default=True, help="Training time.")
+@click.option("--batch-size", default=16, show_default=True)
+@click.option("--learning-rate", default=2e-3, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(
+    images: Path,
+    out: Path,
+    state: Path,
+    metrics: Path,
+    minutes: float,
+    batch_size: int,
+    learning_rate: float,
+    threads: int,
+    seed: int,
+) -> None:
+    """Train the demo segmenter from nothing."""
+    prepare_process(threads)
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(derive_seed("segmenter", seed))
+        model = build_segmenter()
+    settings = LoopSettings("segmenter", seed, batch_size, minutes=minutes, learning_rate=learning_rate, hold=0.3)
+    task = SegmenterTask(model, load_images(images, "train"), load_bank(images), batch_size)
+    history = TrainingLoop(settings, {"segmenter": model}, task.loss, state, lambda: export_segmenter(model, out)).run()
+    figures = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "photos": mean_iou(out, fresh_photos("segmenter", 20)),
+        "held_out": mean_iou(out, load_images(images, "held_out")),
+        "history": history,
+    }
+    write_json(metrics, figures)
+
+
+if __name__ == "__main__":
+    main()
