@@ -42,13 +42,13 @@ def images_by_class(edits: Edits, classes: Sequence[str], images_per_class: int 
         available = counts[scarcest][name]
         if available == 0:
             raise UserError(
-                f"class {name!r} has no usable edit in the cell {attribute} {scarcest}; lower filter.attribute_threshold "
-                "or set mix.include_exhausted to true, or look at the failures in metrics/segment.json"
+                f"class {name!r} has no usable edit in the cell {attribute} {scarcest}; lower "
+                "filter.attribute_threshold, set mix.include_exhausted to true, or see metrics/segment.json"
             )
         if images_per_class is not None and images_per_class > available:
             raise UserError(
-                f"mix.images_per_class = {images_per_class}, but class {name!r} has only {available} usable edits in the "
-                f"cell {attribute} {scarcest}; lower it to at most {available}, or set it to null"
+                f"mix.images_per_class = {images_per_class}, but class {name!r} has only {available} usable edits "
+                f"in the cell {attribute} {scarcest}; lower it to at most {available}, or set it to null"
             )
         sizes.append(available if images_per_class is None else images_per_class)
     return sizes

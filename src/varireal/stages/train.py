@@ -1,0 +1,103 @@
+"""`varireal train`: fine-tune CLIP with LoRA for one cell of the grid, or on real photos only."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from varireal import layout
+from varireal.manifest import ATTRIBUTES, CONDITIONS
+from varireal.stages.common import stage_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from varireal.config import Params
+    from varireal.training.plan import FineTuning, Study
+    from varireal.work import WorkStore
+
+logger = logging.getLogger(__name__)
+
+
+@click.command()
+@stage_options
+@click.option("--attribute", type=click.Choice(ATTRIBUTES), help="What the edits of the cell change.")
+@click.option("--condition", type=click.Choice(CONDITIONS), help="Which kinds of edits the cell trains on.")
+@click.option("--real-only", is_flag=True, help="Train the baseline on real photos, in place of a cell.")
+def command(params: Params, attribute: str | None, condition: str | None, real_only: bool) -> None:
+    """Fine-tune CLIP with LoRA, once for every training source and seed of the grid.
+
+    The best step is chosen on the split val; finished fine-tunings are kept, so a killed run goes on where it was.
+    """
+    from varireal.io import staged_folder, write_json
+    from varireal.training.plan import fine_tunings, metrics, write_adapters
+    from varireal.work import WorkStore
+
+    if real_only == bool(attribute or condition) or bool(attribute) != bool(condition):
+        raise click.UsageError("give --attribute and --condition, or --real-only")
+    name = "real" if real_only else f"{attribute}_{condition}"
+    folder = layout.ADAPTERS / name
+    study = _study(params, None if real_only else layout.mix_folder(str(attribute), str(condition)))
+    plan = fine_tunings(study, ["real"] if real_only else params.grid.sources, params.grid.seeds)
+    store = WorkStore("train")
+    _do_missing(study, plan, store, name)
+    description = {
+        "attribute": attribute,
+        "condition": condition,
+        "clip": params.clip.model_dump(mode="json"),
+        "train": params.train.model_dump(mode="json"),
+        "run_seed": params.seed,
+        "sentences": list(study.sentences),
+        "images": {"real": len(study.real), "synthetic": len(study.synthetic), "val": len(study.val)},
+    }
+    with staged_folder(folder) as staging:
+        write_adapters(staging, plan, store, description)
+    write_json(layout.METRICS / "train" / f"{name}.json", metrics(plan, store))
+
+
+def _study(params: Params, mix_folder: Path | None) -> Study:
+    """Read the manifests; the split test is left out here."""
+    from varireal.clip import check_clip
+    from varireal.io import read_json
+    from varireal.manifest import read_manifest
+    from varireal.prompts.templates import class_prompt
+    from varireal.training.plan import Study
+
+    check_clip(params.clip.model, params.clip.pretrained)
+    photos = read_manifest(layout.PHOTOS_MANIFEST)
+    classes = read_json(layout.DATASET_INFO)["classes"]
+    return Study(
+        clip=params.clip,
+        train=params.train,
+        compute=params.compute,
+        run_seed=params.seed,
+        sentences=tuple(class_prompt(name, params.dataset.domain_word) for name in classes),
+        real=tuple(photo for photo in photos if photo.split == "train"),
+        val=tuple(photo for photo in photos if photo.split == "val"),
+        synthetic=() if mix_folder is None else tuple(read_manifest(mix_folder / "manifest.parquet")),
+    )
+
+
+def _do_missing(study: Study, plan: list[FineTuning], store: WorkStore, name: str) -> None:
+    """Do what is not kept from an earlier run, in as many processes as the cores allow."""
+    from varireal.devices import resolve_device
+    from varireal.processes import run_side_by_side, warm_up, worker_plan
+    from varireal.progress import progress
+
+    missing = list({item.key: item for item in plan if store.get(item.key) is None}.values())
+    logger.info("%s: %d of %d fine-tunings to do", name, len(missing), len(plan))
+    if not missing:
+        return
+    warm_up("varireal.training.run")  # it loads while this process imports torch to look for an accelerator
+    workers, threads = worker_plan(resolve_device(study.compute).type == "cpu", study.compute.num_threads, len(missing))
+    shares = [(study, missing[k::workers], store, threads) for k in range(workers)]
+    with progress(f"train {name}", len(missing) * study.train.max_steps) as advance:
+        run_side_by_side("varireal.training.run:run_fine_tunings", shares, advance)
+
+
+if __name__ == "__main__":
+    from varireal.cli import run_command
+
+    run_command(command)

@@ -1,0 +1,125 @@
+"""What a train stage has to do: its fine-tunings, their content keys and results. Imports no network library."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+from varireal.clip import clip_identity
+from varireal.config import ClipConfig, ComputeConfig, TrainConfig
+from varireal.errors import UserError
+from varireal.io import atomic_write_bytes, json_bytes
+from varireal.manifest import ImageRecord
+from varireal.work import WorkStore, content_key
+
+TrainingSource = Literal["real", "synthetic", "real+synthetic"]
+
+REVISION = 1  # raised when the meaning of the same settings changes, so that kept results are not mistaken for new ones
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+RESULT = "result.json"  # beside the adapter in the store: best step and curve
+DESCRIPTION = "varireal.json"  # beside the adapter in models/adapters: what it was trained on, and its curve
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Everything that the fine-tunings of one stage share."""
+
+    clip: ClipConfig
+    train: TrainConfig
+    compute: ComputeConfig
+    run_seed: int  # params.seed
+    sentences: tuple[str, ...]  # one per class, in the order of the class indices
+    real: tuple[ImageRecord, ...]  # the photos of the split train
+    val: tuple[ImageRecord, ...]
+    synthetic: tuple[ImageRecord, ...]  # the condition's edits; empty for the real-only baseline
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+    """One fine-tuning, and the key under which its result is kept."""
+
+    source: TrainingSource
+    seed: int
+    key: str
+
+
+def fine_tunings(study: Study, sources: Sequence[TrainingSource], seeds: Sequence[int]) -> list[FineTuning]:
+    """Return the fine-tunings of a stage; two with the same inputs have the same key, whatever their cell is called.
+
+    Raises:
+        UserError: the split train or val is empty, the batch is too small for two origins, or CLIP's files are missing.
+    """
+    for split, rows in (("train", study.real), ("val", study.val)):
+        if not rows:
+            raise UserError(
+                f"the data set has no photo in the split {split}; give it some (dataset.{split}_* in params.yaml)"
+            )
+    if "real+synthetic" in sources and study.train.batch_size < 2:
+        raise UserError("train.batch_size = 1 cannot hold a real and a synthetic image; set it to 2 or more")
+    shared = {
+        "revision": REVISION,
+        "clip": clip_identity(study.clip.model, study.clip.pretrained),
+        "train": study.train.model_dump(mode="json"),
+        "dtype": study.compute.dtype,
+        "run_seed": study.run_seed,
+        "sentences": list(study.sentences),
+        "val": _content(study.val),
+    }
+    images = {"real": _content(study.real), "synthetic": _content(study.synthetic)}
+    plan = []
+    for source in sources:
+        used = {origin: images[origin] for origin in source.split("+")}
+        plan += [FineTuning(source, seed, content_key({**shared, "images": used, "seed": seed})) for seed in seeds]
+    return plan
+
+
+def _content(records: Sequence[ImageRecord]) -> list[list[str | int]]:
+    return [[record.sha256, record.class_index] for record in records]
+
+
+def write_adapters(folder: Path, plan: Sequence[FineTuning], store: WorkStore, description: dict[str, Any]) -> None:
+    """Copy finished fine-tunings to ``<folder>/<source>/seed-<n>/`` (real: ``<folder>/seed-<n>/``).
+
+    ``description`` is what the adapters of the stage share, for varireal.json.
+    """
+    for item in plan:
+        target = adapter_path(folder, item.source, item.seed)
+        for name in ADAPTER_FILES:
+            atomic_write_bytes(target / name, (_kept(store, item) / name).read_bytes())
+        about = {**description, "source": item.source, "seed": item.seed, **read_result(store, item)}
+        atomic_write_bytes(target / DESCRIPTION, json_bytes(about))
+
+
+def adapter_path(folder: Path, source: TrainingSource, seed: int) -> Path:
+    """Return the folder of one adapter below the folder of its cell, or of the real-only baseline."""
+    return folder / f"seed-{seed}" if source == "real" else folder / source / f"seed-{seed}"
+
+
+def read_result(store: WorkStore, item: FineTuning) -> dict[str, Any]:
+    """Return the best step and the curve of a finished fine-tuning."""
+    return json.loads((_kept(store, item) / RESULT).read_text(encoding="utf-8"))
+
+
+def _kept(store: WorkStore, item: FineTuning) -> Path:
+    folder = store.get(item.key)
+    if folder is None:
+        raise RuntimeError(f"the fine-tuning {item.source} seed {item.seed} was not kept")
+    return folder
+
+
+def metrics(plan: Sequence[FineTuning], store: WorkStore) -> dict[str, Any]:
+    """Return the figures of a stage: accuracy on val (percent) by source with its spread over seeds, and all curves."""
+    runs = [{"source": item.source, "seed": item.seed, **read_result(store, item)} for item in plan]
+    by_source: dict[str, Any] = {}
+    for source in dict.fromkeys(item.source for item in plan):
+        top1 = [run["val_top1"] for run in runs if run["source"] == source]
+        by_source[source] = {
+            "val_top1_mean": fmean(top1),
+            "val_top1_std": stdev(top1) if len(top1) > 1 else None,
+            "seeds": len(top1),
+        }
+    return {"val": by_source, "runs": runs}
