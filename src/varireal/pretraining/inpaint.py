@@ -1,0 +1,184 @@
+"""Trains the demo SDXL-inpainting pipeline; ``python -m varireal.pretraining.inpaint``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+from torch import Tensor
+
+from varireal.io import write_json
+from varireal.pretraining.captions import caption, corpus, material_phrase
+from varireal.pretraining.images import IMAGES, load_images
+from varireal.pretraining.latents import LATENTS, REGION_SHARES, LatentSet, load_latents
+from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
+from varireal.pretraining.schedule import TRAIN_STEPS, shifted_betas
+from varireal.pretraining.tokenizer import build_tokenizer
+from varireal.pretraining.unet import (
+    INPAINT_CHANNELS,
+    TextEncoders,
+    build_text_encoders,
+    build_unet,
+    drop_captions,
+    predict,
+    save_pipeline,
+)
+from varireal.prompts.templates import material_prompt, place_prompt
+from varireal.world.render import Scene
+from varireal.world.vocabulary import MATERIALS, PLACES
+
+OUT = Path("models/demo/sdxl-inpaint")
+#: Share of samples that are an empty place or a material close-up, painted from nothing.
+BANK_SHARE = 0.08
+#: Share of the scenes' samples that are painted from nothing instead of in their region.
+EVERYTHING_SHARE = 0.18
+CAPTION_DROP = 0.1
+#: Time steps are drawn as 1000 u^TIME_POWER, u uniform: more of them at low noise, where edits of a prior happen.
+TIME_POWER = 1.25
+#: Weight of the error outside the region against 1 inside.
+KEPT_WEIGHT = 0.15
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample, before noise: clean latents, region, latents without it, sentence."""
+
+    whole: np.ndarray
+    mask: np.ndarray
+    kept: np.ndarray
+    sentence: str
+
+
+class Samples:
+    """Draws training samples from cached latents."""
+
+    def __init__(self, latents: LatentSet, scenes: list[Scene]) -> None:
+        self.latents, self.scenes = latents, scenes
+        self.bank_sentences = [place_prompt(phrase) for phrase in PLACES.values()]
+        self.bank_sentences += [material_prompt(material_phrase(name)) for name in MATERIALS]
+        self.regions = tuple(REGION_SHARES)
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Draw one sample: a scene and its region, a scene as a whole, or a picture of the bank as a whole."""
+        latents = self.latents
+        everything = np.ones_like(latents.mask[0])
+        if rng.random() < BANK_SHARE:
+            which = int(rng.integers(len(self.bank_sentences)))
+            bank = latents.places if which < len(PLACES) else latents.materials
+            pictures = bank[which if which < len(PLACES) else which - len(PLACES)]
+            whole = pictures[rng.integers(len(pictures))]
+            return Sample(whole, everything, latents.grey, self.bank_sentences[which])
+        index = int(rng.integers(len(self.scenes)))
+        if rng.random() < EVERYTHING_SHARE:
+            sentence = caption(self.scenes[index], "everything", rng)
+            return Sample(latents.whole[index], everything, latents.grey, sentence)
+        sentence = caption(self.scenes[index], self.regions[latents.region[index]], rng)
+        return Sample(latents.whole[index], latents.mask[index], latents.kept[index], sentence)
+
+
+def stack(arrays: list[np.ndarray]) -> Tensor:
+    """Return float16 arrays as one float32 tensor."""
+    return torch.from_numpy(np.stack(arrays)).float()
+
+
+def add_noise(clean: Tensor, alphas: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random time steps, the noisy latents and the v target (Salimans & Ho 2022, arXiv 2202.00512).
+
+    Args:
+        clean: latents (N, 4, H, W).
+        alphas: cumulative alphas (TRAIN_STEPS,).
+    """
+    u = torch.rand(len(clean), generator=noise)
+    t = (u**TIME_POWER * TRAIN_STEPS).long().clamp(max=TRAIN_STEPS - 1)
+    epsilon = torch.randn(clean.shape, generator=noise)
+    signal, spread = (part[t, None, None, None] for part in (alphas.sqrt(), (1 - alphas).sqrt()))
+    return t, signal * clean + spread * epsilon, signal * epsilon - spread * clean
+
+
+def region_error(guess: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean squared error, weighted 1 inside the mask (N, 1, H, W) and KEPT_WEIGHT outside, per sample."""
+    weight = KEPT_WEIGHT + (1 - KEPT_WEIGHT) * mask
+    error = ((guess - target) ** 2).mean(1, keepdim=True)
+    return ((error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
+
+
+class InpaintLoss:
+    """The loss of one step of the inpainting UNet and its text encoders."""
+
+    def __init__(
+        self, unet: UNet2DConditionModel, text: TextEncoders, samples: Samples, batch_size: int, masked: bool = True
+    ) -> None:
+        """`masked`: draw inpainting samples for a 9-channel UNet; else whole pictures for a 4-channel one."""
+        self.unet, self.text, self.samples, self.batch_size, self.masked = unet, text, samples, batch_size, masked
+        betas = shifted_betas()
+        self.alphas = (1 - betas).cumprod(0).clamp(min=0).float()
+        self.ids: dict[str, Tensor] = {}
+
+    def _token_ids(self, sentences: list[str]) -> Tensor:
+        for sentence in sentences:
+            if sentence not in self.ids:
+                self.ids[sentence] = self.text.token_ids([sentence])[0]
+        return torch.stack([self.ids[sentence] for sentence in sentences])
+
+    def __call__(self, step: Step) -> Tensor:
+        drawn = [self.samples.draw(step.rng) for _ in range(self.batch_size)]
+        clean, mask = stack([s.whole for s in drawn]), stack([s.mask for s in drawn])
+        t, noisy, target = add_noise(clean, self.alphas, step.generator)
+        states, pooled = self.text(self._token_ids([s.sentence for s in drawn]))
+        states, pooled = drop_captions(states, pooled, CAPTION_DROP, step.generator)
+        inputs = torch.cat([noisy, mask, stack([s.kept for s in drawn])], 1) if self.masked else noisy
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return region_error(predict(self.unet, inputs, t, states, pooled), target, mask)
+
+
+@click.command()
+@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
+@click.option("--latents", type=click.Path(path_type=Path), default=LATENTS, show_default=True)
+@click.option("--vae", "vae_folder", type=click.Path(path_type=Path), default=IMAGES.parent / "vae-export")
+@click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
+@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/inpaint.json"))
+@click.option("--minutes", default=60.0, show_default=True)
+@click.option("--batch-size", default=16, show_default=True)
+@click.option("--threads", default=2, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(
+    images: Path,
+    latents: Path,
+    vae_folder: Path,
+    state: Path,
+    out: Path,
+    metrics: Path,
+    minutes: float,
+    batch_size: int,
+    threads: int,
+    seed: int,
+) -> None:
+    """Train the inpainting UNet and the text encoders on cached latents; write the pipeline every few minutes."""
+    prepare_process(threads)
+    vae = AutoencoderKL.from_pretrained(vae_folder).eval()
+    text = build_text_encoders(build_tokenizer(corpus()), seed)
+    unet = build_unet(INPAINT_CHANNELS, seed).to(memory_format=torch.channels_last)
+    settings = LoopSettings(
+        "inpaint", seed, batch_size, minutes=minutes, learning_rate=8e-4, hold=0.45, warmup_steps=100
+    )
+    samples = Samples(load_latents(latents), load_images(images, "train").scenes)
+    modules = {"unet": unet, "text_encoder": text.first, "text_encoder_2": text.second}
+    loop = TrainingLoop(
+        settings,
+        modules,
+        InpaintLoss(unet, text, samples, batch_size),
+        state,
+        lambda: save_pipeline(StableDiffusionXLInpaintPipeline, out, vae, text, unet),
+    )
+    history = loop.run()
+    parameters = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+    write_json(metrics, {"minutes": minutes, "parameters": parameters, "history": history})
+
+
+if __name__ == "__main__":
+    main()
