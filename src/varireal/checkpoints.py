@@ -13,8 +13,10 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 def is_hub_id(checkpoint: str) -> bool:
     """Return whether a name means a repository of the hub: ``owner/name``, and no folder here begins like that."""
-    return _HUB_ID.fullmatch(checkpoint) is not None and not Path(checkpoint).parts[0].startswith(".") and not (
-        Path(checkpoint).exists() or Path(Path(checkpoint).parts[0]).is_dir()
+    return (
+        _HUB_ID.fullmatch(checkpoint) is not None
+        and not Path(checkpoint).parts[0].startswith(".")
+        and not (Path(checkpoint).exists() or Path(Path(checkpoint).parts[0]).is_dir())
     )
 
 
@@ -33,11 +35,11 @@ def check_checkpoint(checkpoint: str, key: str, config_name: str) -> None:
         return
     folder = Path(checkpoint)
     if not folder.is_dir():
-        raise UserError(
-            f"{key} = {checkpoint!r}: this folder does not exist; give a folder of the repository or a hub id owner/name"
-        )
+        raise UserError(f"{key} = {checkpoint!r}: this folder does not exist; give a folder or a hub id owner/name")
     if not (folder / config_name).is_file():
-        raise UserError(f"{key} = {checkpoint!r}: the folder has no {config_name}, so it is not a checkpoint of that kind")
+        raise UserError(
+            f"{key} = {checkpoint!r}: the folder has no {config_name}, so it is not a checkpoint of that kind"
+        )
     if next(folder.rglob("*.safetensors"), None) is None:
         raise UserError(f"{key} = {checkpoint!r}: the folder has no .safetensors weights; other formats are not read")
 

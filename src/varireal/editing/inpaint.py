@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +83,12 @@ class Pipeline:
             pipe.watermark = None  # SDXL hides one in every picture where the package for it is installed
         pipe.set_progress_bar_config(disable=True)
         return pipe.to(resolve_device(self._compute))
+
+    def release(self) -> None:
+        """Give the networks' memory back; the next picture loads them again."""
+        self.__dict__.pop("pipe", None)
+        self.__dict__.pop("_negative", None)
+        self._encoded.clear()
 
     @property
     def own_size(self) -> int:
@@ -254,6 +259,12 @@ class PictureMaker:
             )
             for sentence, picture in zip(sentences[part], made):
                 if picture is None:
-                    raise UserError(f"the safety checker of edit.prior.checkpoint refuses {sentence!r}; reword the bank")
+                    raise UserError(
+                        f"the safety checker of edit.prior.checkpoint refuses {sentence!r}; reword the bank"
+                    )
                 pictures.append(picture)
         return pictures
+
+    def release(self) -> None:
+        """Give the networks' memory back."""
+        self._pipeline.release()

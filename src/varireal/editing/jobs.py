@@ -87,7 +87,6 @@ def plan_jobs(
     feasibility: Feasibility,
     edits_per_photo: int,
     seed: int,
-    domain_word: str,
 ) -> tuple[list[EditJob], list[Failure]]:
     """Return the jobs of one cell, sorted by photo and index, and the training photos that cannot be edited.
 
@@ -106,7 +105,7 @@ def plan_jobs(
         specs = table.specs(attribute, feasibility, photo.class_name)
         values = assign_values(specs, edits_per_photo, seed, photo.image_id, attribute, feasibility)
         for index, spec in enumerate(values):
-            prompt = edit_prompt(attribute, spec.phrase, photo.class_name, domain_word)
+            prompt = edit_prompt(attribute, spec.phrase, photo.class_name, table.domain_word)
             jobs.append(EditJob(photo, mask_hash, attribute, feasibility, index, spec, prompt, seed))
     return jobs, failures
 

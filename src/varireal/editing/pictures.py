@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from varireal.errors import UserError
 from varireal.io import encode_png, read_image, sha256_file
 from varireal.manifest import Attribute, Feasibility
+from varireal.progress import progress
 from varireal.prompts.templates import material_prompt, place_prompt
 from varireal.seeding import derive_seed
 from varireal.work import WorkStore, content_key
@@ -27,12 +28,15 @@ _KEPT_DECODED = 64  # pictures kept in memory
 class PictureSource(Protocol):
     """Offers several pictures of each value."""
 
-    def prepare(self, specs: Sequence[AttributeSpec]) -> None:
-        """Make sure that every value has its pictures.
+    def check(self, specs: Iterable[AttributeSpec]) -> None:
+        """Check, at no cost, that every value has or can be given pictures.
 
         Raises:
             UserError: a value has none.
         """
+
+    def prepare(self, specs: Iterable[AttributeSpec]) -> None:
+        """Make what is missing; call it once before the first ``pick``."""
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         """Return one of the value's pictures, uint8 (H, W, 3)."""
@@ -54,9 +58,12 @@ class FolderPictures:
         self._files_of: dict[str, list[Path]] = {}
         self._identities: dict[str, str] = {}
 
-    def prepare(self, specs: Sequence[AttributeSpec]) -> None:
+    def check(self, specs: Iterable[AttributeSpec]) -> None:
         for spec in specs:
             self._files(spec)
+
+    def prepare(self, specs: Iterable[AttributeSpec]) -> None:
+        self.check(specs)
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         files = self._files(spec)
@@ -103,10 +110,11 @@ class GeneratedPictures:
         self._seed = seed
         self._store = WorkStore("priors")
 
-    def prepare(self, specs: Sequence[AttributeSpec]) -> None:
-        from varireal.progress import progress
+    def check(self, specs: Iterable[AttributeSpec]) -> None:
+        """Check nothing: every sentence can be drawn, and the checkpoint was looked at when the maker was built."""
 
-        missing = [spec for spec in specs if self._store.get(self.identity(spec)) is None]
+    def prepare(self, specs: Iterable[AttributeSpec]) -> None:
+        missing = [spec for spec in dict.fromkeys(specs) if self._store.get(self.identity(spec)) is None]
         if not missing:
             return
         with progress("making pictures for priors", len(missing)) as advance:
@@ -117,6 +125,7 @@ class GeneratedPictures:
                 files = {f"{number:03d}.png": encode_png(picture) for number, picture in enumerate(pictures)}
                 self._store.put(self.identity(spec), files)
                 advance(1)
+        self._maker.release()
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         folder = self._store.get(self.identity(spec))

@@ -1,0 +1,27 @@
+"""Filters: which edits count as good."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from varireal.config import ComputeConfig, FilterConfig
+from varireal.editing.jobs import EditFilter, Verdict
+from varireal.filtering.clip import ClipFilter
+from varireal.filtering.none import NoFilter
+from varireal.prompts import PromptTable
+
+
+class FilterFactory(Protocol):
+    """Builds a filter; its models are loaded at the first verdict."""
+
+    def __call__(self, config: FilterConfig, compute: ComputeConfig, table: PromptTable) -> EditFilter:
+        """Return the filter.
+
+        Raises:
+            UserError: its checkpoint is missing.
+        """
+
+
+FILTERS: dict[str, FilterFactory] = {"clip": ClipFilter, "none": NoFilter}
+
+__all__ = ["FILTERS", "EditFilter", "Verdict"]

@@ -1,0 +1,24 @@
+"""Filter ``none``: every first attempt is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from varireal.config import ComputeConfig, FilterConfig
+from varireal.editing.jobs import EditJob, Verdict
+from varireal.prompts import PromptTable
+
+
+class NoFilter:
+    """Accepts everything."""
+
+    identity: dict[str, object] = {"name": "none"}  # noqa: RUF012 - never changed
+
+    def __init__(self, config: FilterConfig, compute: ComputeConfig, table: PromptTable) -> None:
+        pass
+
+    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
+        """Accept the pictures, without scores."""
+        return [Verdict(accepted=True, scores={}, quality=0.0) for _ in jobs]
