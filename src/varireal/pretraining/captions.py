@@ -1,65 +1,128 @@
-"""Captions of training pictures: the pipeline's own sentences, with more or less said."""
+"""Sentences that the demo CLIP is pretrained on: groups of candidates, one of which is true of a picture.
+
+Web captions seldom use the exact name of a fine-grained class: they say "a jetliner", "a plane with a T-tail",
+"a red aircraft on a runway". The groups below imitate that. Structure, place and surface are said of every
+picture; the fine class name only ever has to stand out among its siblings for a small share of them (see
+``clip.py``), so that names are attached loosely and fine-tuning has something to learn.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from varireal.prompts.templates import class_prompt, edit_prompt, material_prompt, place_prompt
-from varireal.world.render import Scene
-from varireal.world.vocabulary import CLASSES, COLORS, DOMAIN_WORD, MATERIALS, PLACES
+from varireal.prompts.templates import article, class_prompt, edit_prompt, named_object
+from varireal.world.vocabulary import CLASSES, COLORS, DOMAIN_WORD, MATERIALS, PLACES, STRUCTURE
 
-#: The region that is repainted; it decides what the caption should name.
-REGIONS = ("background", "object", "seam", "part", "everything")
+SURFACES: tuple[str, ...] = tuple(COLORS) + MATERIALS
+
+#: Coarse name -> the classes it covers; every class belongs to exactly one.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "jetliner": ("twin-engine jetliner", "four-engine jetliner", "trijet"),
+    "small jet": ("regional jet", "business jet"),
+    "propeller plane": ("twin turboprop", "bush plane", "trainer plane", "biplane"),
+    "sailplane": ("glider",),
+}
+
+_AIRLINERS = FAMILIES["jetliner"]
+_SMALL_JETS = FAMILIES["small jet"]
+
+#: Questions about the structure: answer -> the classes it is true of; the answers of a question share the classes.
+FACTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "engines": {
+        "no engine": ("glider",),
+        "a single engine": ("bush plane", "trainer plane", "biplane"),
+        "two engines": ("twin-engine jetliner", *_SMALL_JETS, "twin turboprop"),
+        "three engines": ("trijet",),
+        "four engines": ("four-engine jetliner",),
+    },
+    "propulsion": {
+        "engines under the wings": ("twin-engine jetliner", "four-engine jetliner"),
+        "engines under the wings and at the fin": ("trijet",),
+        "engines at the rear fuselage": _SMALL_JETS,
+        "two propellers on the wing": ("twin turboprop",),
+        "a propeller on the nose": ("bush plane", "trainer plane", "biplane"),
+        "nothing that drives it": ("glider",),
+    },
+    "wings": {
+        "low swept wings": _AIRLINERS + _SMALL_JETS,
+        "a high straight wing": ("twin turboprop", "bush plane"),
+        "a low straight wing": ("trainer plane",),
+        "two stacked wings": ("biplane",),
+        "very long thin wings": ("glider",),
+    },
+    "tail": {
+        "a T-tail": (*_SMALL_JETS, "twin turboprop", "glider"),
+        "a conventional tail": (*_AIRLINERS, "bush plane", "trainer plane", "biplane"),
+    },
+}
 
 
-def material_phrase(material: str) -> str:
-    """Return the words that put a material before a noun: ``"brick" -> "brick textured"``."""
-    return f"{material} textured"
+@dataclass(frozen=True)
+class Group:
+    """Candidate sentences of which exactly one is true of a picture.
 
-
-def surface_phrase(scene: Scene) -> str:
-    """Return the words for what the aircraft wears: its colour, or its material."""
-    return scene.color if scene.color is not None else material_phrase(scene.material or "")
-
-
-def _surface_sentence(phrase: str, class_name: str) -> str:
-    return edit_prompt("color", phrase, class_name, DOMAIN_WORD)
-
-
-def full_sentence(scene: Scene) -> str:
-    """Return the caption that names surface, class and place."""
-    return edit_prompt("background", PLACES[scene.place], f"{surface_phrase(scene)} {scene.class_name}", DOMAIN_WORD)
-
-
-def caption(scene: Scene, region: str, rng: np.random.Generator) -> str:
-    """Return a caption for repainting a region of a scene.
-
-    What the region shows is nearly always named, the rest sometimes; a second livery colour has no words, so such
-    pictures leave the colour out half of the time.
+    Attributes:
+        name: what the sentences tell apart.
+        sentences: the candidates.
+        answer: class index (or place, or surface index) -> index of the true candidate, int64.
     """
-    named = full_sentence(scene)
-    place = edit_prompt("background", PLACES[scene.place], scene.class_name, DOMAIN_WORD)
-    surface = _surface_sentence(surface_phrase(scene), scene.class_name)
-    plain = class_prompt(scene.class_name, DOMAIN_WORD)
-    choices = {
-        "background": ((place, 0.7), (named, 0.25), (plain, 0.05)),
-        "object": ((surface, 0.65), (named, 0.25), (place, 0.05), (plain, 0.05)),
-        "seam": ((place, 0.35), (surface, 0.35), (named, 0.2), (plain, 0.1)),
-        "part": ((surface, 0.6), (named, 0.25), (place, 0.1), (plain, 0.05)),
-        "everything": ((named, 0.6), (place, 0.15), (surface, 0.15), (plain, 0.1)),
-    }[region]
-    text = choices[rng.choice(len(choices), p=[share for _, share in choices])][0]
-    if scene.accent is not None and region != "background" and rng.random() < 0.5:
-        return place if region == "everything" or rng.random() < 0.5 else plain
-    return text
+
+    name: str
+    sentences: tuple[str, ...]
+    answer: np.ndarray
 
 
-def corpus() -> list[str]:
-    """Return every sentence a demo model may be asked with: the tokenizer's training text, in a fixed order."""
-    surfaces = [*COLORS, *(material_phrase(name) for name in MATERIALS)]
-    sentences = [class_prompt(name, DOMAIN_WORD) for name in CLASSES]
-    sentences += [edit_prompt("background", phrase, name, DOMAIN_WORD) for name in CLASSES for phrase in PLACES.values()]
-    sentences += [_surface_sentence(surface, name) for name in CLASSES for surface in surfaces]
-    sentences += [place_prompt(phrase) for phrase in PLACES.values()]
-    sentences += [material_prompt(material_phrase(name)) for name in MATERIALS]
-    return sentences
+def family_of_class() -> np.ndarray:
+    """Return the index of each class's family in `FAMILIES`, int64 (classes,)."""
+    return _answers(FAMILIES)
+
+
+def class_groups(rng: np.random.Generator) -> dict[str, Group]:
+    """Return the groups whose answer depends on the class: ``class``, ``family``, ``structure`` and one a fact."""
+    identity = np.arange(len(CLASSES))
+    names = [class_prompt(name, DOMAIN_WORD) for name in CLASSES]
+    if rng.random() < 0.2:
+        names = [f"a photo of {article(name)}" for name in CLASSES]
+    structure = [f"a photo of an aircraft with {words}" for words in STRUCTURE.values()]
+    groups = [
+        Group("class", _opened(names, rng), identity),
+        Group("family", _opened([f"a photo of {article(name)}" for name in FAMILIES], rng), family_of_class()),
+        Group("structure", _opened(structure, rng), identity),
+    ]
+    for question, answers in FACTS.items():
+        sentences = [f"a photo of an aircraft with {answer}" for answer in answers]
+        groups.append(Group(question, _opened(sentences, rng), _answers(answers)))
+    return {group.name: group for group in groups}
+
+
+def attribute_groups(rng: np.random.Generator) -> dict[str, Group]:
+    """Return ``place`` and ``surface``; all candidates of a group name the object in the same, random way."""
+    place_noun, surface_noun = _any_noun(rng), _any_noun(rng)
+    places = [edit_prompt("background", phrase, place_noun, DOMAIN_WORD) for phrase in PLACES.values()]
+    surfaces = [edit_prompt("color", name, surface_noun, DOMAIN_WORD) for name in COLORS]
+    surfaces += [edit_prompt("texture", f"{name} textured", surface_noun, DOMAIN_WORD) for name in MATERIALS]
+    return {
+        "place": Group("place", _opened(places, rng), np.arange(len(places))),
+        "surface": Group("surface", _opened(surfaces, rng), np.arange(len(surfaces))),
+    }
+
+
+def _any_noun(rng: np.random.Generator) -> str:
+    """Return the bare domain word, a family's name or a class's, each in a third of the draws."""
+    kind = int(rng.integers(3))
+    names = ((DOMAIN_WORD,), tuple(FAMILIES), CLASSES)[kind]
+    return named_object(names[int(rng.integers(len(names)))], DOMAIN_WORD)
+
+
+def _opened(sentences: list[str], rng: np.random.Generator) -> tuple[str, ...]:
+    """Replace the opening "a photo of " by another one in four draws out of ten."""
+    openings = ("a photo of ", "a picture of ", "an image of ", "")
+    opening = openings[int(rng.choice(4, p=(0.6, 0.15, 0.1, 0.15)))]
+    return tuple(opening + sentence.removeprefix("a photo of ") for sentence in sentences)
+
+
+def _answers(answers: dict[str, tuple[str, ...]]) -> np.ndarray:
+    index = {name: i for i, names in enumerate(answers.values()) for name in names}
+    return np.array([index[name] for name in CLASSES])

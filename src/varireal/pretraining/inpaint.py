@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline, UNet2DCon
 from torch import Tensor
 
 from varireal.io import write_json
-from varireal.pretraining.captions import caption, corpus, material_phrase
+from varireal.pretraining.edit_captions import caption, corpus, material_phrase
 from varireal.pretraining.images import IMAGES, load_images
 from varireal.pretraining.latents import LATENTS, REGION_SHARES, LatentSet, load_latents
 from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
