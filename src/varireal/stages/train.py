@@ -67,13 +67,13 @@ def _study(params: Params, mix_folder: Path | None) -> Study:
 
     check_clip(params.clip.model, params.clip.pretrained)
     photos = read_manifest(layout.PHOTOS_MANIFEST)
-    classes = read_json(layout.DATASET_INFO)["classes"]
+    info = read_json(layout.DATASET_INFO)
     return Study(
         clip=params.clip,
         train=params.train,
         compute=params.compute,
         run_seed=params.seed,
-        sentences=tuple(class_prompt(name, params.dataset.domain_word) for name in classes),
+        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
         real=tuple(photo for photo in photos if photo.split == "train"),
         val=tuple(photo for photo in photos if photo.split == "val"),
         synthetic=() if mix_folder is None else tuple(read_manifest(mix_folder / "manifest.parquet")),

@@ -1,0 +1,61 @@
+"""What `evaluate` has to do: the test split, one prediction per model, and the keys they are kept under."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from varireal.clip import clip_identity
+from varireal.config import ClipConfig, ComputeConfig
+from varireal.errors import UserError
+from varireal.evaluation.cells import Cell
+from varireal.io import sha256_file
+from varireal.manifest import ImageRecord
+from varireal.training.plan import ADAPTER_FILES
+from varireal.work import content_key
+
+REVISION = 1  # raised when the meaning of the same inputs changes
+PREDICTIONS = "predictions.parquet"  # an item's only file
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSet:
+    """The photos and sentences that every model is tested with."""
+
+    clip: ClipConfig
+    compute: ComputeConfig
+    batch_size: int
+    sentences: tuple[str, ...]  # one per class, in the order of the class indices
+    photos: tuple[ImageRecord, ...]  # sorted by image_id
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One model's pass over the test split; ``adapter`` None is zero-shot."""
+
+    adapter: Path | None
+    key: str
+
+
+def plan_predictions(test: EvaluationSet, evaluated: Sequence[Cell]) -> list[Prediction]:
+    """Return a prediction per cell; cells with the same adapter bytes share a key.
+
+    Raises:
+        UserError: the split test is empty, or CLIP's files are missing.
+    """
+    if not test.photos:
+        raise UserError("the data set has no photo in the split test; give it some (dataset.test_* in params.yaml)")
+    shared = {
+        "revision": REVISION,
+        "clip": clip_identity(test.clip.model, test.clip.pretrained),
+        "dtype": test.compute.dtype,
+        "batch_size": test.batch_size,
+        "sentences": list(test.sentences),
+        "photos": [[photo.image_id, photo.sha256, photo.class_index] for photo in test.photos],
+    }
+    plan = []
+    for cell in evaluated:
+        hashes = [sha256_file(cell.adapter / name) for name in ADAPTER_FILES] if cell.adapter else None
+        plan.append(Prediction(cell.adapter, content_key({**shared, "adapter": hashes})))
+    return plan

@@ -1,0 +1,106 @@
+"""`varireal evaluate`: open the test split, the only stage that does, and predict with every model of the grid."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from varireal import layout
+from varireal.stages.common import stage_options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from varireal.config import Params
+    from varireal.evaluation.plan import EvaluationSet, Prediction
+    from varireal.work import WorkStore
+
+logger = logging.getLogger(__name__)
+
+CONFUSION_REAL = layout.METRICS / "plots" / "confusion.csv"
+CONFUSION_ZERO_SHOT = layout.METRICS / "plots" / "confusion_zero_shot.csv"
+
+
+@click.command()
+@stage_options
+def command(params: Params) -> None:
+    """Predict the test photos with CLIP as it came, the real-only baselines and every cell of the grid.
+
+    Predictions are kept per adapter, so that a changed cell is the only one predicted again.
+    """
+    import pyarrow as pa
+
+    from varireal.evaluation.cells import cells, check_adapters
+    from varireal.evaluation.plan import plan_predictions
+    from varireal.evaluation.table import confusion_csv, figures, report, table_bytes, with_cell
+    from varireal.io import atomic_write_bytes, read_json, write_json
+    from varireal.work import WorkStore
+
+    info = read_json(layout.DATASET_INFO)
+    classes = info["classes"]
+    evaluated = cells(params.grid)
+    check_adapters(evaluated)
+    test = _test_split(params, info)
+    plan = plan_predictions(test, evaluated)
+    store = WorkStore("evaluate")
+    _predict_missing(test, plan, store)
+    tables = [_read(store, item) for item in plan]
+    results = [(cell, figures(table, classes)) for cell, table in zip(evaluated, tables)]
+    everything = pa.concat_tables([with_cell(table, cell) for table, cell in zip(tables, evaluated)])
+    atomic_write_bytes(layout.PREDICTIONS, table_bytes(everything))
+    by_source = {
+        source: [t for t, c in zip(tables, evaluated) if c.source == source] for source in ("real", "zero-shot")
+    }
+    atomic_write_bytes(CONFUSION_REAL, confusion_csv(by_source["real"], classes))
+    atomic_write_bytes(CONFUSION_ZERO_SHOT, confusion_csv(by_source["zero-shot"], classes))
+    write_json(layout.METRICS / "evaluate.json", report(results, len(test.photos)))
+
+
+def _test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
+    from varireal.evaluation.plan import EvaluationSet
+    from varireal.manifest import read_manifest
+    from varireal.prompts.templates import class_prompt
+
+    return EvaluationSet(
+        clip=params.clip,
+        compute=params.compute,
+        batch_size=params.evaluate.batch_size,
+        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
+        photos=tuple(photo for photo in read_manifest(layout.PHOTOS_MANIFEST) if photo.split == "test"),
+    )
+
+
+def _predict_missing(test: EvaluationSet, plan: list[Prediction], store: WorkStore) -> None:
+    """Predict what is not kept from an earlier run, in as many processes as the cores allow."""
+    from varireal.devices import resolve_device
+    from varireal.processes import run_side_by_side, warm_up, worker_plan
+    from varireal.progress import progress
+
+    missing = list({item.key: item for item in plan if store.get(item.key) is None}.values())
+    logger.info("%d of %d models to predict with", len(missing), len(plan))
+    if not missing:
+        return
+    warm_up("varireal.evaluation.predict")
+    workers, threads = worker_plan(resolve_device(test.compute).type == "cpu", test.compute.num_threads, len(missing))
+    shares = [(test, missing[k::workers], store, threads) for k in range(workers)]
+    with progress("evaluate", len(missing)) as advance:
+        run_side_by_side("varireal.evaluation.predict:predict", shares, advance)
+
+
+def _read(store: WorkStore, item: Prediction) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    from varireal.evaluation.plan import PREDICTIONS
+
+    folder = store.get(item.key)
+    if folder is None:
+        raise RuntimeError(f"the predictions of {item.adapter or 'zero-shot'} were not kept")
+    return pq.read_table(folder / PREDICTIONS)
+
+
+if __name__ == "__main__":
+    from varireal.cli import run_command
+
+    run_command(command)
