@@ -1,11 +1,18 @@
-"""Tiny checkpoints of the real architectures, with random weights."""
+"""Tiny checkpoints of the real architectures, with random weights; the working folder of a finished study."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+
+from varireal import layout
+from varireal.io import atomic_write_bytes, encode_png, sha256_bytes, write_json
+from varireal.manifest import ImageRecord, write_manifest
 
 TINY_CLIP = {
     "embed_dim": 32,
@@ -29,3 +36,110 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors")
     return folder
+
+
+STUDY_CLASSES = ("glider", "<b>jet</b>")  # a name that must be escaped on a page
+REPOSITORY = Path(__file__).parents[1]
+
+
+def study_top1(condition: str | None, source: str, seed: int) -> float:
+    """The made-up test accuracy of a cell: mixed equals feasible, infeasible is 3 below, seed 1 is 2 above seed 0."""
+    base = {"real": 60.0, "synthetic": 50.0, "real+synthetic": 70.0}[source]
+    return base + {None: 0.0, "feasible": 0.0, "mixed": 0.0, "infeasible": -3.0}[condition] + 2.0 * seed
+
+
+def _study_params(root: Path) -> dict[str, Any]:
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["grid"] |= {"attributes": ["color", "texture"], "seeds": [0, 1]}
+    params["report"]["examples"] = 2
+    (root / layout.PARAMS).write_text(yaml.safe_dump(params, sort_keys=False))
+    return params
+
+
+def _study_picture(root: Path, path: Path, pixels: np.ndarray) -> dict[str, Any]:
+    data = encode_png(pixels)
+    atomic_write_bytes(root / path, data)
+    return {"path": path.as_posix(), "sha256": sha256_bytes(data), "width": 24, "height": 24}
+
+
+def _study_photo(root: Path, class_index: int, number: int) -> ImageRecord:
+    photo_id, pixels = f"class-{class_index}/{number}", np.full((24, 24, 3), 40 * class_index + number, np.uint8)
+    pixels[0, 0] = 250
+    pixels[0, 1] = 5
+    fields = _study_picture(root, layout.PREPARED / "photos" / f"{photo_id}.png", pixels)
+    name = STUDY_CLASSES[class_index]
+    return ImageRecord(photo_id, origin="photo", split="train", class_name=name, class_index=class_index,
+                       photo_id=photo_id, **fields)  # fmt: skip
+
+
+def _study_edits(root: Path, photos: list[ImageRecord], attribute: str, feasibility: str) -> list[ImageRecord]:
+    folder, rows = layout.edit_folder(attribute, feasibility), []
+    mask = np.zeros((24, 24), np.uint8)
+    mask[8:16, 8:16] = 255
+    for k, photo in enumerate(photos):
+        pixels = np.random.default_rng(k).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        fields = _study_picture(root, folder / "images" / f"{photo.photo_id}-0.png", pixels)
+        prior = _study_picture(root, folder / "priors" / f"{photo.photo_id}-0.png", pixels // 2)
+        cut = _study_picture(root, layout.SEGMENTED / "masks" / f"{photo.photo_id}.png", mask)
+        rows.append(ImageRecord(
+            f"{photo.photo_id}#0", origin="edit", split="train", class_name=photo.class_name,
+            class_index=photo.class_index, photo_id=photo.photo_id, status="exhausted" if k == 0 else "accepted",
+            attribute=attribute, feasibility=feasibility, value="lava & ash", prompt='a "lava" <script>', index=0,
+            mask_path=cut["path"], prior_path=prior["path"], **fields))  # fmt: skip
+    return rows
+
+
+def _study_metrics(root: Path, grid: dict[str, Any]) -> None:
+    def tested(condition: str | None, source: str, seed: int) -> dict[str, Any]:
+        top1 = study_top1(condition, source, seed)
+        return {"seed": seed, "top1": top1, "top5": 99.0, "per_class": {STUDY_CLASSES[0]: top1, STUDY_CLASSES[1]: None}}
+
+    def trained(source: str, seed: int) -> dict[str, Any]:
+        looks = [{"step": s, "train_loss": 1.0, "val_loss": 2.0, "val_top1": 40.0 + s + seed} for s in (0, 5, 10)]
+        return {
+            "source": source,
+            "seed": seed,
+            "best_step": 10,
+            "val_top1": 50.0 + seed,
+            "val_loss": 2.0,
+            "curve": looks,
+        }
+
+    metrics, seeds = root / layout.METRICS, grid["seeds"]
+    cells = []
+    for attribute in grid["attributes"]:
+        for feasibility in grid["feasibilities"]:
+            figures = {"edits": 6, "accepted": 5, "exhausted": 1, "failed": 0, "pass_rate": 0.83, "mean_attempts": 1.5}
+            write_json(metrics / "edit" / f"{attribute}_{feasibility}.json", figures)
+        for condition in grid["conditions"]:
+            runs = [trained(source, seed) for source in grid["sources"] for seed in seeds]
+            write_json(metrics / "train" / f"{attribute}_{condition}.json", {"val": {}, "runs": runs})
+            write_json(metrics / "mix" / f"{attribute}_{condition}.json", {"images": 4, "infeasible_share": 0.5})
+            where = {"attribute": attribute, "condition": condition}
+            cells += [{**where, "source": s, **tested(condition, s, seed)} for s in grid["sources"] for seed in seeds]
+    write_json(metrics / "train" / "real.json", {"val": {}, "runs": [trained("real", seed) for seed in seeds]})
+    write_json(metrics / "segment.json", {"photos": 6, "failures": 0, "mean_iou": 0.95})
+    zero_shot = {"top1": 30.0, "top5": 80.0, "per_class": dict.fromkeys(STUDY_CLASSES, 30.0)}
+    real = [tested(None, "real", seed) for seed in seeds]
+    write_json(metrics / "evaluate.json", {"images": 4, "zero_shot": zero_shot, "real": real, "cells": cells})
+
+
+@pytest.fixture
+def finished_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with all that `report` reads: two attributes, two seeds, made-up but whole results."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    params = _study_params(tmp_path)
+    photos = [_study_photo(tmp_path, index, number) for index in (0, 1) for number in range(3)]
+    write_manifest(tmp_path / layout.PHOTOS_MANIFEST, photos)
+    counts = {split: dict.fromkeys(STUDY_CLASSES, 3) for split in ("train", "val", "test")}
+    info = {"name": "rendered_aircraft", "domain_word": "aircraft", "classes": list(STUDY_CLASSES), "counts": counts}
+    write_json(tmp_path / layout.DATASET_INFO, info)
+    for attribute in params["grid"]["attributes"]:
+        for feasibility in params["grid"]["feasibilities"]:
+            edits = _study_edits(tmp_path, photos, attribute, feasibility)
+            write_manifest(tmp_path / layout.edit_folder(attribute, feasibility) / "manifest.parquet", edits)
+    _study_metrics(tmp_path, params["grid"])
+    return tmp_path

@@ -1,0 +1,68 @@
+"""How the results were made: the commit, the versions of the packages that decide them, the data's hashes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = (
+    "varireal",
+    "torch",
+    "diffusers",
+    "transformers",
+    "open_clip_torch",
+    "peft",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+    "dvc",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """What a reader needs to make the same results again."""
+
+    commit: str | None  # None outside a git repository
+    changed: bool  # tracked code differs from the commit (params.yaml is shown whole beside it)
+    experiment: str | None  # DVC's name of the experiment, if there is one
+    versions: dict[str, str]
+    data: dict[str, str]  # output of the pipeline -> DVC's hash, as far as dvc.lock has it
+
+
+def provenance(lock: Path = Path("dvc.lock")) -> Provenance:
+    """Gather the provenance of the results in the working directory."""
+    # a run itself changes its metrics, its lock and, as an experiment, params.yaml; what matters is the code
+    status = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!metrics", ":!dvc.lock", ":!params.yaml"
+    )
+    return Provenance(
+        commit=_git("rev-parse", "HEAD"),
+        changed=bool(status),
+        experiment=os.environ.get("DVC_EXP_NAME"),
+        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        data=_locked_outputs(lock),
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says, or None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _locked_outputs(lock: Path) -> dict[str, str]:
+    import yaml
+
+    if not lock.is_file():
+        return {}
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {})
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in sorted(outs, key=lambda out: out["path"]) if "md5" in out}

@@ -1,0 +1,120 @@
+"""What the stages measured, gathered by the cells that the grid names: never by what lies in a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from varireal import layout
+from varireal.config import GridConfig
+from varireal.errors import UserError
+from varireal.io import read_json
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedRun:
+    """One fine-tuning, measured on val and test. Accuracies are percent."""
+
+    seed: int
+    top1: float
+    top5: float
+    per_class: dict[str, float | None]  # class name -> top-1; None: no test photo
+    val_top1: float
+    best_step: int
+    curve: tuple[dict[str, float], ...]  # looks at val: step, train_loss, val_loss, val_top1
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One cell of the study: an attribute, a condition and a training source; the first two are None for real-only."""
+
+    attribute: str | None
+    condition: str | None
+    source: str  # real, synthetic or real+synthetic
+    runs: tuple[SeedRun, ...]  # one per seed of the grid, in its order
+
+    @property
+    def name(self) -> str:
+        """Return the cell's readable name, such as ``color feasible synthetic`` or ``real``."""
+        return " ".join(part for part in (self.attribute, self.condition, self.source) if part)
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroShot:
+    """CLIP as it was loaded, on the test split. Accuracies are percent."""
+
+    top1: float
+    top5: float
+    per_class: dict[str, float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All that was measured on the grid."""
+
+    zero_shot: ZeroShot
+    real: Cell
+    cells: tuple[Cell, ...]  # in the order of the grid: attribute, condition, source
+    segment: dict[str, Any]
+    edits: dict[tuple[str, str], dict[str, Any]]  # (attribute, feasibility) -> metrics of its edits
+    mixes: dict[tuple[str, str], dict[str, Any]]  # (attribute, condition) -> metrics of its training set
+
+
+def read_results(grid: GridConfig, folder: Path = layout.METRICS) -> Results:
+    """Gather the metrics files below ``folder`` for every cell of the grid.
+
+    Raises:
+        UserError: a file is missing or does not hold a cell that the grid names.
+    """
+    evaluate = folder / "evaluate.json"
+    tested = read_json(evaluate)
+    rows = {(row["attribute"], row["condition"], row["source"], row["seed"]): row for row in tested["cells"]}
+    rows |= {(None, None, "real", row["seed"]): row for row in tested["real"]}
+
+    def cell(attribute: str | None, condition: str | None, source: str, trained: dict[str, Any], path: Path) -> Cell:
+        on_val = {(run["source"], run["seed"]): run for run in trained["runs"]}
+        runs = []
+        for seed in grid.seeds:
+            row, run = rows.get((attribute, condition, source, seed)), on_val.get((source, seed))
+            if row is None or run is None:
+                lacking = evaluate if row is None else path
+                wanted = " ".join(part for part in (attribute, condition, source) if part)
+                raise UserError(f"{lacking} holds no result of {wanted}, seed {seed}; make it anew with dvc repro")
+            runs.append(_seed_run(seed, row, run))
+        return Cell(attribute, condition, source, tuple(runs))
+
+    path = folder / "train" / "real.json"
+    real = cell(None, None, "real", read_json(path), path)
+    cells = []
+    for attribute in grid.attributes:
+        for condition in grid.conditions:
+            path = folder / "train" / f"{attribute}_{condition}.json"
+            trained = read_json(path)
+            cells += [cell(attribute, condition, source, trained, path) for source in grid.sources]
+    zero_shot = tested["zero_shot"]
+    return Results(
+        zero_shot=ZeroShot(zero_shot["top1"], zero_shot["top5"], zero_shot["per_class"]),
+        real=real,
+        cells=tuple(cells),
+        segment=read_json(folder / "segment.json"),
+        edits=_by_cell(folder / "edit", grid.attributes, grid.feasibilities),
+        mixes=_by_cell(folder / "mix", grid.attributes, grid.conditions),
+    )
+
+
+def _seed_run(seed: int, row: dict[str, Any], run: dict[str, Any]) -> SeedRun:
+    return SeedRun(
+        seed=seed,
+        top1=row["top1"],
+        top5=row["top5"],
+        per_class=row["per_class"],
+        val_top1=run["val_top1"],
+        best_step=run["best_step"],
+        curve=tuple(run["curve"]),
+    )
+
+
+def _by_cell(folder: Path, attributes: Sequence[str], others: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(a, other): read_json(folder / f"{a}_{other}.json") for a in attributes for other in others}

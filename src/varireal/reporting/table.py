@@ -1,0 +1,158 @@
+"""The study's table: mean top-1 of every cell, its spread over seeds, and what it gains over the baselines."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from varireal.evaluation.spread import Spread, spread
+from varireal.manifest import SOURCES
+from varireal.reporting.results import Cell, Results
+
+
+def difference(first: Cell, second: Cell) -> Spread:
+    """Return mean and spread of ``first`` minus ``second`` in points of top-1, taken seed by seed.
+
+    Both cells have the same seeds, and a seed sets the initial adapter and the order of the images, so the
+    difference within a seed is the fairer comparison.
+    """
+    return spread([a.top1 - b.top1 for a, b in zip(first.runs, second.runs, strict=True)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table. Accuracies are percent, differences are points."""
+
+    cell: str
+    attribute: str | None
+    condition: str | None
+    source: str  # zero-shot, real, synthetic or real+synthetic
+    top1: Spread
+    top5: Spread
+    val_top1: Spread | None
+    minus_real: Spread | None
+    minus_zero_shot: float | None
+    points: tuple[float, ...]  # top-1 of each seed
+
+
+def build_rows(results: Results) -> list[Row]:
+    """Return the two baselines and then every cell, in the order of the grid."""
+    zero = results.zero_shot
+    first = Row(
+        cell="zero-shot",
+        attribute=None,
+        condition=None,
+        source="zero-shot",
+        top1=spread([zero.top1]),
+        top5=spread([zero.top5]),
+        val_top1=None,
+        minus_real=None,
+        minus_zero_shot=None,
+        points=(zero.top1,),
+    )
+    return [first, *(_row(cell, results) for cell in (results.real, *results.cells))]
+
+
+def _row(cell: Cell, results: Results) -> Row:
+    points = tuple(run.top1 for run in cell.runs)
+    return Row(
+        cell=cell.name,
+        attribute=cell.attribute,
+        condition=cell.condition,
+        source=cell.source,
+        top1=spread(points),
+        top5=spread([run.top5 for run in cell.runs]),
+        val_top1=spread([run.val_top1 for run in cell.runs]),
+        minus_real=None if cell is results.real else difference(cell, results.real),
+        minus_zero_shot=fmean(points) - results.zero_shot.top1,
+        points=points,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """Feasible minus infeasible, with everything else alike."""
+
+    attribute: str
+    source: str
+    points: Spread
+
+
+def contrasts(results: Results) -> list[Contrast]:
+    """Return feasible minus infeasible for every attribute and source that the grid has both conditions of."""
+    cells = {(cell.attribute, cell.source, cell.condition): cell for cell in results.cells}
+    found = []
+    for attribute, source in dict.fromkeys((cell.attribute, cell.source) for cell in results.cells):
+        pair = [cells.get((attribute, source, condition)) for condition in ("feasible", "infeasible")]
+        if attribute and pair[0] and pair[1]:
+            found.append(Contrast(attribute, source, difference(pair[0], pair[1])))
+    return found
+
+
+def table_json(rows: Sequence[Row], between: Sequence[Contrast]) -> dict[str, Any]:
+    """Return the table as nested objects (attribute, condition, source), the shape `dvc metrics show` flattens."""
+    cells: dict[str, Any] = {}
+    baselines: dict[str, Any] = {}
+    for row in rows:
+        if row.attribute is None or row.condition is None:
+            baselines[row.source.replace("-", "_")] = _figures(row)
+        else:
+            cells.setdefault(row.attribute, {}).setdefault(row.condition, {})[row.source] = _figures(row)
+    pairs: dict[str, Any] = {}
+    for contrast in between:
+        pairs.setdefault(contrast.attribute, {})[contrast.source] = {
+            "points": _round(contrast.points.mean),
+            "std": _round(contrast.points.std),
+        }
+    return {**baselines, "cells": cells, "feasible_minus_infeasible": pairs}
+
+
+def table_csv(rows: Sequence[Row]) -> str:
+    """Return the table as CSV, a line per row; a figure that does not exist is left empty."""
+    header = ["cell", "attribute", "condition", "source", *_figures(rows[0])]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        named = [row.cell, row.attribute, row.condition, row.source]
+        writer.writerow(["" if value is None else value for value in (*named, *_figures(row).values())])
+    return text.getvalue()
+
+
+def curves_csv(results: Results) -> str:
+    """Return top-1 on val over training steps, a column per training source: the mean over its cells and seeds.
+
+    A source that is not in the grid has an empty column, so that `dvc plots` always finds the ones dvc.yaml names.
+    """
+    values: dict[tuple[int, str], list[float]] = {}
+    for cell in (results.real, *results.cells):
+        for run in cell.runs:
+            for look in run.curve:
+                values.setdefault((int(look["step"]), cell.source), []).append(look["val_top1"])
+    sources = ("real", *SOURCES)
+    lines = [",".join(("step", *sources))]
+    for step in sorted({step for step, _ in values}):
+        means = [f"{fmean(values[step, source]):.4f}" if (step, source) in values else "" for source in sources]
+        lines.append(",".join((str(step), *means)))
+    return "\n".join(lines) + "\n"
+
+
+def _figures(row: Row) -> dict[str, float | int | None]:
+    return {
+        "seeds": row.top1.count,
+        "top1_mean": _round(row.top1.mean),
+        "top1_std": _round(row.top1.std),
+        "top5_mean": _round(row.top5.mean),
+        "val_top1_mean": None if row.val_top1 is None else _round(row.val_top1.mean),
+        "minus_real": None if row.minus_real is None else _round(row.minus_real.mean),
+        "minus_real_std": None if row.minus_real is None else _round(row.minus_real.std),
+        "minus_zero_shot": _round(row.minus_zero_shot),
+    }
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

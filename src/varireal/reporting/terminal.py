@@ -1,0 +1,40 @@
+"""The table as rich shows it in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from varireal.reporting.table import Row
+from varireal.reporting.words import signed, with_spread
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def terminal_table(rows: Sequence[Row], dataset: str) -> Table:
+    """Return the table with a rule between attributes; ± is the standard deviation over seeds."""
+    from rich.table import Table
+
+    seeds = max(row.top1.count for row in rows)
+    table = Table(
+        title=f"Top-1 on the test photos of {dataset} (%), mean ± standard deviation over {seeds} seed(s)",
+        title_justify="left",
+        title_style="bold",
+    )
+    for name in ("attribute", "condition", "training source"):
+        table.add_column(name, no_wrap=True)
+    for name in ("top-1", "top-5", "minus real-only", "minus zero-shot"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, following in zip(rows, [*rows[1:], None]):
+        table.add_row(
+            row.attribute or "–",
+            row.condition or "–",
+            {"zero-shot": "none (zero-shot)", "real": "real only"}.get(row.source, row.source),
+            with_spread(row.top1),
+            f"{row.top5.mean:.1f}",
+            "" if row.minus_real is None else with_spread(row.minus_real, sign=True),
+            "" if row.minus_zero_shot is None else signed(row.minus_zero_shot),
+            end_section=following is not None and following.attribute != row.attribute,
+        )
+    return table

@@ -1,0 +1,111 @@
+"""The report stage on a finished study."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from varireal.errors import UserError
+from varireal.stages.report import command
+
+
+class Page(HTMLParser):
+    """What a browser would see: images, and everything that would make it ask another host or run code."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.outside: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        values = dict(attrs)
+        if tag == "img":
+            self.images.append(values)
+        self.outside += [v for k in ("src", "href", "srcset") if (v := values.get(k)) and not v.startswith("data:")]
+
+
+@pytest.fixture
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that nobody answers for: port 9 of this machine."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+
+def run() -> str:
+    result = CliRunner().invoke(command, [], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_writes_results_first_and_warns_once_where_mlflow_is_away(
+    finished_study: Path, without_mlflow: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = run()
+    assert "feasible minus infeasible is +3.0 ± 0.0 points" in " ".join(output.split())
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("varireal")]
+    assert len(warnings) == 1 and warnings[0].startswith("MLflow was not used (")
+    assert "\n" not in warnings[0]
+
+    table = json.loads((finished_study / "metrics/table.json").read_text())
+    assert table["zero_shot"]["top1_mean"] == 30.0
+    assert table["real"] == {
+        "seeds": 2, "top1_mean": 61.0, "top1_std": 1.4142, "top5_mean": 99.0, "val_top1_mean": 50.5,
+        "minus_real": None, "minus_real_std": None, "minus_zero_shot": 31.0,
+    }  # fmt: skip
+    assert table["cells"]["texture"]["infeasible"]["real+synthetic"]["minus_real"] == 7.0
+    rows = list(csv.DictReader((finished_study / "metrics/table.csv").open()))
+    assert len(rows) == 2 + 2 * 3 * 2
+    assert rows[0]["cell"] == "zero-shot" and rows[0]["top1_std"] == ""
+    curves = list(csv.DictReader((finished_study / "metrics/plots/curves.csv").open()))
+    assert curves[1] == {"step": "5", "real": "45.5000", "synthetic": "45.5000", "real+synthetic": "45.5000"}
+
+
+def test_page_is_one_file_with_escaped_text_and_described_pictures(finished_study: Path, without_mlflow: None) -> None:
+    run()
+    text = (finished_study / "reports/index.html").read_text()
+    page = Page(text)
+    assert page.outside == []
+    assert page.tags.isdisjoint({"script", "link", "iframe", "b>jet"})
+    assert "&lt;b&gt;jet&lt;/b&gt;" in text and "&lt;script&gt;" in text and "lava &amp; ash" in text
+    # 2 attributes x 2 feasibilities x 2 examples x photo, mask, prior, edit
+    assert len(page.images) == 2 * 2 * 2 * 4
+    assert all(image["alt"] and (image["src"] or "").startswith("data:image/") for image in page.images)
+    assert text.count("<svg") == 2
+    assert "infeasible color lava" in " ".join(str(image["alt"]) for image in page.images)
+
+
+def test_lists_cells_from_the_grid_and_not_from_what_lies_there(finished_study: Path, without_mlflow: None) -> None:
+    params = yaml.safe_load((finished_study / "params.yaml").read_text())
+    params["grid"]["attributes"] = ["color"]
+    (finished_study / "params.yaml").write_text(yaml.safe_dump(params))
+    run()
+    assert list(json.loads((finished_study / "metrics/table.json").read_text())["cells"]) == ["color"]
+
+
+def test_names_the_cell_that_has_no_result_and_writes_nothing(finished_study: Path, without_mlflow: None) -> None:
+    path = finished_study / "metrics/evaluate.json"
+    tested = json.loads(path.read_text())
+    tested["cells"] = [c for c in tested["cells"] if (c["attribute"], c["seed"]) != ("texture", 1)]
+    path.write_text(json.dumps(tested))
+    with pytest.raises(UserError, match=r"evaluate\.json holds no result of texture feasible synthetic, seed 1"):
+        CliRunner().invoke(command, [], catch_exceptions=False)
+    assert not (finished_study / "reports").exists() and not (finished_study / "metrics/table.json").exists()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from varireal.stages.report import command; command(['--help'], standalone_mode=False); "
+        "print([m for m in ('torch', 'mlflow', 'pandas', 'matplotlib', 'jinja2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
