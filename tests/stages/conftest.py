@@ -14,6 +14,7 @@ import yaml
 from varireal import layout
 from varireal.io import atomic_write_bytes, encode_png, sha256_bytes, write_json
 from varireal.manifest import FEASIBILITIES, ImageRecord, write_manifest
+from varireal.parallel import available_cores
 from varireal.seeding import generator
 
 CLASSES = ("trijet", "biplane", "glider")
@@ -38,8 +39,15 @@ def _photos() -> list[ImageRecord]:
                 image_id = f"{name}/{split}-{number}"
                 fields = _picture(layout.PREPARED / "photos" / f"{image_id}.png", name, image_id)
                 rows.append(
-                    ImageRecord(image_id, origin="photo", split=split, class_name=name, class_index=index,
-                                photo_id=image_id, **fields)  # fmt: skip
+                    ImageRecord(
+                        image_id,
+                        origin="photo",
+                        split=split,
+                        class_name=name,
+                        class_index=index,
+                        photo_id=image_id,
+                        **fields,
+                    )
                 )
     return rows
 
@@ -51,22 +59,30 @@ def _edits(photos: list[ImageRecord], attribute: str, feasibility: str) -> list[
         path = layout.edit_folder(attribute, feasibility) / "images" / f"{photo.image_id.replace('/', '-')}.png"
         fields = _picture(path, photo.class_name, attribute, feasibility, image_id)
         rows.append(
-            dataclasses.replace(photo, image_id=image_id, origin="edit", status="accepted", attribute=attribute,
-                                feasibility=feasibility, value="lava", index=0, **fields)  # fmt: skip
+            dataclasses.replace(
+                photo,
+                image_id=image_id,
+                origin="edit",
+                status="accepted",
+                attribute=attribute,
+                feasibility=feasibility,
+                value="lava",
+                index=0,
+                **fields,
+            )
         )
     return rows
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: params.yaml, a data set of three classes, edits of `color`; the tiny CLIP as classifier."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: params.yaml, a data set of three classes, and edits of `color`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params["clip"] = {"model": f"local-dir:{tiny_clip}", "pretrained": None}
     params["grid"] |= {"attributes": ["color"], "seeds": [0, 1]}
     params["train"] |= {"max_steps": 4, "batch_size": 6, "eval_every": 2, "learning_rate": 0.01}
-    params["compute"]["device"] = "cpu"
+    params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
     layout.PARAMS.write_text(yaml.safe_dump(params))
     photos = _photos()
     write_manifest(layout.PHOTOS_MANIFEST, photos)
@@ -78,6 +94,13 @@ def workspace(tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) 
         rows = _edits([photo for photo in photos if photo.split == "train"], "color", feasibility)
         write_manifest(layout.edit_folder("color", feasibility) / "manifest.parquet", rows)
     return tmp_path
+
+
+@pytest.fixture
+def clip_workspace(workspace: Path, tiny_clip: Path, change_params) -> Path:
+    """The same with the tiny CLIP as the classifier."""
+    change_params("clip.model", f"local-dir:{tiny_clip}")
+    return workspace
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 Every edit has a place in one order of its class: first by the edit's index (so that all photos come once before one
 comes twice), then by a hash. Feasible edits are taken from the front of that order, infeasible ones from the back.
-So a mixed set shows as many different photos as a pure one, and a change of the ratio exchanges only as many
-images as it must; at the ratios 0 and 1 it is the pure set.
+So a mixed set shows as many different photos as a pure one, and a change of the share exchanges only as many
+images as it must; at the shares 0 and 1 it is the pure set.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from varireal.errors import UserError
-from varireal.manifest import Condition, Feasibility, ImageRecord
+from varireal.manifest import Feasibility, ImageRecord
 from varireal.seeding import derive_seed
 
 Edits = Mapping[Feasibility, Sequence[ImageRecord]]
@@ -54,16 +54,16 @@ def images_by_class(edits: Edits, classes: Sequence[str], images_per_class: int 
     return sizes
 
 
-def infeasible_counts(sizes: Sequence[int], ratio: float, ties: Sequence[int]) -> list[int]:
+def infeasible_counts(sizes: Sequence[int], share: float, ties: Sequence[int]) -> list[int]:
     """Return how many images of each class are infeasible in a mixed set, by largest remainder.
 
-    The total is ``ratio`` times the sum of ``sizes``, rounded half up. Each class first gets the whole part of its
-    quota ``ratio * size``; what is left of the total goes to the largest fractional parts, equal ones in the order
-    of ``ties``. Exact: ``ratio`` counts as the decimal number it is written as.
+    The total is ``share`` times the sum of ``sizes``, rounded half up. Each class first gets the whole part of its
+    quota ``share * size``; what is left of the total goes to the largest fractional parts, equal ones in the order
+    of ``ties``. Exact: ``share`` counts as the decimal number it is written as.
     """
-    share = Fraction(str(ratio))
-    quotas = [share * size for size in sizes]
-    total = int(share * sum(sizes) + Fraction(1, 2))
+    exact = Fraction(str(share))
+    quotas = [exact * size for size in sizes]
+    total = int(exact * sum(sizes) + Fraction(1, 2))
     counts = [int(quota) for quota in quotas]
     by_remainder = sorted(range(len(sizes)), key=lambda k: (counts[k] - quotas[k], ties[k]))
     for k in by_remainder[: total - sum(counts)]:
@@ -75,8 +75,7 @@ def choose(
     edits: Edits,
     classes: Sequence[str],
     attribute: str,
-    condition: Condition,
-    ratio: float,
+    share: float,
     images_per_class: int | None,
     seed: int,
 ) -> list[ImageRecord]:
@@ -86,17 +85,14 @@ def choose(
         edits: the usable edits by feasibility; all feasibilities of the grid, also those the condition does not take,
             because every condition gets the same number of images.
         classes: all class names of the data set.
-        ratio: share of infeasible images, read by the condition ``mixed`` only.
+        share: of infeasible images: 0 or 1 for the pure conditions, ``mix.ratio`` for the mixed one.
 
     Raises:
         UserError: as for :func:`images_by_class`.
     """
     sizes = images_by_class(edits, classes, images_per_class, attribute)
-    if condition == "mixed":
-        ties = [derive_seed("mix", "tie", seed, attribute, name) for name in classes]
-        infeasible = infeasible_counts(sizes, ratio, ties)
-    else:
-        infeasible = list(sizes) if condition == "infeasible" else [0] * len(sizes)
+    ties = [derive_seed("mix", "tie", seed, attribute, name) for name in classes]
+    infeasible = infeasible_counts(sizes, share, ties)
     chosen: list[ImageRecord] = []
     for name, size, count in zip(classes, sizes, infeasible):
         chosen += _ordered(edits.get("feasible", ()), name, seed)[: size - count]

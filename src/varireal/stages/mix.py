@@ -39,7 +39,7 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
         )
         for feasibility in params.grid.feasibilities
     }
-    records = choose(edits, classes, attribute, condition, params.mix.ratio, params.mix.images_per_class, params.seed)
+    records = choose(edits, classes, attribute, params.mix.shares[condition], params.mix.images_per_class, params.seed)
     with staged_folder(layout.mix_folder(attribute, condition)) as folder:
         write_manifest(folder / "manifest.parquet", records)
     figures = describe(records, classes)
