@@ -11,7 +11,7 @@ from varireal.world.mesh import Mesh, Part
 
 #: Fractional bits of OpenCV's polygon coordinates.
 SHIFT = 3
-#: Opacity of the blurred disc of a turning propeller; the disc belongs to the mask.
+#: Opacity of the blurred disc of a turning propeller; one sees the place through it, so only its blades are aircraft.
 DISC_OPACITY = 0.28
 #: Blur of the light across facets, as a share of the canvas.
 FACET_BLUR = 0.0034
@@ -108,7 +108,7 @@ def draw_propeller(
     Args:
         color: (side, side, 3), the aircraft's colour.
         coverage: (side, side), its opacity in 0..1.
-        solid: bool (side, side), what counts as aircraft; the whole disc does.
+        solid: bool (side, side), what counts as aircraft; the blades do, the see-through disc does not.
     """
     angles = np.linspace(0, 2 * np.pi, 33)
     blades = propeller.angle + 2 * np.pi * np.arange(propeller.blades) / propeller.blades
@@ -126,7 +126,7 @@ def draw_propeller(
     total = front + coverage[disc_area] * (1 - front)
     color[disc_area] += (_PROPELLER - color[disc_area]) * (front / total)[:, None]
     coverage[disc_area] = total
-    solid |= disc_area
+    solid |= over > DISC_OPACITY
 
 
 def _circle(propeller: Propeller, angles: np.ndarray) -> np.ndarray:
