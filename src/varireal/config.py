@@ -254,7 +254,7 @@ class ReportConfig(Section):
     """The summary."""
 
     margin: PositiveFloat = 0.3  # points of top-1 within which two conditions count as equivalent
-    examples: Positive = 6  # photos shown per attribute and feasibility
+    examples: Annotated[int, Field(ge=1, le=50)] = 6  # photos shown per attribute and feasibility
 
 
 class GridConfig(Section):

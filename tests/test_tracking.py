@@ -1,0 +1,160 @@
+"""The runs in MLflow, in a real sqlite store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from varireal.config import Params, load_params
+from varireal.reporting.provenance import Provenance
+from varireal.reporting.results import Results, read_results
+from varireal.tracking import TrackingError, log_study, study_entries
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+MADE = Provenance(commit="c0ffee", changed=False, experiment=None, versions={}, data={"data/prepared": "abc.dir"})
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose schema is made, which takes MLflow seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def study(finished_study: Path, empty_store: Path) -> tuple[Params, Results]:
+    """The small grid: one attribute, two conditions, one source, two seeds; beside it an empty store."""
+    shutil.copy(empty_store, finished_study / "mlflow.db")
+    params = load_params(finished_study / "params.yaml")
+    grid = params.grid.model_copy(
+        update={"attributes": ["color"], "conditions": ["feasible", "infeasible"], "sources": ["synthetic"]}
+    )
+    return params.model_copy(update={"grid": grid}), read_results(grid, finished_study / "metrics")
+
+
+def client(root: Path) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+
+
+def runs(root: Path) -> dict[str, Run]:
+    store = client(root)
+    experiment = store.get_experiment_by_name("rendered_aircraft")
+    assert experiment is not None
+    found = store.search_runs([experiment.experiment_id])
+    named = {run.info.run_name: run for run in found}
+    assert len(named) == len(found), "a run is there twice"
+    return named
+
+
+def log(study: tuple[Params, Results], made: Provenance = MADE) -> str:
+    return log_study(study[0], "rendered_aircraft", "d1", study[1], made, {})
+
+
+def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(
+    finished_study: Path, study: tuple[Params, Results]
+) -> None:
+    where = log(study)
+    before = runs(finished_study)
+    parent = next(run for run in before.values() if "mlflow.parentRunId" not in run.data.tags)
+    assert f"run '{parent.info.run_name}'" in where
+    children = {name: run for name, run in before.items() if run is not parent}
+    assert set(children) == {
+        "zero-shot", "real seed 0", "real seed 1", "color feasible synthetic seed 0", "color feasible synthetic seed 1",
+        "color infeasible synthetic seed 0", "color infeasible synthetic seed 1",
+    }  # fmt: skip
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
+    assert {run.info.status for run in before.values()} == {"FINISHED"}
+
+    cell = children["color infeasible synthetic seed 1"]
+    assert cell.data.params == {
+        "attribute": "color", "condition": "infeasible", "training_source": "synthetic", "ratio": "1.0", "seed": "1",
+    }  # fmt: skip
+    assert cell.data.metrics["test/top1"] == 49.0 and cell.data.metrics["val/best_top1"] == 51.0
+    history = client(finished_study).get_metric_history(cell.info.run_id, "val/top1")
+    assert sorted((point.step, point.value) for point in history) == [(0, 41), (5, 46), (10, 51)]
+    (given,) = cell.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("rendered_aircraft", "d1")
+    table = Path(client(finished_study).download_artifacts(cell.info.run_id, "per_class.json"))
+    assert json.loads(table.read_text())["data"] == [["<b>jet</b>", None], ["glider", 49.0]]
+
+    assert parent.data.params["mix.ratio"] == "0.5" and parent.data.params["grid.seeds"] == "[0, 1]"
+    assert parent.data.metrics["color/infeasible/synthetic/top1"] == 48.0
+    assert parent.data.tags["mlflow.source.git.commit"] == "c0ffee"
+
+    log(study)
+    assert {name: run.info.run_id for name, run in runs(finished_study).items()} == {
+        name: run.info.run_id for name, run in before.items()
+    }
+
+
+def test_a_changed_cell_replaces_its_run_only(finished_study: Path, study: tuple[Params, Results]) -> None:
+    log(study)
+    before = runs(finished_study)
+    params, results = study
+    first = results.cells[0]
+    better = dataclasses.replace(first, runs=(dataclasses.replace(first.runs[0], top1=77.0), *first.runs[1:]))
+    log((params, dataclasses.replace(results, cells=(better, *results.cells[1:]))))
+    after = runs(finished_study)
+    changed = {name for name, run in after.items() if run.info.run_id != before[name].info.run_id}
+    assert changed == {"color feasible synthetic seed 0"}
+    assert after["color feasible synthetic seed 0"].data.metrics["test/top1"] == 77.0
+    parent = next(run for run in after.values() if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.data.metrics["color/feasible/synthetic/top1"] == pytest.approx((77.0 + 52.0) / 2)
+
+
+def test_another_experiment_gets_a_parent_and_children_of_its_own(
+    finished_study: Path, study: tuple[Params, Results]
+) -> None:
+    log(study)
+    params, results = study
+    mix = params.mix.model_copy(update={"ratio": 0.25, "shares": {**params.mix.shares, "mixed": 0.25}})
+    log((params.model_copy(update={"mix": mix}), results), dataclasses.replace(MADE, experiment="quarter"))
+    store = client(finished_study)
+    experiment = store.get_experiment_by_name("rendered_aircraft")
+    assert experiment is not None
+    found = store.search_runs([experiment.experiment_id])
+    parents = {run.info.run_name: run for run in found if "mlflow.parentRunId" not in run.data.tags}
+    assert len(parents) == 2 and parents["quarter"].data.params["mix.ratio"] == "0.25"
+    assert len(found) == 2 * (1 + len(study_entries(params, results)))
+
+
+def test_a_run_that_was_cut_short_is_logged_again(
+    finished_study: Path, study: tuple[Params, Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    def fail(self: MlflowClient, run_id: str, data: object, artifact_file: str) -> None:
+        raise MlflowException("the disk of artifacts is gone\nand more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "log_table", fail)
+        with pytest.raises(TrackingError, match=r"^the disk of artifacts is gone$"):
+            log(study)
+    assert runs(finished_study)["zero-shot"].info.status == "FAILED"
+    log(study)
+    assert {run.info.status for run in runs(finished_study).values()} == {"FINISHED"}
+    assert len(runs(finished_study)) == 1 + len(study_entries(*study))
+
+
+def test_another_process_with_the_lock_is_waited_for_and_then_named(
+    finished_study: Path, study: tuple[Params, Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from filelock import FileLock
+
+    monkeypatch.setattr("varireal.tracking.LOCK_SECONDS", 0.2)
+    with FileLock(finished_study / "mlflow.db.lock"), pytest.raises(TrackingError, match="another process held"):
+        log(study)
