@@ -51,8 +51,8 @@ def walk_pictures(root: Path) -> Iterator[Path]:
     yield from _walk(root, root, others)
     if others:
         logger.warning(
-            "%d files below %s are left out, for they do not end in %s (the first: %s)",
-            len(others), root, ", ".join(sorted(PICTURE_SUFFIXES)), others[0],
+            "left out of %s, for they do not end in %s: %s%s",
+            root, ", ".join(sorted(PICTURE_SUFFIXES)), others[0], f" and {len(others) - 1} more" if others[1:] else "",
         )  # fmt: skip
 
 

@@ -164,11 +164,12 @@ def _refuse_duplicates(photos: list[FoundPhoto], splits: dict[FoundPhoto, Split]
         if splits[photo] != splits[other] or photo.class_name != other.class_name:
             pairs.append((other, photo))
     if pairs:
-        (one, other), count = pairs[0], len(pairs)
+        one, other = pairs[0]
+        more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
         raise UserError(
-            f"{count} photos stand twice in the data set, in different splits or classes: "
+            "one photo stands twice in the data set, in different splits or classes: "
             f"{one.path} ({one.class_name}, {splits[one]}) is the same file as "
-            f"{other.path} ({other.class_name}, {splits[other]}); remove one of each"
+            f"{other.path} ({other.class_name}, {splits[other]}){more}; remove one of each"
         )
 
 

@@ -1,0 +1,122 @@
+import errno
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from varireal.config import DatasetConfig
+from varireal.datasets import open_dataset
+from varireal.datasets.preparation import write_photos, write_pictures
+from varireal.errors import UserError
+from varireal.io import sha256_file, staged_folder
+
+
+def files_below(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def rendered():
+    config = DatasetConfig(
+        name="rendered_aircraft", domain_word="aircraft", size=32, train_per_class=1, val_per_class=1, test_per_class=1,
+        pictures_per_place=1, pictures_per_material=1,
+    )  # fmt: skip
+    return open_dataset(config, 0)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = tmp_path / "photos"
+    for order, name in enumerate(("cat", "dog")):
+        (root / name).mkdir(parents=True)
+        for number in range(8):
+            rng = np.random.default_rng(100 * order + number)
+            Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(root / name / f"{number}.jpg")
+    return root
+
+
+def opened(root, **settings):
+    return open_dataset(DatasetConfig(name="image_folder", domain_word="pet", root=str(root), **settings), 0)
+
+
+def test_the_number_of_workers_changes_nothing(photos, tmp_path):
+    (photos / "cat" / "3.jpg").write_bytes(b"broken")
+    written = {}
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        prepared = write_photos(opened(photos), folder, Path("data/prepared"), "skip", workers)
+        written[workers] = (prepared, files_below(folder))
+    assert written[1] == written[2]
+    assert len(written[1][1]) == 15
+
+
+def test_pictures_are_files_by_attribute_and_name(rendered, tmp_path):
+    assert write_pictures(rendered, tmp_path, 1) == 26
+    assert {"pictures/background/under water/000.png", "pictures/texture/brick/000.png"} <= set(files_below(tmp_path))
+
+
+def test_records_describe_the_files(rendered, tmp_path):
+    prepared = write_photos(rendered, tmp_path, Path("data/prepared"), "error", 1)
+    assert prepared.counts(["biplane"]) == {"train": {"biplane": 1}, "val": {"biplane": 1}, "test": {"biplane": 1}}
+    record = next(record for record in prepared.records if record.image_id == "biplane/train-0000")
+    assert record.path == "data/prepared/photos/biplane/train-0000.png"
+    assert record.mask_path == "data/prepared/masks/biplane/train-0000.png"
+    assert record.sha256 == sha256_file(tmp_path / "photos/biplane/train-0000.png")
+    assert (record.class_name, record.width, record.height, record.status) == ("biplane", 32, 32, "ok")
+
+
+def test_a_photo_without_a_mask_has_no_mask_path(photos, tmp_path):
+    prepared = write_photos(opened(photos), tmp_path / "out", Path("p"), "error", 1)
+    assert {record.mask_path for record in prepared.records} == {None}
+
+
+def spoil(path):
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def test_unusable_photos_stop_the_work_and_all_are_named(photos, tmp_path):
+    spoil(photos / "cat" / "1.jpg")
+    spoil(photos / "dog" / "2.jpg")
+    with pytest.raises(UserError) as caught:
+        write_photos(opened(photos), tmp_path / "out", Path("p"), "error", 1)
+    assert "cat/1.jpg" in str(caught.value) and "dog/2.jpg" in str(caught.value)
+
+
+def test_unusable_photos_are_left_out_on_request(photos, tmp_path, caplog):
+    before = {photo.image_id: photo.split for photo in opened(photos).photos()}
+    spoil(photos / "cat" / "1.jpg")
+    with caplog.at_level(logging.WARNING):
+        prepared = write_photos(opened(photos), tmp_path / "out", Path("p"), "skip", 1)
+    assert {record.image_id: record.split for record in prepared.records} == {
+        image_id: split for image_id, split in before.items() if image_id != "cat/1"
+    }
+    assert list(prepared.skipped) == [str(photos / "cat" / "1.jpg")]
+    assert "cat/1.jpg" in caplog.text
+
+
+def test_a_class_whose_train_photos_are_all_unusable_is_an_error(photos, tmp_path):
+    for number in range(8):
+        (photos / "dog" / f"{number}.jpg").write_bytes(b"%d" % number)
+    with pytest.raises(UserError, match="class 'dog' has no train photo left, after 8 photos were left out"):
+        write_photos(opened(photos), tmp_path / "out", Path("p"), "skip", 1)
+
+
+def test_a_full_disk_leaves_nothing_half_written(rendered, tmp_path, monkeypatch):
+    final = tmp_path / "data" / "prepared"
+    final.mkdir(parents=True)
+    (final / "old").write_text("from an earlier run")
+    write_bytes, written = Path.write_bytes, []
+
+    def full_after_five(path, data):
+        if len(written) == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full_after_five)
+    with pytest.raises(UserError, match="the disk is full"), staged_folder(final) as folder:
+        write_photos(rendered, folder, final, "error", 1)
+    assert len(written) == 5
+    assert files_below(tmp_path / "data") == {"prepared/old": b"from an earlier run"}

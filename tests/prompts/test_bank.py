@@ -1,0 +1,161 @@
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+
+from varireal.config import PromptConfig
+from varireal.errors import UserError
+from varireal.manifest import ATTRIBUTES, FEASIBILITIES
+from varireal.prompts import SOURCES
+from varireal.world.vocabulary import (
+    CLASSES,
+    COLORS,
+    FEASIBLE_COLORS,
+    FEASIBLE_MATERIALS,
+    FEASIBLE_PLACES,
+    INFEASIBLE_COLORS,
+    INFEASIBLE_MATERIALS,
+    INFEASIBLE_PLACES,
+    PLACES,
+)
+
+BANKS = Path(__file__).parents[2] / "data" / "banks"
+WHOLE_GRID = {attribute: list(FEASIBILITIES) for attribute in ATTRIBUTES}
+
+BANK = """
+background:
+  feasible:
+    all:
+      - {name: grass, phrase: on the grass}
+      - {name: sofa, phrase: on a sofa}
+    dog:
+      - {name: kennel, phrase: in a kennel}
+  infeasible:
+    cat: [{name: lava, phrase: on lava}]
+    dog: [{name: moon, phrase: on the moon}]
+"""
+NEEDED = {"background": ["feasible", "infeasible"]}
+
+
+def table_of(path, classes=("cat", "dog"), needed=NEEDED):
+    return SOURCES["bank"](PromptConfig(bank=str(path))).table(classes, "pet", needed)
+
+
+@pytest.fixture
+def bank(tmp_path):
+    path = tmp_path / "bank.yaml"
+    path.write_text(BANK)
+    return path
+
+
+def refused(bank, match, **options):
+    with pytest.raises(UserError, match=match) as caught:
+        table_of(bank, **options)
+    assert "\n" not in str(caught.value)
+    assert str(bank) in str(caught.value)
+    assert len(str(caught.value)) < 1500
+
+
+def test_a_class_has_its_own_list_or_the_one_for_all(bank):
+    table = table_of(bank)
+    assert [spec.name for spec in table.specs("background", "feasible", "cat")] == ["grass", "sofa"]
+    assert [spec.name for spec in table.specs("background", "feasible", "dog")] == ["kennel"]
+
+
+def test_a_class_without_a_list_is_named_with_bank_attribute_and_feasibility(bank):
+    refused(bank, "no list for the class 'hamster' in background.infeasible", classes=("cat", "hamster"))
+
+
+def test_the_grid_must_be_covered(bank):
+    refused(bank, "no color.feasible, which the grid", needed={"color": ["feasible"]})
+
+
+def test_the_table_does_not_depend_on_the_grid(bank):
+    assert table_of(bank, needed={"background": ["feasible"]}) == table_of(bank, needed=NEEDED)
+
+
+def test_lists_of_unknown_classes_are_told(bank, caplog):
+    bank.write_text(BANK.replace("    dog:\n", "    dgo:\n", 1))
+    with caplog.at_level(logging.WARNING):
+        table_of(bank)
+    assert "'dgo'" in caplog.text and "did you mean 'dog'?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("background:", "backgrond:", "backgrond"),
+        ("feasible:", "possible:", "possible"),
+        ("phrase: on a sofa", "phrase: on the grass", "phrase 'on the grass' 2 times"),
+        ("name: sofa", "name: grass", "name 'grass' 2 times"),
+        ("name: lava", "name: sofa", "name 'sofa' 2 times for the class 'cat'"),
+        ("phrase: on a sofa", 'phrase: "on a\\nsofa"', r"control character U\+000A"),
+        ("phrase: on a sofa", 'phrase: ""', "is empty"),
+        ("phrase: on a sofa", f"phrase: {'x' * 201}", "201 characters long"),
+        ("name: sofa", "name: ../sofa", "file names must not"),
+        ("name: sofa", "name: no", "valid string"),
+        (", phrase: on a sofa", "", "phrase: field required|phrase.*[Ff]ield required"),
+        ("name: sofa", "nam: sofa", "nam: unknown key; allowed: name, phrase"),
+        ("{name: sofa, phrase: on a sofa}", "sofa", "sofa"),
+        ("    dog:\n", "    all:\n", "the key 'all' stands twice"),
+        ("background:", "background: [", "not valid YAML"),
+        ("background:", "!!python/object/apply:os.system ['true']\nbackground:", "not valid YAML"),
+    ],
+)
+def test_a_wrong_bank_is_one_clear_line(bank, old, new, said):
+    assert old in BANK
+    bank.write_text(BANK.replace(old, new, 1))
+    refused(bank, said)
+
+
+@pytest.mark.parametrize("content", ["", "just text", "[1, 2]", "\x00\x01", "a: &a [*a]"])
+def test_files_that_are_no_bank_are_refused(bank, content):
+    bank.write_text(content)
+    refused(bank, "bank")
+
+
+def test_a_file_in_another_encoding_is_refused(bank):
+    bank.write_bytes("background: é".encode("latin-1"))
+    refused(bank, "not valid YAML")
+
+
+def test_references_that_multiply_do_not_explode(bank):
+    levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 30))
+    bank.write_text(f"l0: &l0 [x]\n{levels}\n")
+    refused(bank, "l1")
+
+
+def test_a_missing_or_huge_file_is_refused(bank, tmp_path):
+    refused(tmp_path / "gone.yaml", "does not exist")
+    bank.write_text(BANK + "#" * 1_000_000)
+    refused(bank, "larger than 1,000,000 bytes")
+
+
+def lists(attribute, feasible, infeasible):
+    table = table_of(BANKS / "rendered_aircraft.yaml", CLASSES, WHOLE_GRID)
+    for class_name in CLASSES:
+        for feasibility, expected in (("feasible", feasible), ("infeasible", infeasible)):
+            specs = table.specs(attribute, feasibility, class_name)
+            assert tuple(spec.name for spec in specs) == expected
+            yield from specs
+
+
+def test_the_bank_of_the_rendered_world_says_what_the_world_shows():
+    assert all(spec.phrase == PLACES[spec.name] for spec in lists("background", FEASIBLE_PLACES, INFEASIBLE_PLACES))
+    for spec in lists("color", FEASIBLE_COLORS, INFEASIBLE_COLORS):
+        assert (spec.phrase, spec.rgb) == (spec.name, COLORS[spec.name])
+    for spec in lists("texture", FEASIBLE_MATERIALS, INFEASIBLE_MATERIALS):
+        assert spec.phrase == f"{spec.name} textured"
+
+
+def test_the_bank_for_pets_covers_the_grid_for_any_breed():
+    table = table_of(BANKS / "pets.yaml", ["Bengal", "shiba inu"], WHOLE_GRID)
+    for attribute in ATTRIBUTES:
+        assert len(table.all_specs(attribute)) >= 12
+    assert all(spec.rgb is not None for spec in table.all_specs("color"))
+
+
+def test_every_bank_in_git_is_plain_yaml():
+    for path in sorted(BANKS.iterdir()):
+        assert set(yaml.safe_load(path.read_text())) == set(ATTRIBUTES)
