@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from varireal.clip import load_clip
+from varireal.config import LoraSettings
+from varireal.errors import UserError
+from varireal.training.attention import split_attention
+from varireal.training.lora import adapter_bytes, add_lora, load_adapter, remove_lora, trainable_parameters
+
+
+@pytest.fixture
+def clip(tiny_clip):
+    return load_clip(f"local-dir:{tiny_clip}", None)
+
+
+def logits(clip, model) -> torch.Tensor:
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        texts = model.encode_text(clip.tokenize(["a photo of a glider", "a photo of a trijet"]), normalize=True)
+        return clip.logit_scale * model.encode_image(images, normalize=True) @ texts.T
+
+
+def disturb(model) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for parameter in trainable_parameters(model):
+        parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator)
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_fresh_adapter_changes_no_logit(clip):
+    split_attention(clip.model)
+    before = logits(clip, clip.model)
+    model = add_lora(clip.model, LoraSettings(), 0)
+    assert torch.equal(logits(clip, model.eval()), before)
+
+
+def test_vit_b_16_with_random_weights_keeps_its_logits_and_trains_983040_parameters_at_rank_16():
+    """12 blocks of width 768 and 12 of 512, two projections each: 12 * 2 * 16 * (2 * 768 + 2 * 512)."""
+    clip = load_clip("ViT-B-16", None)
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    tokens = clip.tokenize(["a photo of a glider"])
+    with torch.no_grad():
+        before = clip.model.encode_image(image, normalize=True), clip.model.encode_text(tokens, normalize=True)
+        model = add_lora(clip.model, LoraSettings(r=16), 0).eval()
+        after = model.encode_image(image, normalize=True), model.encode_text(tokens, normalize=True)
+    assert all((ours - own).abs().max() <= 1e-5 for ours, own in zip(after, before))
+    assert sum(parameter.numel() for parameter in trainable_parameters(model)) == 983_040
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert {name.split(".attn.")[1].split(".")[0] for name in trained} == {"q_proj", "v_proj"}
+
+
+def test_saved_and_loaded_adapters_give_the_same_logits(clip, tiny_clip, tmp_path):
+    model = add_lora(clip.model, LoraSettings(r=4, lora_alpha=8), 0)
+    disturb(model)
+    trained = logits(clip, model.eval())
+    folder = write(tmp_path, adapter_bytes(model))
+    fresh = load_clip(f"local-dir:{tiny_clip}", None)
+    split_attention(fresh.model)
+    untouched = logits(fresh, fresh.model)
+    assert torch.equal(logits(fresh, PeftModel.from_pretrained(fresh.model, folder).eval()), trained)
+    assert (trained - untouched).abs().max() > 0.1
+
+
+def test_removing_an_adapter_gives_the_model_back(clip, tmp_path):
+    split_attention(clip.model)
+    before = logits(clip, clip.model)
+    model = add_lora(clip.model, LoraSettings(), 0)
+    disturb(model)
+    write(tmp_path, adapter_bytes(model))
+    assert remove_lora(model) is clip.model
+    assert torch.equal(logits(clip, clip.model), before)
+    loaded = load_adapter(clip.model, tmp_path)
+    assert not torch.equal(logits(clip, loaded), before) and not trainable_parameters(loaded)
+    remove_lora(loaded)
+    assert torch.equal(logits(clip, clip.model), before)
+
+
+def test_the_seed_alone_decides_the_adapters_bytes(clip):
+    def fresh(seed: int) -> dict[str, bytes]:
+        torch.rand(seed + 1)  # moves torch's own generator, which must not matter
+        model = add_lora(clip.model, LoraSettings(), "a cell", seed)
+        files = adapter_bytes(model)
+        remove_lora(model)
+        return files
+
+    assert fresh(0) == fresh(0)
+    assert fresh(0)["adapter_model.safetensors"] != fresh(1)["adapter_model.safetensors"]
+
+
+def test_a_missing_or_foreign_adapter_is_a_users_error(clip, tmp_path):
+    with pytest.raises(UserError, match=r"adapter_model\.safetensors is missing; run its train stage"):
+        load_adapter(clip.model, tmp_path)
+    model = add_lora(clip.model, LoraSettings(r=4), 0)
+    files = adapter_bytes(model)
+    remove_lora(model)
+    files["adapter_config.json"] = files["adapter_config.json"].replace(b'"r": 4', b'"r": 8')
+    with pytest.raises(UserError, match=r"does not fit clip\.model"):
+        load_adapter(clip.model, write(tmp_path, files))
