@@ -58,8 +58,9 @@ def corpus() -> list[str]:
     """Return every sentence a demo model may be asked with: the tokenizer's training text, in a fixed order."""
     surfaces = [*COLORS, *(material_phrase(name) for name in MATERIALS)]
     sentences = [class_prompt(name, DOMAIN_WORD) for name in CLASSES]
-    sentences += [edit_prompt("background", phrase, name, DOMAIN_WORD) for name in CLASSES for phrase in PLACES.values()]
+    places = tuple(PLACES.values())
+    sentences += [edit_prompt("background", place, name, DOMAIN_WORD) for name in CLASSES for place in places]
     sentences += [_surface_sentence(surface, name) for name in CLASSES for surface in surfaces]
-    sentences += [place_prompt(phrase) for phrase in PLACES.values()]
+    sentences += [place_prompt(place) for place in places]
     sentences += [material_prompt(material_phrase(name)) for name in MATERIALS]
     return sentences

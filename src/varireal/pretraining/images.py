@@ -92,7 +92,9 @@ def _render_split(pool: ProcessPoolExecutor, folder: Path, split: str, count: in
     (folder / f"{split}_scenes.json").write_text(json.dumps(scenes), encoding="utf-8")
 
 
-def _render_bank(pool: ProcessPoolExecutor, folder: Path, kind: str, names: Sequence[str], count: int, seed: int) -> None:
+def _render_bank(
+    pool: ProcessPoolExecutor, folder: Path, kind: str, names: Sequence[str], count: int, seed: int
+) -> None:
     pictures = pool.map(_bank, [(seed, kind, name, count) for name in names])
     np.save(folder / f"bank_{kind}.npy", np.stack(list(pictures)))
 

@@ -34,7 +34,7 @@ from varireal.world.vocabulary import MATERIALS, PLACES
 OUT = Path("models/demo/sdxl-inpaint")
 #: Share of samples that are an empty place or a material close-up, painted from nothing.
 BANK_SHARE = 0.08
-#: Share of the scenes' samples that are painted from nothing instead of in their region.
+#: Share of the other samples, scenes, that are painted from nothing instead of in their region.
 EVERYTHING_SHARE = 0.18
 CAPTION_DROP = 0.1
 #: Time steps are drawn as 1000 u^TIME_POWER, u uniform: more of them at low noise, where edits of a prior happen.
@@ -54,10 +54,17 @@ class Sample:
 
 
 class Samples:
-    """Draws training samples from cached latents."""
+    """Draws training samples from cached latents; for the shares see BANK_SHARE and EVERYTHING_SHARE."""
 
-    def __init__(self, latents: LatentSet, scenes: list[Scene]) -> None:
+    def __init__(
+        self,
+        latents: LatentSet,
+        scenes: list[Scene],
+        bank_share: float = BANK_SHARE,
+        everything_share: float = EVERYTHING_SHARE,
+    ) -> None:
         self.latents, self.scenes = latents, scenes
+        self.bank_share, self.everything_share = bank_share, everything_share
         self.bank_sentences = [place_prompt(phrase) for phrase in PLACES.values()]
         self.bank_sentences += [material_prompt(material_phrase(name)) for name in MATERIALS]
         self.regions = tuple(REGION_SHARES)
@@ -66,14 +73,14 @@ class Samples:
         """Draw one sample: a scene and its region, a scene as a whole, or a picture of the bank as a whole."""
         latents = self.latents
         everything = np.ones_like(latents.mask[0])
-        if rng.random() < BANK_SHARE:
+        if rng.random() < self.bank_share:
             which = int(rng.integers(len(self.bank_sentences)))
             bank = latents.places if which < len(PLACES) else latents.materials
             pictures = bank[which if which < len(PLACES) else which - len(PLACES)]
             whole = pictures[rng.integers(len(pictures))]
             return Sample(whole, everything, latents.grey, self.bank_sentences[which])
         index = int(rng.integers(len(self.scenes)))
-        if rng.random() < EVERYTHING_SHARE:
+        if rng.random() < self.everything_share:
             sentence = caption(self.scenes[index], "everything", rng)
             return Sample(latents.whole[index], everything, latents.grey, sentence)
         sentence = caption(self.scenes[index], self.regions[latents.region[index]], rng)
@@ -106,14 +113,12 @@ def region_error(guess: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return ((error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
 
 
-class InpaintLoss:
-    """The loss of one step of the inpainting UNet and its text encoders."""
+class DenoisingLoss:
+    """The loss of one step of a UNet (9 input channels: inpainting, 4: text to image) and its text encoders."""
 
-    def __init__(
-        self, unet: UNet2DConditionModel, text: TextEncoders, samples: Samples, batch_size: int, masked: bool = True
-    ) -> None:
-        """`masked`: draw inpainting samples for a 9-channel UNet; else whole pictures for a 4-channel one."""
-        self.unet, self.text, self.samples, self.batch_size, self.masked = unet, text, samples, batch_size, masked
+    def __init__(self, unet: UNet2DConditionModel, text: TextEncoders, samples: Samples, batch_size: int) -> None:
+        self.unet, self.text, self.samples, self.batch_size = unet, text, samples, batch_size
+        self.masked = unet.config.in_channels == INPAINT_CHANNELS
         betas = shifted_betas()
         self.alphas = (1 - betas).cumprod(0).clamp(min=0).float()
         self.ids: dict[str, Tensor] = {}
@@ -171,7 +176,7 @@ def main(
     loop = TrainingLoop(
         settings,
         modules,
-        InpaintLoss(unet, text, samples, batch_size),
+        DenoisingLoss(unet, text, samples, batch_size),
         state,
         lambda: save_pipeline(StableDiffusionXLInpaintPipeline, out, vae, text, unet),
     )

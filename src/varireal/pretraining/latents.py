@@ -30,7 +30,7 @@ LATENTS = IMAGES.parent / "latents"
 CELL = 4
 #: How often each region is chosen.
 REGION_SHARES = {"background": 0.38, "object": 0.36, "seam": 0.12, "part": 0.14}
-BATCH = 32
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def encode_scenes(vae: AutoencoderKL, scenes: ImageSet, bank: Bank, seed: int, f
         arrays["kept"][part] = _encode(vae, pictures * ~pixels)
         # The pipeline shrinks the mask by nearest neighbour: the first pixel of every cell.
         arrays["mask"][part] = pixels[..., ::CELL, ::CELL].half().numpy()
-        if start % (50 * BATCH) == 0:
+        if start % (100 * BATCH) == 0:
             log.info("latents: %d of %d scenes", start, count)
     np.save(folder / "region.npy", regions)
     np.save(folder / "places.npy", _encode_bank(vae, bank.places))

@@ -179,7 +179,7 @@ class TrainingLoop:
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         if not torch.isfinite(norm):
-            raise UserError(f"{self.settings.name}: the gradient is not finite at step {index}; lower the learning rate")
+            raise UserError(f"{self.settings.name}: the gradient is not finite at step {index}; lower its rate")
         self.optimizer.step()
         decay = min(self.settings.ema_decay, (index + 1) / (index + 12))
         with torch.no_grad():
@@ -193,7 +193,8 @@ class TrainingLoop:
         rate = state.step * settings.batch_size / max(1e-9, state.seconds)
         state.history.append({"step": state.step, "minutes": round(state.seconds / 60, 3), **row})
         figures = " ".join(f"{name} {value:.4f}" for name, value in row.items())
-        log.info("%s step %d %.1f min %s | %.1f samples/s", settings.name, state.step, state.seconds / 60, figures, rate)
+        minutes = state.seconds / 60
+        log.info("%s step %d %.1f min %s | %.1f samples/s", settings.name, state.step, minutes, figures, rate)
 
     def _save_and_export(self) -> None:
         self.save()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
@@ -49,7 +50,7 @@ def learn_bpe(sentences: Sequence[str]) -> tuple[dict[str, int], list[Pair]]:
     while True:
         pairs: Counter[Pair] = Counter()
         for word, symbols in spelling.items():
-            for pair in zip(symbols, symbols[1:], strict=False):
+            for pair in pairwise(symbols):
                 pairs[pair] += counts[word]
         if not pairs:
             break
