@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from varireal.config import AugmentationConfig
     from varireal.manifest import ImageRecord
 
-ASPECTS = (3 / 4, 4 / 3)  # of a random crop, as in torchvision's RandomResizedCrop and the study
+ASPECT_LIMIT = math.log(4 / 3)  # of a random crop: 3:4 to 4:3, as in torchvision's RandomResizedCrop and the study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +94,15 @@ class Augmentation:
 def random_crops(count: int, scale_min: float, flip: bool) -> torch.Tensor:
     """Return random resized crops as affine maps from output to input, float32 (count, 2, 3).
 
-    The area is uniform in [scale_min, 1] of the square, the logarithm of the aspect ratio uniform within
-    :data:`ASPECTS`, a side that would leave the square is cut to it, the place uniform; half are mirrored if asked.
+    The area is uniform in [scale_min, 1] of the square; the logarithm of the aspect ratio is uniform within
+    plus and minus :data:`ASPECT_LIMIT` and within what fits into the square at that area; the place is uniform; half are mirrored if
+    asked. At ``scale_min`` 1 the whole square is kept.
     """
     area = scale_min + (1 - scale_min) * torch.rand(count)
-    low, high = (math.log(aspect) for aspect in ASPECTS)
-    aspect = torch.exp(low + (high - low) * torch.rand(count))
-    width = (area * aspect).sqrt().clamp(max=1)
-    height = (area / aspect).sqrt().clamp(max=1)
+    high = (-area.log()).clamp(max=ASPECT_LIMIT)
+    aspect = torch.exp(high * (2 * torch.rand(count) - 1))
+    width = (area * aspect).sqrt()
+    height = (area / aspect).sqrt()
     places = 2 * torch.rand(count, 2) - 1
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0) if flip else torch.ones(count)
     maps = torch.zeros(count, 2, 3)
