@@ -62,13 +62,15 @@ class Pipeline:
             UserError: the checkpoint cannot be loaded from safetensors, or belongs to another family.
         """
         import diffusers
+        from diffusers.utils import logging as diffusers_logging
 
         from varireal.devices import resolve_device, resolve_dtype
 
         logger.info("loading %s", self._checkpoint)
+        diffusers_logging.disable_progress_bar()
         try:
             pipe = getattr(diffusers, self._task).from_pretrained(
-                self._checkpoint, use_safetensors=True, torch_dtype=resolve_dtype(self._compute), **self._source
+                self._checkpoint, use_safetensors=True, dtype=resolve_dtype(self._compute), **self._source
             )
         except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
             raise UserError(

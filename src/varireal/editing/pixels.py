@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import erf
 
 LUMA = np.float32((0.299, 0.587, 0.114))  # ITU-R BT.601, as PIL's and OpenCV's grey
-BRIGHT_PERCENTILE = 85  # the object's lit surface: bright, but below reflections
+BRIGHT_PERCENTILE = 75  # the object's lit surface, below reflections; a higher one darkens two-tone objects
 SHADE_RANGE = (0.12, 1.2)  # relative brightness kept in shadows and reflections
 DETAIL_RANGE = (0.25, 1.8)  # how far fine detail may darken or brighten a pixel
 DETAIL_FLOOR = 12.0  # added to luma before division, so that noise in the dark is not amplified

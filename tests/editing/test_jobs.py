@@ -1,0 +1,78 @@
+"""Which edits are made, of which photos, with which values and seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from varireal.editing.jobs import assign_values, plan_jobs
+from varireal.errors import UserError
+from varireal.prompts import AttributeSpec, PromptTable
+
+NAMES = ("red", "white", "yellow", "silver")
+COLORS = [AttributeSpec(name=name, phrase=name, rgb=(index, 2, 3)) for index, name in enumerate(NAMES)]
+TABLE = PromptTable(domain_word="aircraft", classes=["jet"], attributes={"color": {"feasible": {"jet": COLORS}}})
+
+
+def plan(photos, edits_per_photo: int = 2, seed: int = 0):
+    return plan_jobs(
+        photos, TABLE, attribute="color", feasibility="feasible", edits_per_photo=edits_per_photo, seed=seed
+    )
+
+
+def test_a_photo_gets_different_values_and_cycles_when_they_run_out() -> None:
+    values = assign_values(COLORS, 10, 0, "jet/0", "color", "feasible")
+    first = [spec.name for spec in values[:4]]
+    assert sorted(first) == sorted(NAMES)
+    assert [spec.name for spec in values] == (first * 3)[:10]
+
+
+def test_photos_differ_in_their_order_of_values_and_use_all_equally_often() -> None:
+    firsts = Counter(assign_values(COLORS, 1, 0, f"jet/{k}", "color", "feasible")[0].name for k in range(400))
+    assert set(firsts) == set(NAMES)
+    assert min(firsts.values()) > 60
+
+
+def test_only_training_photos_are_edited_sorted_and_independent_of_the_order_given(make_photo) -> None:
+    photos = [make_photo(f"jet/{k}") for k in (2, 0, 1)] + [make_photo("jet/9", split="test")]
+    jobs, failures = plan(photos)
+    assert [job.image_id for job in jobs] == [f"jet/{k}#{index}" for k in range(3) for index in range(2)]
+    assert not failures
+    assert jobs == plan(photos[::-1])[0]
+    assert jobs[0].prompt == f"a photo of a {jobs[0].spec.name} jet aircraft"
+
+
+def test_every_attempt_of_every_edit_has_its_own_seed(make_photo) -> None:
+    jobs, _ = plan([make_photo("jet/0"), make_photo("jet/1")])
+    seeds = {job.attempt_seed(attempt) for job in jobs for attempt in range(3)}
+    assert len(seeds) == 12
+    other, _ = plan([make_photo("jet/0"), make_photo("jet/1")], seed=1)
+    assert seeds.isdisjoint({job.attempt_seed(attempt) for job in other for attempt in range(3)})
+
+
+def test_photos_without_a_usable_mask_are_named_and_left_out(make_photo) -> None:
+    photos = [
+        make_photo("jet/bad", status="failed", note="no object found"),
+        make_photo("jet/empty", mask=np.zeros((32, 32), bool)),
+        make_photo("jet/full", mask=np.ones((32, 32), bool)),
+        make_photo("jet/good"),
+        make_photo("jet/none", mask_path=None),
+        make_photo("jet/small", mask=np.eye(16, dtype=bool)),
+    ]
+    jobs, failures = plan(photos, edits_per_photo=1)
+    assert [job.photo.image_id for job in jobs] == ["jet/good"]
+    assert {failure.photo_id: failure.note for failure in failures} == {
+        "jet/bad": "no object found",
+        "jet/empty": "its mask is empty",
+        "jet/full": "its mask is full",
+        "jet/none": "it has no mask",
+        "jet/small": "its mask has 16 x 16 pixels, the photo 32 x 32",
+    }
+
+
+def test_a_class_without_values_is_an_error_that_names_it(make_photo) -> None:
+    with pytest.raises(UserError, match="glider"):
+        plan([dataclasses.replace(make_photo(), class_name="glider")])
