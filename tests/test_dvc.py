@@ -1,0 +1,152 @@
+"""The pipeline's graph: commands, settings, outputs, and the code that each stage depends on."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from dvc.dependency import ParamsDependency
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+
+from varireal.cli import COMMANDS
+from varireal.config import Params, load_params
+
+REPOSITORY = Path(__file__).parents[1]
+SOURCES = REPOSITORY / "src"
+# modules that decide where, how fast and with which words a stage works, but none of its results
+PLUMBING = {
+    "varireal", "varireal.cli", "varireal.config", "varireal.devices", "varireal.errors", "varireal.layout",
+    "varireal.parallel", "varireal.processes", "varireal.progress", "varireal.stages", "varireal.stages.common",
+    "varireal.work",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stages() -> list[PipelineStage]:
+    """The stages of the default pipeline, one per cell, as DVC resolves them."""
+    with Repo(str(REPOSITORY)) as repo:
+        return [stage for stage in repo.index.stages if Path(stage.path) == REPOSITORY / "dvc.yaml"]
+
+
+def module_file(name: str) -> Path | None:
+    """Return the file of a module of ours, or None."""
+    base = SOURCES.joinpath(*name.split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+def runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk a syntax tree without what only type checkers read."""
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from runtime_nodes(child)
+
+
+@cache
+def imported(name: str) -> frozenset[str]:
+    """Return the modules of ours that a module imports anywhere, or names in a string for a worker process."""
+    path = module_file(name)
+    assert path is not None, name
+    found: set[str] = set()
+    for node in runtime_nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(re.findall(r"^(varireal(?:\.\w+)+)(?::\w+)?$", node.value))
+    return frozenset(module for module in found if module.startswith("varireal") and module_file(module))
+
+
+def reached(name: str) -> set[str]:
+    """Return every module of ours that running a module can execute, outside of PLUMBING."""
+    seen, todo = set(), [name]
+    while todo:
+        module = todo.pop()
+        if module not in seen and module not in PLUMBING:
+            seen.add(module)
+            todo += imported(module)
+    return seen
+
+
+def dependencies(stage: PipelineStage) -> list[Path]:
+    return [Path(dep.fs_path) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+
+
+def test_every_stage_of_the_command_is_in_the_graph_and_the_other_way_round(stages: list[PipelineStage]) -> None:
+    commands = {re.match(r"python -m varireal\.stages\.(\w+)( .*)?$", stage.cmd).group(1) for stage in stages}
+    assert commands == set(COMMANDS)
+
+
+def test_every_cell_of_the_grid_is_a_stage(stages: list[PipelineStage]) -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    names = {stage.name for stage in stages}
+    for attribute in params.grid.attributes:
+        assert {f"edit@{attribute}-{feasibility}" for feasibility in params.grid.feasibilities} <= names
+        for condition in params.grid.conditions:
+            assert {f"mix@{attribute}-{condition}", f"train@{attribute}-{condition}"} <= names
+
+
+def test_every_stage_depends_on_the_code_it_runs(stages: list[PipelineStage]) -> None:
+    for stage in stages:
+        module = re.match(r"python -m (\S+)", stage.cmd).group(1)
+        files = {module_file(name) for name in reached(module)}
+        watched = dependencies(stage)
+        missed = {
+            path.relative_to(SOURCES).as_posix() for path in files if not any(path.is_relative_to(w) for w in watched)
+        }
+        assert not missed, f"{stage.name} runs code that it does not depend on: {sorted(missed)}"
+
+
+def test_no_stage_depends_on_code_it_does_not_run(stages: list[PipelineStage]) -> None:
+    for stage in stages:
+        files = {module_file(name) for name in reached(re.match(r"python -m (\S+)", stage.cmd).group(1))}
+        for watched in dependencies(stage):
+            if watched.is_relative_to(SOURCES):
+                assert any(path.is_relative_to(watched) for path in files), f"{stage.name}: {watched} is not run"
+
+
+def test_a_pure_condition_does_not_depend_on_the_ratio(stages: list[PipelineStage]) -> None:
+    for stage in stages:
+        keys = {key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+        if stage.name.startswith("mix@"):
+            condition = stage.name.rsplit("-", 1)[1]
+            assert {key for key in keys if key.startswith("mix.sh")} == {f"mix.shares.{condition}"}
+        if stage.name.startswith(("mix@", "train", "edit@", "segment", "prompt", "prepare")):
+            assert not keys & {"mix", "mix.ratio", "mix.shares"}, stage.name
+
+
+def test_every_setting_is_read_by_some_stage(stages: list[PipelineStage]) -> None:
+    keys = {key for stage in stages for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+    assert {key.split(".")[0] for key in keys} == set(Params.model_fields)
+
+
+def test_outputs_are_ignored_by_git_unless_they_are_committed_metrics(stages: list[PipelineStage]) -> None:
+    outs = {Path(out.fs_path).relative_to(REPOSITORY).as_posix(): out.use_cache for s in stages for out in s.outs}
+    cached = [path for path, use_cache in outs.items() if use_cache]
+    done = subprocess.run(["git", "check-ignore", *cached], cwd=REPOSITORY, capture_output=True, text=True)
+    assert set(done.stdout.splitlines()) == set(cached)
+    committed = [path for path, use_cache in outs.items() if not use_cache]
+    assert all(path.startswith("metrics/") for path in committed)
+    done = subprocess.run(["git", "check-ignore", *committed], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.stdout == ""
+
+
+def test_dvc_looks_into_no_cache_of_python() -> None:
+    with Repo(str(REPOSITORY)) as repo:
+        for path in ("src/varireal/__pycache__", ".work", ".venv", "mlartifacts"):
+            assert repo.dvcignore.is_ignored_dir(str(REPOSITORY / path)), path
+
+
+def test_dvc_sends_nothing_and_composes_with_hydra() -> None:
+    with Repo(str(REPOSITORY)) as repo:
+        assert not repo.config["core"].get("analytics", True)
+        assert not repo.config["core"].get("check_update", True)
+        assert repo.config["hydra"]["enabled"]
