@@ -1,0 +1,35 @@
+# make repro    the whole study: set up, then run every stage that is out of date
+# make test     the same set-up, then the tests
+# make setup    only the virtual environment in .venv
+# make params   params.yaml anew from conf/, where settings are changed
+# make ui       MLflow's pages, at http://127.0.0.1:5000
+.PHONY: repro test setup params ui
+.DEFAULT_GOAL := repro
+
+PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3; do command -v $$name; done))
+WORKERS ?= auto
+
+# dvc runs `python` from PATH: it has to be the environment's
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+repro: .venv/.ready
+	dvc repro
+
+test: .venv/.ready
+	OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4
+
+setup: .venv/.ready
+
+params: .venv/.ready
+	python -c 'from dvc.utils.hydra import compose_and_dump as write; \
+		write("params.yaml", "$(CURDIR)/conf", None, "config.yaml", "$(CURDIR)/.dvc/plugins", [])'
+
+ui: .venv/.ready
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

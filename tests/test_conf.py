@@ -1,0 +1,102 @@
+"""params.yaml, conf/ and the commands that README and conf/ tell people to type."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.hydra import compose_and_dump
+
+from varireal.cli import COMMANDS
+from varireal.config import load_params
+
+REPOSITORY = Path(__file__).parents[1]
+CONF = REPOSITORY / "conf"
+README = (REPOSITORY / "README.md").read_text()
+TEXTS = [README, *(path.read_text() for path in sorted(CONF.rglob("*.yaml")))]
+DVC_COMMANDS = {"repro", "exp run", "exp show", "queue start", "metrics show", "plots show", "plots diff"}
+
+
+def compose(target: Path, overrides: list[str]) -> dict[str, Any]:
+    """Write params.yaml from conf/ as `dvc exp run -S ...` does."""
+    compose_and_dump(target, str(CONF), None, "config.yaml", str(target.parent), overrides)
+    return yaml.safe_load(target.read_text())
+
+
+def typed_commands(text: str) -> list[list[str]]:
+    """Return the command lines of a text: indented or fenced lines that begin with one of our programs."""
+    joined = re.sub(r"\\\n[#\s]*", "", text)
+    lines = [line.removeprefix("#").strip() for line in joined.splitlines() if "`" not in line]
+    lines = [re.sub(r"^.*:  (dvc .*?)(   \(.*\))?$", r"\1", line) for line in lines]
+    return [shlex.split(line, comments=True) for line in lines if re.match(r"(dvc|make|varireal) [a-z-]", line)]
+
+
+COMMAND_LINES = [line for text in TEXTS for line in typed_commands(text)]
+
+
+def overrides(line: list[str]) -> list[str]:
+    return [value for flag, value in pairwise(line) if flag == "-S"]
+
+
+def test_params_are_what_conf_composes(tmp_path: Path) -> None:
+    assert yaml.safe_load((REPOSITORY / "params.yaml").read_text()) == compose(tmp_path / "params.yaml", [])
+
+
+def test_one_override_sets_the_ratio_of_the_mixed_condition_only(tmp_path: Path) -> None:
+    before, after = compose(tmp_path / "a.yaml", []), compose(tmp_path / "b.yaml", ["mix.ratio=0.25"])
+    assert after["mix"]["shares"] == {"feasible": 0.0, "infeasible": 1.0, "mixed": 0.25}
+    before["mix"]["ratio"] = before["mix"]["shares"]["mixed"] = 0.25
+    assert after == before
+
+
+GROUPS = {
+    group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in sorted(CONF.iterdir()) if group.is_dir()
+}
+
+
+@pytest.mark.parametrize("names", list(product(*GROUPS.values())), ids=str)
+def test_every_combination_of_groups_is_valid(names: tuple[str, ...], tmp_path: Path) -> None:
+    chosen = [f"{group}={name}" for group, name in zip(GROUPS, names)]
+    compose(tmp_path / "params.yaml", chosen)
+    load_params(tmp_path / "params.yaml")
+
+
+def test_texts_show_commands() -> None:
+    assert len(COMMAND_LINES) > 15
+    assert {line[0] for line in COMMAND_LINES} == {"dvc", "make", "varireal"}
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES, ids=" ".join)
+def test_a_command_that_people_are_told_to_type_exists(line: list[str], tmp_path: Path) -> None:
+    program, *rest = line
+    if program == "make":
+        assert re.search(rf"^{rest[0]}:", (REPOSITORY / "Makefile").read_text(), re.M)
+    elif program == "varireal":
+        assert rest[0] in {*COMMANDS, "--help"}
+    else:
+        assert any(" ".join(rest).startswith(command) for command in DVC_COMMANDS)
+        variants = [[]]
+        for override in overrides(line):
+            key, _, values = override.partition("=")
+            several = values.split(",") if not values.startswith("[") else [values]
+            variants = [[*variant, f"{key}={value}"] for variant in variants for value in several]
+        for variant in variants:
+            compose(tmp_path / "params.yaml", variant)
+            load_params(tmp_path / "params.yaml")
+
+
+def test_readme_links_lead_somewhere() -> None:
+    for target in re.findall(r"(?<!!)\[[^\]]*\]\((?!http)([^)]+)\)", README):
+        assert (REPOSITORY / target).exists(), target
+
+
+def test_readme_names_folders_that_exist() -> None:
+    named = re.findall(r"`(src/varireal/\w+)/`", README)
+    assert len(named) >= 4
+    for folder in named:
+        assert (REPOSITORY / folder).is_dir(), folder
