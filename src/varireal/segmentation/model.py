@@ -67,6 +67,7 @@ class ModelSegmenter:
 
     @functools.cached_property
     def _network(self) -> _Network:
+        from safetensors import SafetensorError
         from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
         try:
@@ -78,7 +79,7 @@ class ModelSegmenter:
                 dtype=resolve_dtype(self._compute),
                 output_loading_info=True,
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise UserError(
                 f"{KEY} = {self._checkpoint!r} cannot be loaded ({' '.join(str(error).split())[:300]}); it must be a "
                 "folder or hub id of a semantic segmentation model of transformers with .safetensors weights and a "
@@ -103,7 +104,7 @@ def _find_masks(network: _Network, images: Sequence[np.ndarray]) -> list[np.ndar
     import torch
 
     inputs = [
-        network.processor(images=image, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+        network.processor(images=image.copy(), input_data_format="channels_last", return_tensors="pt")["pixel_values"]
         for image in images
     ]
     masks: dict[int, np.ndarray] = {}

@@ -1,0 +1,147 @@
+import dataclasses
+import errno
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from varireal.config import ComputeConfig, SegmentConfig
+from varireal.errors import UserError
+from varireal.io import encode_png, read_mask, sha256_file, staged_folder
+from varireal.manifest import ImageRecord
+from varireal.segmentation import SEGMENTERS
+from varireal.segmentation.run import mask_metrics, segment_photos
+from varireal.work import WorkStore
+
+CONFIG = SegmentConfig(source="dataset", batch_size=4, min_area=0.05, max_area=0.8)
+AREAS = [30, 0, 2, 95, 40, 50, 20, 60, 70, 10]  # pixels of 100
+
+
+class Recorder:
+    """The data set's masks through a segmenter that counts its batches and can be stopped."""
+
+    def __init__(self, stop_after=None, name="recorder"):
+        self.batches, self._stop_after, self._name = [], stop_after, name
+        self._inner = SEGMENTERS["dataset"](CONFIG, ComputeConfig())
+
+    def identity(self):
+        return {"source": self._name}
+
+    def segment(self, photos):
+        if self._stop_after is not None and len(self.batches) >= self._stop_after:
+            raise KeyboardInterrupt
+        self.batches.append([photo.image_id for photo in photos])
+        return self._inner.segment(photos)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    records = []
+    for number, area in enumerate(AREAS):
+        name = "cat" if number % 2 else "dog"
+        path, mask_path = tmp_path / f"{number}.png", tmp_path / f"m{number}.png"
+        Image.fromarray(np.full((10, 10, 3), number, np.uint8)).save(path)
+        mask_path.write_bytes(encode_png(((np.arange(100) < area) * 255).astype(np.uint8).reshape(10, 10)))
+        record = ImageRecord(f"{name}/{number}", str(path), "photo", "train", name, 0, 10, 10, "", f"{name}/{number}")
+        records.append(dataclasses.replace(record, sha256=sha256_file(path), mask_path=str(mask_path)))
+    return records
+
+
+@pytest.fixture
+def store(tmp_path):
+    return WorkStore("segment", tmp_path / "work")
+
+
+def run(tmp_path, photos, store, segmenter=None, out="out", config=CONFIG):
+    segmenter = segmenter or Recorder()
+    return segment_photos(segmenter, photos, config, store, tmp_path / out, tmp_path / out)
+
+
+def test_masks_are_written_and_failures_marked_with_the_reason(tmp_path, photos, store):
+    done = {photo.image_id: photo for photo in run(tmp_path, photos, store)}
+    assert {name: photo.note.partition(":")[0] for name, photo in done.items() if photo.status == "failed"} == {
+        "cat/1": "empty", "dog/2": "too small", "cat/3": "too large",
+    }  # fmt: skip
+    assert done["dog/2"].note == "too small: 2.00% of the photo, allowed are 5.00% to 80.00%"
+    for original in photos:
+        record = done[original.image_id]
+        np.testing.assert_array_equal(read_mask(tmp_path / record.mask_path), read_mask(tmp_path / original.mask_path))
+        assert (record.status == "ok") == (record.note is None)
+
+
+def test_a_photo_without_a_mask_is_marked(tmp_path, photos, store):
+    photos[0] = dataclasses.replace(photos[0], mask_path=None)
+    record = next(photo for photo in run(tmp_path, photos, store) if photo.image_id == "dog/0")
+    assert (record.status, record.note, record.mask_path) == ("failed", "no mask", None)
+    assert not (tmp_path / "out" / "masks" / "dog" / "0.png").exists()
+
+
+def test_the_order_of_the_photos_changes_nothing(tmp_path, photos, store):
+    first = run(tmp_path, photos, store)
+    again = Recorder()
+    assert run(tmp_path, photos[::-1], store, again) == first
+    assert again.batches == []
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(tmp_path, photos, store):
+    whole = run(tmp_path, photos, WorkStore("segment", tmp_path / "other"), uninterrupted := Recorder(), out="whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, photos, store, stopped := Recorder(stop_after=2))
+    resumed = run(tmp_path, photos, store, rest := Recorder())
+    assert [len(batch) for batch in uninterrupted.batches] == [4, 4, 2]
+    assert stopped.batches + rest.batches == uninterrupted.batches
+    for one, other in zip(whole, resumed):
+        assert dataclasses.replace(one, mask_path=None) == dataclasses.replace(other, mask_path=None)
+        assert sha256_file(tmp_path / one.mask_path) == sha256_file(tmp_path / other.mask_path)
+
+
+def test_bounds_are_not_part_of_what_is_kept_but_photos_and_segmenter_are(tmp_path, photos, store):
+    run(tmp_path, photos, store)
+    wider = Recorder()
+    done = run(tmp_path, photos, store, wider, config=CONFIG.model_copy(update={"min_area": 0.01}))
+    assert wider.batches == []
+    assert {photo.image_id for photo in done if photo.status == "failed"} == {"cat/1", "cat/3"}
+    run(tmp_path, photos, store, other := Recorder(name="another"))
+    assert len(other.batches) == 3
+    photos[0] = dataclasses.replace(photos[0], sha256="changed")
+    run(tmp_path, photos, store, changed := Recorder())
+    assert [batch for batch in changed.batches if "dog/0" in batch] == changed.batches != []
+
+
+def test_no_usable_mask_at_all_is_an_error(tmp_path, photos, store):
+    with pytest.raises(UserError, match=r"not one of 10 masks is usable .*segment\.object_labels"):
+        run(tmp_path, photos, store, config=CONFIG.model_copy(update={"min_area": 0.97, "max_area": 0.99}))
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, photos, store, monkeypatch):
+    calls = []
+
+    def full(*_):
+        calls.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("varireal.work.os.fsync", full)
+    with pytest.raises(UserError, match="disk is full"), staged_folder(tmp_path / "final") as folder:
+        segment_photos(Recorder(), photos, CONFIG, store, folder, tmp_path / "final")
+    assert calls
+    assert not (tmp_path / "final").exists()
+    assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []
+
+
+def test_metrics_count_failures_and_compare_with_the_truth(tmp_path, photos, store):
+    done = run(tmp_path, photos, store)
+    metrics = mask_metrics(done, {}, tmp_path / "out")
+    assert metrics == {
+        "photos": 10, "failures": 3, "failure_share": 0.3,
+        "failures_by_reason": {"empty": 1, "too small": 1, "too large": 1},
+    }  # fmt: skip
+    # of 100 pixels in order: mask 40 against truth 50, and 60 against 50
+    truth = {"dog/4": str(tmp_path / "m5.png"), "cat/7": str(tmp_path / "m5.png"), "cat/5": str(tmp_path / "m5.png")}
+    metrics = mask_metrics(done, truth, tmp_path / "out")
+    assert metrics["iou_per_class"] == {"dog": 0.8, "cat": round((50 / 60 + 1) / 2, 6)}
+    assert metrics["mean_iou"] == round((0.8 + 50 / 60 + 1) / 3, 6)
+
+
+def test_a_failed_mask_counts_in_the_mean(tmp_path, photos, store):
+    metrics = mask_metrics(run(tmp_path, photos, store), {"cat/1": str(tmp_path / "m5.png")}, tmp_path / "out")
+    assert metrics["mean_iou"] == 0
