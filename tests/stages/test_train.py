@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,30 +11,131 @@ from click.testing import CliRunner
 from varireal import layout
 from varireal.cli import main
 from varireal.errors import UserError
+from varireal.io import read_json
+from varireal.manifest import read_manifest, write_manifest
+
+CELL = ("--attribute", "color", "--condition", "mixed")
+ADAPTER = layout.adapter_folder("color", "mixed")
 
 
-def run(*arguments: str) -> str:
-    result = CliRunner().invoke(main, list(arguments))
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
+def run(*arguments: str) -> None:
+    result = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_cell_trains_every_source_and_seed_and_a_second_run_makes_the_same_bytes(workspace):
-    run("mix", "--attribute", "color", "--condition", "mixed")
-    run("train", "--attribute", "color", "--condition", "mixed")
-    first = files(layout.adapter_folder("color", "mixed"))
-    assert sorted(first) == sorted(
+def test_a_cell_trains_every_source_and_seed_in_processes_and_in_one_alike(clip_workspace, change_params):
+    run("mix", *CELL)
+    change_params("compute.num_threads", None)  # as many processes as cores
+    run("train", *CELL)
+    first = files(ADAPTER)
+    assert set(first) == {
         f"{source}/seed-{seed}/{name}"
         for source in ("synthetic", "real+synthetic")
         for seed in (0, 1)
         for name in ("adapter_model.safetensors", "adapter_config.json", "varireal.json")
+    }
+    weights = {name: data for name, data in first.items() if name.endswith(".safetensors")}
+    assert len(set(weights.values())) == 4
+    about = json.loads(first["real+synthetic/seed-1/varireal.json"])
+    assert about["images"] == {"real": 12, "synthetic": 12, "val": 9}
+    assert (about["attribute"], about["condition"], about["source"], about["seed"]) == (
+        "color",
+        "mixed",
+        "real+synthetic",
+        1,
     )
-    metrics = json.loads((layout.METRICS / "train" / "color_mixed.json").read_text())
-    assert len(metrics["runs"]) == 4
+    assert about["train"]["max_steps"] == 4 and about["sentences"][0] == "a photo of a trijet aircraft"
+    metrics = read_json(layout.METRICS / "train" / "color_mixed.json")
     assert [look["step"] for look in metrics["runs"][0]["curve"]] == [2, 4]
+    top1 = [entry["val_top1"] for entry in metrics["runs"] if entry["source"] == "synthetic"]
+    assert metrics["val"]["synthetic"]["val_top1_mean"] == pytest.approx(sum(top1) / 2)
+
+    shutil.rmtree(".work")
+    change_params("compute.num_threads", 1)
+    run("train", *CELL)
+    assert files(ADAPTER) == first
+
+
+def test_only_what_is_not_kept_is_trained_again_and_gives_the_same_bytes(clip_workspace):
+    run("mix", *CELL)
+    run("train", *CELL)
+    before = files(ADAPTER)
+    kept = {path: path.stat().st_ino for path in Path(".work/train").glob("*/*")}
+    assert len(kept) == 4
+    lost = sorted(kept)[1]
+    shutil.rmtree(lost)
+    shutil.rmtree(ADAPTER)
+    run("train", *CELL)
+    assert files(ADAPTER) == before
+    assert lost.is_dir() and all(path.stat().st_ino == kept[path] for path in kept if path != lost)
+
+
+def test_the_real_only_baseline_needs_no_edits(clip_workspace):
+    shutil.rmtree("data/edits")
+    run("train", "--real-only")
+    about = read_json(layout.REAL_ADAPTERS / "seed-1" / "varireal.json")
+    assert about["source"] == "real" and about["attribute"] is None and about["images"]["synthetic"] == 0
+
+
+def test_the_test_split_is_not_needed_for_training(clip_workspace):
+    for path in (layout.PREPARED / "photos").glob("*/test-*"):
+        path.unlink()
+    run("train", "--real-only")
+
+
+def test_a_change_of_seed_images_or_settings_changes_the_keys(clip_workspace, change_params):
+    from varireal.config import load_params
+    from varireal.stages.train import _study
+    from varireal.training.plan import fine_tunings
+
+    def key(source: str = "real", seed: int = 0) -> str:
+        return fine_tunings(_study(load_params(layout.PARAMS), None), [source], [seed])[0].key
+
+    first = key()
+    assert key() == first and key(seed=1) != first
+    change_params("train.lambda_real", 0.4)
+    second = key()
+    assert second != first
+    photos = read_manifest(layout.PHOTOS_MANIFEST)
+    changed = [dataclasses.replace(p, sha256="1") if p.image_id == "glider/train-0" else p for p in photos]
+    write_manifest(layout.PHOTOS_MANIFEST, changed)
+    assert key() != second
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("clip.model", "local-dir:models/none", r"clip\.model names the folder models/none"),
+        ("train.batch_size", 1, r"train\.batch_size = 1 cannot hold"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_loaded(clip_workspace, change_params, key, value, message):
+    run("mix", *CELL)
+    change_params(key, value)
+    with pytest.raises(UserError, match=message):
+        run("train", *CELL)
+    assert not ADAPTER.exists()
+
+
+def test_a_data_set_without_val_photos_is_refused(clip_workspace):
+    write_manifest(layout.PHOTOS_MANIFEST, [p for p in read_manifest(layout.PHOTOS_MANIFEST) if p.split != "val"])
+    with pytest.raises(UserError, match="no photo in the split val"):
+        run("train", "--real-only")
+
+
+def test_a_lost_photo_ends_the_stage_and_leaves_no_output(clip_workspace):
+    path = layout.PREPARED / "photos" / "glider" / "train-2.png"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"glider/train-2\.png cannot be read"):
+        run("train", "--real-only")
+    assert not layout.REAL_ADAPTERS.exists() and not (layout.METRICS / "train").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--attribute", "color"), ("--real-only", *CELL), ("--condition", "mixed")])
+def test_a_cell_or_the_baseline_must_be_named(clip_workspace, arguments):
+    result = CliRunner().invoke(main, ["train", *arguments])
+    assert result.exit_code == 2 and "give --attribute and --condition, or --real-only" in result.output

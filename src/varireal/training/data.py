@@ -94,9 +94,9 @@ class Augmentation:
 def random_crops(count: int, scale_min: float, flip: bool) -> torch.Tensor:
     """Return random resized crops as affine maps from output to input, float32 (count, 2, 3).
 
-    The area is uniform in [scale_min, 1] of the square; the logarithm of the aspect ratio is uniform within
-    plus and minus :data:`ASPECT_LIMIT` and within what fits into the square at that area; the place is uniform; half are mirrored if
-    asked. At ``scale_min`` 1 the whole square is kept.
+    The area is uniform in [scale_min, 1] of the square. The logarithm of the aspect ratio is uniform between plus
+    and minus :data:`ASPECT_LIMIT`, or what fits into the square at that area. The place is uniform, and half are
+    mirrored if asked. At ``scale_min`` 1 the whole square is kept.
     """
     area = scale_min + (1 - scale_min) * torch.rand(count)
     high = (-area.log()).clamp(max=ASPECT_LIMIT)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from varireal import layout
+from varireal.cli import main
+from varireal.errors import UserError
+from varireal.io import read_json
+from varireal.manifest import read_manifest, write_manifest
+
+
+def run(*arguments: str) -> None:
+    result = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def trained(clip_workspace, change_params):
+    """One condition and one source, two seeds, and the baselines."""
+    change_params("grid.conditions", ["feasible"])
+    change_params("grid.sources", ["synthetic"])
+    cell = ("--attribute", "color", "--condition", "feasible")
+    run("mix", *cell)
+    run("train", *cell)
+    run("train", "--real-only")
+    return clip_workspace
+
+
+def test_the_grid_and_its_baselines_are_predicted_and_kept_per_adapter(trained):
+    run("evaluate")
+    found = read_json(layout.METRICS / "evaluate.json")
+    assert found["images"] == 12 and len(found["cells"]) == len(found["real"]) == 2
+    rows = pq.read_table(layout.PREDICTIONS).to_pylist()
+    assert len(rows) == 5 * 12
+    for cell in found["cells"]:
+        own = [row for row in rows if row["source"] == "synthetic" and row["seed"] == cell["seed"]]
+        correct = sum(row["predicted"] == row["class_index"] for row in own)
+        assert cell["top1"] == pytest.approx(100 * correct / 12)
+    assert {row["image_id"].split("/")[1].split("-")[0] for row in rows} == {"test"}
+    zero_shot = [row for row in rows if row["source"] == "zero-shot"]
+    top1 = 100 * sum(row["predicted"] == row["class_index"] for row in zero_shot) / 12
+    assert found["zero_shot"]["top1"] == pytest.approx(top1)
+    assert len((layout.METRICS / "plots" / "confusion.csv").read_text().splitlines()) == 1 + 2 * 12
+
+    before = layout.PREDICTIONS.read_bytes()
+    kept = {path: path.stat().st_ino for path in Path(".work/evaluate").glob("*/*")}
+    assert len(kept) == 5
+    shutil.rmtree(sorted(kept)[0])
+    run("evaluate")
+    assert layout.PREDICTIONS.read_bytes() == before
+    assert all(path.stat().st_ino == kept[path] for path in sorted(kept)[1:])
+
+
+def test_adapters_of_a_former_grid_are_not_evaluated(trained):
+    old = layout.adapter_folder("texture", "mixed") / "synthetic" / "seed-0"
+    shutil.copytree(layout.adapter_folder("color", "feasible") / "synthetic" / "seed-0", old)
+    run("evaluate")
+    assert {cell["attribute"] for cell in read_json(layout.METRICS / "evaluate.json")["cells"]} == {"color"}
+
+
+def test_a_missing_adapter_or_an_empty_test_split_is_refused(trained):
+    shutil.rmtree(layout.REAL_ADAPTERS / "seed-1")
+    with pytest.raises(UserError, match=r"1 of 5 adapters are missing, the first is models/adapters/real/seed-1"):
+        run("evaluate")
+    shutil.copytree(layout.REAL_ADAPTERS / "seed-0", layout.REAL_ADAPTERS / "seed-1")
+    write_manifest(layout.PHOTOS_MANIFEST, [p for p in read_manifest(layout.PHOTOS_MANIFEST) if p.split != "test"])
+    with pytest.raises(UserError, match="no photo in the split test"):
+        run("evaluate")
