@@ -1,0 +1,195 @@
+"""The study's comparisons, each with its interval, its tests and a verdict, from the predictions of every cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from varireal.errors import UserError
+from varireal.evaluation.statistics import (
+    CrossedMean,
+    Size,
+    bootstrap_means,
+    crossed_mean,
+    larger_studies,
+    mcnemar,
+)
+from varireal.seeding import generator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from varireal.config import GridConfig
+
+ALPHA = 0.05
+DRAWS = 10_000  # of the bootstrap
+PAIRS = (("feasible", "infeasible"), ("mixed", "feasible"), ("mixed", "infeasible"))
+
+Family = Literal["feasibility", "gain"]
+Outcome = Literal["equivalent", "different", "undecided"]
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Model:
+    """What was trained, whatever the seed; ``source`` alone for the baselines `real` and `zero-shot`."""
+
+    source: str
+    attribute: str = ""
+    condition: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the readable name, such as ``color feasible synthetic`` or ``real``."""
+        return " ".join(part for part in (self.attribute, self.condition, self.source) if part)
+
+
+REAL, ZERO_SHOT = Model("real"), Model("zero-shot")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two models that are compared: ``first`` minus ``second``.
+
+    There are two questions, each a family of comparisons that is corrected by itself: whether feasibility matters
+    (``feasibility``: conditions against each other) and whether training helps (``gain``: against the baselines).
+    """
+
+    family: Family
+    first: Model
+    second: Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the predictions say about a comparison. Differences are points of top-1; p-values are in 0..1."""
+
+    comparison: Comparison
+    outcome: Outcome
+    difference: CrossedMean
+    interval: tuple[float, float]  # 95 %, photos and seeds
+    bootstrap: tuple[float, float]  # 95 %, percentiles of the crossed bootstrap: too narrow with few seeds
+    p_difference: float
+    p_difference_holm: float  # corrected within the family
+    p_equivalence: float
+    p_equivalence_holm: float
+    mcnemar: float  # these very models, on other photos
+    mcnemar_by_seed: list[float]
+    needed: list[Size]  # studies that would decide; of an undecided comparison only, empty if none could
+
+
+def comparisons(grid: GridConfig) -> list[Comparison]:
+    """Return the comparisons that the grid allows, attribute by attribute, real-only against zero-shot last."""
+    found = []
+    for attribute, source in itertools.product(grid.attributes, grid.sources):
+        cell = {condition: Model(source, attribute, condition) for condition in grid.conditions}
+        pairs = [(a, b) for a, b in PAIRS if a in cell and b in cell]
+        found += [Comparison("feasibility", cell[a], cell[b]) for a, b in pairs]
+        found += [Comparison("gain", model, REAL) for model in cell.values()]
+    return [*found, Comparison("gain", REAL, ZERO_SHOT)]
+
+
+def read_answers(path: Path, grid: GridConfig) -> dict[Model, np.ndarray]:
+    """Return for every model of the grid which photos it got right: bool (photos, seeds), seeds in the grid's order.
+
+    Photos are sorted by image_id. Zero-shot has one column.
+
+    Args:
+        path: the predictions that `evaluate` writes.
+
+    Raises:
+        UserError: the file is missing or unreadable, or lacks a model, a seed or a photo of one.
+    """
+    import pandas as pd
+
+    keys = ["source", "attribute", "condition", "seed"]
+    try:
+        table = pd.read_parquet(path, columns=["image_id", *keys, "class_index", "predicted"])
+        table = table.fillna({"attribute": "", "condition": "", "seed": -1}).astype({"seed": int})
+        table["right"] = table["class_index"] == table["predicted"]
+        wide = table.set_index(["image_id", *keys])["right"].unstack(keys).sort_index()
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} does not hold the predictions ({error}); make it anew with dvc repro evaluate"
+        ) from error
+
+    def column(model: Model, seed: int) -> np.ndarray:
+        name = (model.source, model.attribute, model.condition, seed)
+        if name not in wide.columns or wide[name].isna().any():
+            which = model.name if seed < 0 else f"{model.name}, seed {seed}"
+            raise UserError(f"{path} lacks predictions of {which}; make it anew with dvc repro evaluate")
+        return wide[name].to_numpy(dtype=bool)
+
+    import numpy as np
+
+    models = {model for each in comparisons(grid) for model in (each.first, each.second)}
+    seeds = {model: [-1] if model == ZERO_SHOT else grid.seeds for model in sorted(models)}
+    return {model: np.stack([column(model, seed) for seed in own], axis=1) for model, own in seeds.items()}
+
+
+def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], margin: float, seed: int) -> list[Verdict]:
+    """Return a verdict for every comparison.
+
+    *equivalent*: two one-sided tests place the difference within ±margin; *different*: it is not 0; both at 5 % after
+    Holm's correction within the family, equivalence first (a difference may be certain and too small to matter).
+    Otherwise, and always with one seed, *undecided*.
+
+    Args:
+        answers: from :func:`read_answers`; both models of a comparison are taken seed by seed.
+        margin: points of top-1 below which a difference does not matter.
+        seed: of the bootstrap.
+    """
+    import numpy as np
+
+    values = [answers[each.first].astype(np.int8) - answers[each.second].astype(np.int8) for each in compared]
+    found = [crossed_mean(each) for each in values]
+    different = [mean.p_value() for mean in found]
+    equivalent = [mean.equivalence_p_value(margin) for mean in found]
+    families = [each.family for each in compared]
+    different_holm, equivalent_holm = _holm(different, families), _holm(equivalent, families)
+    verdicts = []
+    for k, comparison in enumerate(compared):
+        outcome = _outcome(found[k], different_holm[k], equivalent_holm[k])
+        plan = outcome == "undecided" and found[k].seeds > 1
+        names = (comparison.first.name, comparison.second.name)
+        low, high = np.quantile(bootstrap_means(values[k], DRAWS, generator("verdict", seed, *names)), [0.025, 0.975])
+        by_seed, together = mcnemar(values[k])
+        verdicts.append(
+            Verdict(
+                comparison=comparison,
+                outcome=outcome,
+                difference=found[k],
+                interval=found[k].interval(),
+                bootstrap=(float(low), float(high)),
+                p_difference=different[k],
+                p_difference_holm=different_holm[k],
+                p_equivalence=equivalent[k],
+                p_equivalence_holm=equivalent_holm[k],
+                mcnemar=together,
+                mcnemar_by_seed=by_seed,
+                needed=larger_studies(found[k], margin, ALPHA / families.count(comparison.family)) if plan else [],
+            )
+        )
+    return verdicts
+
+
+def _outcome(found: CrossedMean, different: float, equivalent: float) -> Outcome:
+    if found.seeds < 2:
+        return "undecided"
+    if equivalent <= ALPHA:
+        return "equivalent"
+    return "different" if different <= ALPHA else "undecided"
+
+
+def _holm(p_values: Sequence[float], families: Sequence[str]) -> list[float]:
+    """Return the p-values after Holm's correction, each within its family."""
+    from statsmodels.stats.multitest import multipletests
+
+    corrected = [0.0] * len(p_values)
+    for family in dict.fromkeys(families):
+        places = [k for k, own in enumerate(families) if own == family]
+        for k, p in zip(places, multipletests([p_values[k] for k in places], alpha=ALPHA, method="holm")[1]):
+            corrected[k] = float(p)
+    return corrected
