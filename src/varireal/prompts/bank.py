@@ -42,6 +42,8 @@ class BankSource:
 
     def __init__(self, config: PromptConfig) -> None:
         self._path = Path(config.bank)
+        if not self._path.is_file():
+            raise UserError(f"prompt.bank: {self._path} does not exist; correct the path in params.yaml")
 
     def table(
         self, classes: Sequence[str], domain_word: str, needed: Mapping[Attribute, Sequence[Feasibility]]
@@ -107,8 +109,6 @@ class BankSource:
             text = self._path.read_text(encoding="utf-8")
             raw: Any = yaml.load(text, Loader=_unique_keys_loader())
             return BankFile.model_validate(raw)
-        except FileNotFoundError as error:
-            raise UserError(f"prompt.bank: {self._path} does not exist; correct the path in params.yaml") from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             raise UserError(f"the bank {self._path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
         except ValidationError as error:

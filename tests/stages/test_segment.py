@@ -1,0 +1,111 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from varireal import layout
+from varireal.errors import UserError
+from varireal.io import atomic_write_bytes, encode_png, read_json, sha256_folder
+from varireal.manifest import read_manifest, write_manifest
+from varireal.stages.segment import command
+
+
+def segment():
+    return CliRunner().invoke(command, [], catch_exceptions=False)
+
+
+@pytest.fixture
+def masks(workspace, change_params):
+    """True masks of all photos but one: 256 of 1024 pixels, one of them empty."""
+    records = []
+    for record in read_manifest(layout.PHOTOS_MANIFEST):
+        mask = np.zeros((32, 32), np.uint8)
+        if record.image_id != "glider/train-0":
+            mask[8:24, 8:24] = 255
+        path = layout.PREPARED / "masks" / f"{record.image_id}.png"
+        atomic_write_bytes(path, encode_png(mask))
+        mask_path = None if record.image_id == "trijet/train-1" else path.as_posix()
+        records.append(dataclasses.replace(record, mask_path=mask_path))
+    write_manifest(layout.PHOTOS_MANIFEST, records)
+    change_params("segment.source", "dataset")
+
+
+@pytest.fixture
+def tiny_segformer(workspace, change_params):
+    """A SegFormer that calls every pixel an aircraft."""
+    import torch
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+
+    config = SegformerConfig(
+        id2label={0: "background", 1: "aircraft"}, label2id={"background": 0, "aircraft": 1}, depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 8, 8], num_attention_heads=[1, 1, 1, 1], decoder_hidden_size=8,
+    )  # fmt: skip
+    model = SegformerForSemanticSegmentation(config)
+    with torch.no_grad():
+        model.decode_head.classifier.weight.zero_()
+        model.decode_head.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
+    model.save_pretrained("segformer")
+    SegformerImageProcessor(size={"height": 32, "width": 32}).save_pretrained("segformer")
+    change_params("segment.checkpoint", "segformer")
+    change_params("segment.source", "model")
+
+
+def test_masks_of_the_data_set_go_into_the_manifest_of_train_photos(masks):
+    segment()
+    records = read_manifest(layout.MASKS_MANIFEST)
+    assert {record.split for record in records} == {"train"} and len(records) == 12
+    assert {record.image_id: record.note.partition(":")[0] for record in records if record.status == "failed"} == {
+        "glider/train-0": "empty", "trijet/train-1": "no mask",
+    }  # fmt: skip
+    assert all(Path(record.mask_path).is_file() for record in records if record.mask_path)
+    assert read_json(layout.METRICS / "segment.json") == {
+        "photos": 12, "failures": 2, "failure_share": 2 / 12, "failures_by_reason": {"empty": 1, "no mask": 1},
+    }  # fmt: skip
+
+
+def test_a_checkpoint_is_compared_with_the_true_masks(masks, tiny_segformer, change_params):
+    change_params("segment.max_area", 1.0)
+    segment()
+    metrics = read_json(layout.METRICS / "segment.json")
+    # full masks against 256 of 1024 pixels, in 10 photos, and against an empty mask in one
+    assert metrics["mean_iou"] == pytest.approx(10 / 11 * 0.25, abs=1e-6)
+    assert metrics["iou_per_class"] == {"trijet": 0.25, "biplane": 0.25, "glider": 0.1875}
+    assert metrics["failures"] == 0
+
+
+def test_segmenting_again_finds_the_kept_masks(masks, tiny_segformer, change_params, monkeypatch):
+    change_params("segment.max_area", 1.0)
+    segment()
+    first = sha256_folder(layout.SEGMENTED)
+    monkeypatch.setattr("transformers.AutoModelForSemanticSegmentation.from_pretrained", None)  # would raise if called
+    segment()
+    assert sha256_folder(layout.SEGMENTED) == first
+
+
+def test_no_usable_mask_is_an_error_and_leaves_nothing(masks, tiny_segformer):
+    with pytest.raises(UserError, match=r"not one of 12 masks is usable .*too large: 100\.00%"):
+        segment()
+    assert not layout.SEGMENTED.exists() and not (layout.METRICS / "segment.json").exists()
+
+
+def test_a_missing_checkpoint_is_told_first(workspace, change_params):
+    change_params("segment.source", "model")
+    change_params("segment.checkpoint", "models/none/here")
+    layout.PHOTOS_MANIFEST.unlink()
+    with pytest.raises(UserError, match=r"segment\.checkpoint = 'models/none/here': this folder does not exist"):
+        segment()
+
+
+def test_a_data_set_without_masks_is_told(workspace, change_params):
+    change_params("segment.source", "dataset")
+    with pytest.raises(UserError, match="the data set has no masks"):
+        segment()
+
+
+def test_a_missing_photo_is_named(tiny_segformer):
+    record = next(record for record in read_manifest(layout.PHOTOS_MANIFEST) if record.split == "train")
+    Path(record.path).unlink()
+    with pytest.raises(UserError, match=f"{record.path} does not exist"):
+        segment()
