@@ -24,22 +24,64 @@ from torch import Tensor, nn
 
 from varireal.io import json_bytes, staged_folder
 from varireal.pretraining.augment import channels_first, paste, random_affine, warp
-from varireal.pretraining.sentences import SURFACES, Group, attribute_groups, class_groups, family_of_class
 from varireal.pretraining.images import IMAGES, Bank, ImageSet, load_bank, load_images
 from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
-from varireal.seeding import derive_seed
+from varireal.pretraining.sentences import SURFACES, attribute_groups, class_groups, family_of_class
+from varireal.pretraining.vit import (
+    ChosenPatches,
+    choose_patches,
+    patch_masks,
+    set_attention,
+    set_patch_filters,
+    set_positions,
+)
+from varireal.seeding import derive_seed, forked_torch_rng
 from varireal.world.vocabulary import CLASSES, PLACES
 
 #: The architecture, in open_clip's own words.
 MODEL_CONFIG: dict[str, object] = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": 128, "patch_size": 16, "width": 160, "layers": 6, "head_width": 32},
+    "vision_cfg": {
+        "image_size": 128,
+        "patch_size": 16,
+        "width": 160,
+        "layers": 6,
+        "head_width": 32,
+        "pool_type": "avg",
+    },
     "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 3},
 }
 #: Channel statistics of OpenAI's CLIP, kept so that the usual preprocessing fits.
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-WEIGHTS = {"class": 0.5, "family": 0.2, "structure": 0.7, "place": 0.15, "surface": 0.2, "mask": 1.0}
+#: Weights of the losses in the first phase, when places, surfaces and outlines are learned, and in the second, which
+#: dwells on what sets the classes apart. ``local``: the patches inside the object are asked too, each for itself.
+FIRST = {
+    "class": 0.5,
+    "family": 0.2,
+    "structure": 0.7,
+    "place": 0.15,
+    "surface": 0.2,
+    "mask": 1.0,
+    "local_structure": 0.3,
+    "local_surface": 0.2,
+}
+SECOND = {
+    "class": 0.5,
+    "family": 0.3,
+    "structure": 1.5,
+    "place": 0.1,
+    "surface": 0.15,
+    "mask": 0.5,
+    "local_structure": 0.4,
+    "local_surface": 0.05,
+}
+#: The weight of each question of :data:`varireal.pretraining.sentences.FACTS`.
 FACT_WEIGHT = 0.25
+LOCAL = ("structure", "surface")
+SECOND_PHASE = 0.45
+START_SCALE = 12.0
+#: Patches of 64 that are looked at, until the last share of the training.
+KEPT_PATCHES, ALL_PATCHES_SHARE = 36, 0.15
 
 
 @dataclass(frozen=True)
@@ -49,51 +91,39 @@ class ClipOptions:
     batch_size: int
     sibling_share: float
     natural_share: float
+    late_natural_share: float
     paste_share: float
 
 
-class MaskHead(nn.Module):
-    """Predicts the object's mask from the last patch tokens; dropped after training.
+@dataclass(frozen=True)
+class Batch:
+    """Normalised pictures, masks in [0, 1] (count, 1, height, width), classes, and answers where not by class.
 
-    Asking every patch what it shows gives the tower sixty-four times the supervision of one label a picture.
+    An answer of -1 means that the picture gives none.
     """
 
-    def __init__(self, width: int, patch_size: int) -> None:
-        super().__init__()
-        self.patch_size = patch_size
-        self.linear = nn.Linear(width, patch_size**2)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits (count, 1, height, width) for tokens (count, patches, width) of square pictures."""
-        side = math.isqrt(tokens.shape[1])
-        maps = self.linear(tokens).transpose(1, 2).unflatten(2, (side, side))
-        return F.pixel_shuffle(maps, self.patch_size)
+    pictures: Tensor
+    masks: Tensor
+    classes: Tensor
+    answers: dict[str, Tensor]
 
 
-def build_clip() -> nn.Module:
-    """Return an untrained CLIP of :data:`MODEL_CONFIG`; its towers are open_clip's native transformers."""
-    from open_clip.model import CLIP
-
-    return CLIP(**MODEL_CONFIG)
-
-
-def set_patch_filters(model: nn.Module, pictures: Tensor) -> None:
-    """Start the patch embedding from the principal components of the pictures' patches, half whitened.
-
-    A random projection of 768 numbers to 160 mixes fine structure away; the components keep nearly all of it.
+def build_clip(pictures: Tensor, seed: int) -> nn.Module:
+    """Return an untrained CLIP of :data:`MODEL_CONFIG`; its towers are open_clip's native transformers.
 
     Args:
-        pictures: normalised, (count, 3, height, width).
+        pictures: normalised ones to take the first filters from, (count, 3, height, width).
     """
-    weight = model.visual.conv1.weight
-    size = weight.shape[-1]
-    patches = pictures.unfold(2, size, size).unfold(3, size, size).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * size**2)
-    values, vectors = torch.linalg.eigh(torch.cov(patches.T))
-    order = torch.arange(len(values) - 1, len(values) - 1 - weight.shape[0], -1)
-    gain = values[order].clamp(min=1e-6) ** -0.25
-    filters = vectors[:, order].T * gain[:, None]
+    from open_clip.model import CLIP
+
+    with forked_torch_rng("clip", seed):
+        model = CLIP(**MODEL_CONFIG)
+    set_patch_filters(model.visual, pictures)
+    set_positions(model.visual)
+    set_attention(model.visual, torch.Generator().manual_seed(derive_seed("clip", seed, "attention")))
     with torch.no_grad():
-        weight.copy_(filters.reshape(weight.shape) / (filters @ patches.T).std())
+        model.logit_scale.fill_(math.log(START_SCALE))
+    return model
 
 
 def normalize(pictures: Tensor) -> Tensor:
@@ -131,17 +161,19 @@ class ClipTask:
     """Draws batches and computes the loss of one step.
 
     Args:
-        model: the CLIP; its visual tower must return tokens (``output_tokens``).
-        head: the mask head.
+        model: the CLIP of :func:`build_clip`.
+        head: predicts the pixels of a patch's mask from its last token; dropped after training.
         data: training pictures.
         bank: empty places for pasting.
-        options: the settings below.
     """
 
-    def __init__(self, model: nn.Module, head: MaskHead, data: ImageSet, bank: Bank, options: ClipOptions) -> None:
+    def __init__(self, model: nn.Module, head: nn.Linear, data: ImageSet, bank: Bank, options: ClipOptions) -> None:
         from open_clip import SimpleTokenizer
 
         self.model, self.head, self.data, self.options = model, head, data, options
+        self.patches = ChosenPatches()
+        model.visual.patch_dropout = self.patches
+        model.visual.output_tokens = True
         self.tokenizer = SimpleTokenizer(context_length=model.context_length)
         self.places = np.concatenate(list(bank.places.values()))
         self.place_of_bank = np.repeat(np.arange(len(bank.places)), [len(p) for p in bank.places.values()])
@@ -151,50 +183,65 @@ class ClipTask:
             for index in range(len(CLASSES))
         ]
 
-    def draw(self, step: Step) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return pictures (normalised), masks (0..1), classes, places and surfaces of one batch."""
-        rng, count = step.rng, self.options.batch_size
+    def draw(self, step: Step) -> Batch:
+        """Return a batch with equally likely classes."""
+        rng, count, options = step.rng, self.options.batch_size, self.options
         classes = rng.integers(len(CLASSES), size=count)
-        natural = rng.random(count) < self.options.natural_share
+        share = options.natural_share if step.progress < SECOND_PHASE else options.late_natural_share
+        natural = rng.random(count) < share
         chosen = np.array([rng.choice(self.pools[c][int(n)]) for c, n in zip(classes, natural, strict=True)])
         pictures = channels_first(torch.from_numpy(self.data.images[chosen]))
         masks = torch.from_numpy(self.data.masks[chosen])[:, None] > 127
-        pasted = rng.random(count) < self.options.paste_share
+        pasted, plain = rng.random(count) < options.paste_share, rng.random(count) < plain_share(step.progress)
         bank = rng.integers(len(self.places), size=count)
+        colors = torch.from_numpy(rng.uniform(0, 255, (count, 3, 1, 1)).astype(np.float32)).expand_as(pictures)
         pictures = paste(pictures, masks, channels_first(torch.from_numpy(self.places[bank])), torch.from_numpy(pasted))
-        place = torch.from_numpy(np.where(pasted, self.place_of_bank[bank], self.place[chosen]))
+        pictures = paste(pictures, masks, colors, torch.from_numpy(plain))
+        place = np.where(plain, -1, np.where(pasted, self.place_of_bank[bank], self.place[chosen]))
         stacked = torch.cat([normalize(pictures), masks.float()], 1)
         stacked = warp(stacked, random_affine(count, step.generator, (0.78, 1.1), turn_degrees=6.0))
-        surface = torch.from_numpy(self.surface[chosen])
-        return stacked[:, :3], stacked[:, 3:].clamp(0, 1), torch.from_numpy(classes), place, surface
+        answers = {"place": torch.from_numpy(place), "surface": torch.from_numpy(self.surface[chosen])}
+        return Batch(stacked[:, :3], stacked[:, 3:].clamp(0, 1), torch.from_numpy(classes), answers)
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return the weighted sum of all groups' losses and, for the log, each one."""
-        pictures, masks, classes, place, surface = self.draw(step)
+        """Return the weighted sum of all losses and, for the log, each one."""
+        batch = self.draw(step)
+        targets = self._choose(patch_masks(batch.masks, self.model.visual.patch_size[0]), step)
+        embedded, tokens = self.model.visual(batch.pictures)
         groups = class_groups(step.rng) | attribute_groups(step.rng)
-        embedded, tokens = self.model.visual(pictures)
         sentences = [sentence for group in groups.values() for sentence in group.sentences]
         text = F.normalize(self.model.encode_text(self.tokenizer(sentences)), dim=-1)
-        scale = self.model.logit_scale.exp().clamp(max=100.0)
-        logits = scale * F.normalize(embedded, dim=-1) @ text.T
-        with_siblings = torch.from_numpy(step.rng.random(len(classes)) < self.options.sibling_share)
+        scaled = self.model.logit_scale.exp().clamp(max=100.0) * text.T
+        logits = F.normalize(embedded, dim=-1) @ scaled
+        local = F.normalize(tokens @ self.model.visual.proj, dim=-1)
+        inside = targets.mean(-1) > 0.4
+        siblings = torch.from_numpy(step.rng.random(len(batch.classes)) < self.options.sibling_share)
         losses, start = {}, 0
-        for group in groups.values():
-            part = logits[:, start : start + len(group.sentences)]
-            start += len(group.sentences)
-            allowed = competing_names(classes, with_siblings) if group.name == "class" else None
-            losses[group.name] = group_loss(part, self._answer(group, classes, place, surface), allowed)
-        losses["mask"] = F.binary_cross_entropy_with_logits(self.head(tokens), masks)
-        total = sum(WEIGHTS.get(name, FACT_WEIGHT) * value for name, value in losses.items())
-        return {"loss": total, **losses}
+        for name, group in groups.items():
+            span = slice(start, start + len(group.sentences))
+            start = span.stop
+            answer = batch.answers.get(name, torch.from_numpy(group.answer)[batch.classes])
+            allowed = competing_names(batch.classes, siblings) if name == "class" else None
+            losses[name] = group_loss(logits[:, span], answer, allowed)
+            if name in LOCAL:
+                of_patch = answer[:, None].masked_fill(~inside, -1)
+                losses[f"local_{name}"] = group_loss((local @ scaled[:, span]).flatten(0, 1), of_patch.flatten())
+        losses["mask"] = F.binary_cross_entropy_with_logits(self.head(tokens), targets)
+        weights = FIRST if step.progress < SECOND_PHASE else SECOND
+        return {"loss": sum(weights.get(name, FACT_WEIGHT) * value for name, value in losses.items()), **losses}
 
-    @staticmethod
-    def _answer(group: Group, classes: Tensor, place: Tensor, surface: Tensor) -> Tensor:
-        if group.name == "place":
-            return place
-        if group.name == "surface":
-            return surface
-        return torch.from_numpy(group.answer)[classes]
+    def _choose(self, masks: Tensor, step: Step) -> Tensor:
+        """Choose the patches to look at and return their masks; all of them in the last part of the training."""
+        if step.progress > 1 - ALL_PATCHES_SHARE:
+            self.patches.kept = None
+            return masks
+        self.patches.kept = choose_patches(masks, KEPT_PATCHES, step.generator)
+        return masks.gather(1, self.patches.kept[..., None].expand(-1, -1, masks.shape[-1]))
+
+
+def plain_share(progress: float) -> float:
+    """Return the share of objects on a plain colour: half at first, none after half of the training."""
+    return max(0.0, 0.5 - progress)
 
 
 def scene_answers(data: ImageSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -219,15 +266,10 @@ def export_clip(model: nn.Module, folder: Path) -> None:
 def train_clip(settings: LoopSettings, options: ClipOptions, images: Path, out: Path, state: Path) -> None:
     """Train on the pictures in ``images`` and write the model to ``out``, now and then and at the end."""
     data, bank = load_images(images, "train"), load_bank(images)
-    with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(derive_seed("clip", settings.seed))
-        model = build_clip()
-        head = MaskHead(model.visual.conv1.out_channels, model.visual.conv1.kernel_size[0])
-    start = np.linspace(0, len(data.images) - 1, num=min(600, len(data.images)), dtype=int)
-    set_patch_filters(model, normalize(channels_first(torch.from_numpy(data.images[start]))))
-    model.visual.output_tokens = True
-    with torch.no_grad():
-        model.logit_scale.fill_(math.log(12.0))
+    first = np.linspace(0, len(data.images) - 1, num=min(600, len(data.images)), dtype=int)
+    model = build_clip(normalize(channels_first(torch.from_numpy(data.images[first]))), settings.seed)
+    with forked_torch_rng("clip", settings.seed, "head"):
+        head = nn.Linear(model.visual.conv1.out_channels, model.visual.patch_size[0] ** 2)
     task = ClipTask(model, head, data, bank, options)
     TrainingLoop(settings, {"clip": model, "head": head}, task.loss, state, lambda: export_clip(model, out)).run()
 
@@ -236,12 +278,13 @@ def train_clip(settings: LoopSettings, options: ClipOptions, images: Path, out: 
 @click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/clip"), show_default=True)
 @click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
-@click.option("--minutes", default=25.0, show_default=True, help="Training time.")
+@click.option("--minutes", default=46.0, show_default=True, help="Training time.")
 @click.option("--batch-size", default=32, show_default=True)
 @click.option("--learning-rate", default=1e-3, show_default=True)
 @click.option("--sibling-share", default=0.02, show_default=True, help="Pictures whose name competes with siblings'.")
-@click.option("--natural-share", default=0.08, show_default=True, help="Pictures with natural places and liveries.")
-@click.option("--paste-share", default=0.4, show_default=True, help="Objects put on an unrelated place.")
+@click.option("--natural-share", default=0.08, show_default=True, help="Natural pictures in the first phase.")
+@click.option("--late-natural-share", default=0.3, show_default=True, help="Natural pictures in the second phase.")
+@click.option("--paste-share", default=0.4, show_default=True, help="Objects on an unrelated place.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(

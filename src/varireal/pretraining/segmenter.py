@@ -20,27 +20,29 @@ from varireal.pretraining.augment import channels_first, paste, random_affine, w
 from varireal.pretraining.fresh import fresh_photos
 from varireal.pretraining.images import IMAGES, SIZE, Bank, ImageSet, load_bank, load_images
 from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
-from varireal.seeding import derive_seed
+from varireal.seeding import forked_torch_rng
 
 LABELS = {0: "background", 1: "aircraft"}
 #: ImageNet's channel statistics, SegFormer's usual ones.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PASTE_SHARE = 0.4
+#: Share of the training on pictures of half the size; a SegFormer has no positions, so it takes any size.
+SMALL_SHARE = 0.6
 
 
 def build_segmenter() -> nn.Module:
-    """Return the untrained SegFormer, about 1.4 million parameters."""
+    """Return the untrained SegFormer, about 1.2 million parameters."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     config = SegformerConfig(
-        depths=[1, 2, 2, 2],
-        hidden_sizes=[24, 48, 96, 128],
-        num_attention_heads=[1, 2, 3, 4],
+        depths=[1, 1, 2, 2],
+        hidden_sizes=[16, 32, 96, 160],
+        num_attention_heads=[1, 1, 3, 5],
         sr_ratios=[8, 4, 2, 1],
         patch_sizes=[7, 3, 3, 3],
         strides=[2, 2, 2, 2],
-        mlp_ratios=[2, 4, 4, 4],
-        decoder_hidden_size=64,
+        mlp_ratios=[1, 2, 4, 4],
+        decoder_hidden_size=32,
         hidden_dropout_prob=0.0,
         classifier_dropout_prob=0.0,
         drop_path_rate=0.0,
@@ -81,8 +83,9 @@ class SegmenterTask:
         self.places = np.concatenate(list(bank.places.values()))
 
     def loss(self, step: Step) -> Tensor:
-        """Return the loss of one step."""
-        count = self.batch_size
+        """Return the loss of one step; early ones see the pictures at half their size, which is four times faster."""
+        small = step.progress < SMALL_SHARE
+        count = self.batch_size * (2 if small else 1)
         chosen = step.rng.integers(len(self.data.images), size=count)
         pictures = channels_first(torch.from_numpy(self.data.images[chosen]))
         masks = torch.from_numpy(self.data.masks[chosen])[:, None] > 127
@@ -90,6 +93,8 @@ class SegmenterTask:
         pictures = paste(pictures, masks, places, torch.from_numpy(step.rng.random(count) < PASTE_SHARE))
         stacked = torch.cat([normalize(pictures), masks.float()], 1)
         stacked = warp(stacked, random_affine(count, step.generator, turn_degrees=8.0))
+        if small:
+            stacked = F.avg_pool2d(stacked, 2)
         gain = 1 + 0.1 * torch.randn(count, 1, 1, 1, generator=step.generator)
         # Warped masks have soft rims; the data set's rule is coverage above about a third.
         return mask_loss(object_logits(self.model, stacked[:, :3] * gain), (stacked[:, 3:] > 0.4).float())
@@ -108,7 +113,7 @@ def export_segmenter(model: nn.Module, folder: Path) -> None:
 
 
 def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
-    """Return mean and worst intersection over union of the object over the pictures, as the plain library calls give it.
+    """Return how well the masks of the plain library calls cover the true ones (intersection over union).
 
     ``iou`` is averaged over pictures; ``iou_p05`` is the fifth percentile; ``mean_iou`` the mean of the object's and
     the background's.
@@ -138,8 +143,8 @@ def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/segmenter"), show_default=True)
 @click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/segmenter.json"))
-@click.option("--minutes", default=5.0, show_default=True, help="Training time.")
-@click.option("--batch-size", default=16, show_default=True)
+@click.option("--minutes", default=12.0, show_default=True, help="Training time.")
+@click.option("--batch-size", default=8, show_default=True)
 @click.option("--learning-rate", default=2e-3, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=0, show_default=True)
@@ -156,10 +161,11 @@ def main(
 ) -> None:
     """Train the demo segmenter from nothing."""
     prepare_process(threads)
-    with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(derive_seed("segmenter", seed))
+    with forked_torch_rng("segmenter", seed):
         model = build_segmenter()
-    settings = LoopSettings("segmenter", seed, batch_size, minutes=minutes, learning_rate=learning_rate, hold=0.3)
+    settings = LoopSettings(
+        "segmenter", seed, batch_size, minutes=minutes, learning_rate=learning_rate, hold=0.4, save_minutes=3.0
+    )
     task = SegmenterTask(model, load_images(images, "train"), load_bank(images), batch_size)
     history = TrainingLoop(settings, {"segmenter": model}, task.loss, state, lambda: export_segmenter(model, out)).run()
     figures = {
