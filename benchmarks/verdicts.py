@@ -1,4 +1,4 @@
-"""Are the verdicts to be trusted? Simulated studies with a known truth, and the processor time that the bootstrap takes.
+"""Are the verdicts to be trusted? Simulated studies with a known truth, and what the bootstrap costs.
 
 A simulated model gets a photo right when a sum of normal parts is positive: how easy the photo is, how well it suits
 the condition, how good the seed is, and the rest. So the true accuracy is a normal distribution's value, and two

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import t
+
+from varireal.evaluation.statistics import (
+    CrossedMean,
+    Size,
+    bootstrap_means,
+    crossed_mean,
+    larger_studies,
+    mcnemar,
+)
+from varireal.seeding import generator
+
+differences = st.tuples(st.integers(2, 12), st.integers(2, 5)).flatmap(
+    lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 1))
+)
+
+
+def answers(photos: int, seeds: int, share: float = 0.2) -> np.ndarray:
+    """Differences that lean to neither side, some photos always different, some by chance."""
+    rng = generator("test statistics", photos, seeds)
+    steady = rng.choice([-1, 0, 1], (photos, 1), p=[share / 2, 1 - share, share / 2])
+    return np.where(rng.random((photos, seeds)) < 0.5, steady, rng.integers(-1, 2, (photos, seeds))).astype(np.int8)
+
+
+def test_mean_squares_are_those_of_the_analysis_of_variance() -> None:
+    import pandas as pd
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+
+    values = answers(30, 4)
+    rows = [{"photo": i, "seed": s, "value": 100.0 * values[i, s]} for i in range(30) for s in range(4)]
+    table = anova_lm(ols("value ~ C(photo) + C(seed)", pd.DataFrame(rows)).fit())
+    found = crossed_mean(values)
+    assert found.mean == pytest.approx(100 * values.mean())
+    assert found.seed * 120 == pytest.approx(table.loc["C(seed)", "mean_sq"])
+    assert found.rest * 120 == pytest.approx(table.loc["Residual", "mean_sq"])
+    # the photos' sum of squares holds one photo more on either side, each by half
+    assert found.photo * 120 == pytest.approx((table.loc["C(photo)", "sum_sq"] + 4 * 100**2) / 31)
+
+
+def test_one_seed_leaves_the_interval_of_student_over_photos() -> None:
+    found = crossed_mean(np.array([[1], [1], [0], [0], [-1], [1], [0], [0]]))
+    deviation = math.sqrt((3.5 + 1) / 9)  # sum of squares 4 - 8 * 0.25², one more, over 8 + 1
+    half = t.ppf(0.975, 7) * 100 * deviation / math.sqrt(8)
+    assert found.interval() == pytest.approx((25 - half, 25 + half))
+    assert (found.seed, found.rest) == (0.0, 0.0)
+
+
+def test_seeds_that_alone_differ_leave_the_interval_of_student_over_seeds() -> None:
+    # what the photos add is negligible: every photo moves with its seed
+    found = CrossedMean(1.0, photos=5000, seeds=4, photo=1e-9, seed=0.25, rest=1e-12)
+    half = t.ppf(0.975, 3) * 0.5
+    assert found.interval() == pytest.approx((1 - half, 1 + half), rel=1e-4)
+    assert found.p_value() == pytest.approx(2 * t.sf(2.0, 3), rel=1e-3)
+
+
+def test_models_that_agree_on_all_photos_are_not_taken_to_be_the_same() -> None:
+    few, many = (crossed_mean(np.zeros((photos, 3), np.int8)) for photos in (600, 4000))
+    assert few.p_value() == 1.0
+    # a true difference of 0.3 points shows on none of 600 photos with probability 0.997^600
+    assert few.equivalence_p_value(0.3) == pytest.approx(0.997**600)
+    assert few.equivalence_p_value(0.3) > 0.05 > many.equivalence_p_value(0.3)
+
+
+def test_equivalence_needs_the_ninety_percent_interval_inside_the_margin() -> None:
+    found = crossed_mean(answers(900, 4))
+    low, high = found.interval(0.9)
+    edge = max(abs(low), abs(high))
+    assert found.equivalence_p_value(edge * 1.001) < 0.05 < found.equivalence_p_value(edge * 0.999)
+    assert found.equivalence_p_value(abs(found.mean) / 2) > 0.5
+
+
+@settings(max_examples=40, deadline=None)
+@given(differences, st.randoms(use_true_random=False))
+def test_order_does_not_matter_and_sides_are_alike(values: np.ndarray, random) -> None:
+    photos, seeds = (random.sample(range(size), size) for size in values.shape)
+    found, shuffled, other = (crossed_mean(v) for v in (values, values[photos][:, seeds], -values))
+    assert shuffled.mean == pytest.approx(found.mean) == pytest.approx(-other.mean)
+    assert shuffled.half_width(0.05) == pytest.approx(found.half_width(0.05)) == pytest.approx(other.half_width(0.05))
+    assert mcnemar(values) == mcnemar(-values)
+
+
+@settings(max_examples=40, deadline=None)
+@given(differences, st.floats(0.001, 0.999))
+def test_p_value_says_where_the_interval_ends(values: np.ndarray, tail: float) -> None:
+    found = crossed_mean(values)
+    assert found.p_value(found.mean + found.half_width(tail)) == pytest.approx(tail, abs=1e-6)
+    assert found.half_width(tail) >= found.half_width(min(1.0, 1.1 * tail))
+
+
+@settings(max_examples=40, deadline=None)
+@given(differences)
+def test_a_study_planned_of_the_same_size_is_the_same(values: np.ndarray) -> None:
+    found = crossed_mean(values)
+    plan = found.planned(found.photos, found.seeds)
+    assert plan.photo == pytest.approx(max(found.photo, found.rest))  # components of variance are not negative
+    assert plan.seed == pytest.approx(max(found.seed, found.rest))
+    assert plan.rest == pytest.approx(found.rest)
+    assert found.planned(2 * found.photos, 3 * found.seeds).standard_error < plan.standard_error
+
+
+def test_bootstrap_is_that_of_drawing_photo_by_photo() -> None:
+    values, draws = answers(40, 3), 6000
+    fast = bootstrap_means(values, draws, generator("fast"))
+    rng = generator("slow")
+    slow = np.array([values[rng.integers(0, 40, 40)][:, rng.integers(0, 3, 3)].mean() * 100 for _ in range(draws)])
+    error = slow.std() / math.sqrt(draws)
+    assert fast.mean() == pytest.approx(slow.mean(), abs=5 * error)
+    assert fast.std() == pytest.approx(slow.std(), rel=0.05)
+    assert np.quantile(fast, [0.025, 0.975]) == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=0.1 * slow.std())
+    assert np.array_equal(fast, bootstrap_means(values, draws, generator("fast")))
+
+
+def test_mcnemar_is_exact_for_every_seed_and_counts_photos_once() -> None:
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    values = np.zeros((100, 3), np.int8)
+    values[:12, 0], values[12:15, 0] = 1, -1
+    values[:9, 1], values[9:14, 1] = 1, -1
+    each, together = mcnemar(values)
+    assert each[0] == pytest.approx(reference([[40, 12], [3, 45]], exact=True).pvalue)
+    assert each[1] == pytest.approx(reference([[40, 9], [5, 46]], exact=True).pvalue)
+    assert each[2] == 1.0
+    assert together == pytest.approx(1.5 * each[1])  # the second smallest of three
+    same = np.repeat(values[:, :1], 3, axis=1)
+    assert mcnemar(same)[1] >= each[0]  # three times the same seed is no more evidence than once
+
+
+def test_more_photos_where_photos_are_the_noise() -> None:
+    noise = CrossedMean(0.0, photos=600, seeds=3, photo=1.0, seed=0.0, rest=0.0)
+    sizes = larger_studies(noise, margin=1.0, alpha=0.05)
+    # equivalent: z(0.95) + z(0.90) standard errors within the margin
+    wanted = 600 * (1.645 + 1.282) ** 2
+    assert sizes == [Size(pytest.approx(wanted, rel=0.01), 3)]  # seeds alone cannot: the photos' part stays
+
+
+def test_more_seeds_where_seeds_are_the_noise() -> None:
+    noise = CrossedMean(3.0, photos=5000, seeds=4, photo=0.001, seed=1.5, rest=0.0)
+    (size,) = larger_studies(noise, margin=0.3, alpha=0.05)
+    assert size.photos == 5000
+    reached = noise.planned(5000, size.seeds)
+    short = noise.planned(5000, size.seeds - 1)
+    assert reached.half_width(0.05) + 0.8416 * reached.standard_error <= 3.0
+    assert short.half_width(0.05) + 0.8416 * short.standard_error > 3.0
+
+
+def test_both_where_neither_is_enough() -> None:
+    noise = CrossedMean(0.0, photos=600, seeds=3, photo=1.0, seed=1.0, rest=0.0)
+    (size,) = larger_studies(noise, margin=0.5, alpha=0.05)
+    assert size.photos > 600 and size.seeds > 3
+
+
+def test_one_seed_can_plan_nothing() -> None:
+    with pytest.raises(ValueError, match="one seed"):
+        larger_studies(crossed_mean(answers(50, 1)), 0.3, 0.05)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (0, 3), (5, 0)])
+def test_too_few_values_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="two photos and one seed"):
+        crossed_mean(np.zeros(shape, np.int8))
