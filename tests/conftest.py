@@ -38,6 +38,85 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+TINY_SIZE = 32  # pixels: the side of the pictures of the tiny pipelines below
+
+
+def _tiny_tokenizer() -> Any:
+    """CLIP's tokenizer without merges: a token per byte, enough for any sentence of the tests."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
+
+    signs = sorted(ByteLevel.alphabet())
+    words = [*signs, *(f"{sign}</w>" for sign in signs), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77, pad_token="<|endoftext|>")
+
+
+def _tiny_parts(xl: bool, in_channels: int) -> dict[str, Any]:
+    """The networks of a Stable Diffusion pipeline, of width 32, with random weights; XL's second text encoder too."""
+    import torch
+    from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    tokenizer = _tiny_tokenizer()
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, projection_dim=32, num_hidden_layers=2,
+        num_attention_heads=2, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8,
+             "projection_class_embeddings_input_dim": 32 + 6 * 8}  # fmt: skip
+    with torch.random.fork_rng():
+        torch.random.manual_seed(0)
+        unet = UNet2DConditionModel(
+            sample_size=TINY_SIZE // 2, in_channels=in_channels, out_channels=4, layers_per_block=1,
+            block_out_channels=(32, 64), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), norm_num_groups=8, attention_head_dim=8,
+            cross_attention_dim=64 if xl else 32, **(added if xl else {}),
+        )  # fmt: skip
+        vae = AutoencoderKL(
+            block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=8,
+            up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, sample_size=TINY_SIZE,
+        )  # fmt: skip
+        parts = {"text_encoder": CLIPTextModel(text), "tokenizer": tokenizer, "unet": unet, "vae": vae}
+        parts["scheduler"] = DPMSolverMultistepScheduler()
+        if xl:
+            parts |= {"text_encoder_2": CLIPTextModelWithProjection(text), "tokenizer_2": tokenizer}
+        else:
+            parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    return parts
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_inpaint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an SDXL-inpainting pipeline for pictures of 32 pixels."""
+    from diffusers import StableDiffusionXLInpaintPipeline
+
+    folder = tmp_path_factory.mktemp("tiny_sdxl_inpaint")
+    StableDiffusionXLInpaintPipeline(**_tiny_parts(xl=True, in_channels=9)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sd_inpaint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an inpainting pipeline of the Stable Diffusion 1.5 family for pictures of 32 pixels."""
+    from diffusers import StableDiffusionInpaintPipeline
+
+    folder = tmp_path_factory.mktemp("tiny_sd_inpaint")
+    StableDiffusionInpaintPipeline(**_tiny_parts(xl=False, in_channels=9)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text-to-image SDXL pipeline for pictures of 32 pixels."""
+    from diffusers import StableDiffusionXLPipeline
+
+    folder = tmp_path_factory.mktemp("tiny_sdxl_base")
+    StableDiffusionXLPipeline(**_tiny_parts(xl=True, in_channels=4)).save_pretrained(folder)
+    return folder
+
+
 STUDY_CLASSES = ("glider", "<b>jet</b>")  # a name that must be escaped on a page
 REPOSITORY = Path(__file__).parents[1]
 

@@ -116,6 +116,11 @@ def test_a_bank_is_made_once_per_sentence_and_reused(work: Path) -> None:
 def test_another_seed_or_size_makes_another_bank(work: Path) -> None:
     keys = {
         GeneratedPictures(CountingMaker(), attribute, size, seed).identity(LAVA)
-        for attribute, size, seed in [("background", 3, 0), ("background", 3, 1), ("background", 4, 0), ("texture", 3, 0)]
+        for attribute, size, seed in [
+            ("background", 3, 0),
+            ("background", 3, 1),
+            ("background", 4, 0),
+            ("texture", 3, 0),
+        ]
     }
     assert len(keys) == 4

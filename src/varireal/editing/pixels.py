@@ -14,7 +14,7 @@ BRIGHT_PERCENTILE = 75  # the object's lit surface, below reflections; a higher 
 SHADE_RANGE = (0.12, 1.2)  # relative brightness kept in shadows and reflections
 DETAIL_RANGE = (0.25, 1.8)  # how far fine detail may darken or brighten a pixel
 DETAIL_FLOOR = 12.0  # added to luma before division, so that noise in the dark is not amplified
-_TOUCH = 1e-3  # slack of distances: OpenCV computes them in float32
+_TOUCH = 1e-3  # lengths below this are nothing: OpenCV computes distances in float32
 
 
 def quantise(values: np.ndarray) -> np.ndarray:
@@ -40,9 +40,9 @@ def feather(region: np.ndarray, sigma: float) -> np.ndarray:
 
     At distance d from the edge the weight is erf(d / (sqrt(2) sigma)), the inner half of a blurred step, so that
     nothing outside the region changes. The edge runs halfway between the pixels inside and outside; the border of
-    the picture is no edge. ``sigma`` 0 gives a hard edge.
+    the picture is no edge. A ``sigma`` of 0, or of too little to show, gives a hard edge.
     """
-    if sigma <= 0:
+    if sigma < _TOUCH:
         return region.astype(np.float32)
     distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     weight = erf(np.maximum(distance - 0.5, 0) / (np.sqrt(2) * sigma))

@@ -1,0 +1,253 @@
+"""Attempts, rounds, batches, content keys, and going on after an interruption."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from varireal.config import EditConfig, InpaintConfig, PriorConfig, Recipe
+from varireal.editing import EDITORS
+from varireal.editing.jobs import EditJob, Failure, Verdict
+from varireal.editing.outputs import cell_metrics, write_cell
+from varireal.editing.run import EditRun, FinishedEdit, attempts_json
+from varireal.errors import UserError
+from varireal.filtering import FILTERS
+from varireal.io import read_image, sha256_file
+from varireal.manifest import read_manifest
+
+
+class Script:
+    """A filter that follows a script: the number of the attempt from which on an edit is accepted."""
+
+    def __init__(self, accepted_from: dict[str, int], name: str = "script", qualities: tuple[float, ...] = ()) -> None:
+        self.identity = {"name": name}
+        self._accepted_from = accepted_from
+        self._qualities = qualities
+        self.seen: dict[str, int] = {}
+        self.batches: list[list[str]] = []
+
+    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[Verdict]:
+        self.batches.append([job.image_id for job in jobs])
+        verdicts = []
+        for job in jobs:
+            attempt = self.seen.get(job.image_id, 0)
+            self.seen[job.image_id] = attempt + 1
+            quality = self._qualities[attempt] if self._qualities else 0.0
+            verdicts.append(
+                Verdict(attempt >= self._accepted_from[job.image_id], {"attribute": 0.1 * attempt}, quality)
+            )
+        return verdicts
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path / ".work"
+
+
+@pytest.fixture
+def jobs(make_photo, make_job) -> list[EditJob]:
+    return [make_job(make_photo(f"jet/{k}"), "background") for k in range(5)]
+
+
+@pytest.fixture
+def make_run(two_pictures, quick_recipe, compute, tiny_sdxl_inpaint):
+    """Return a function that builds a run with this filter; `recipe` and `method` may be changed."""
+
+    def make(edit_filter, recipe: Recipe = quick_recipe, method: str = "diffusion", max_attempts: int = 3, **kwargs):
+        inpaint = InpaintConfig(checkpoint=str(tiny_sdxl_inpaint), batch_size=2)
+        config = EditConfig(method=method, prior=PriorConfig(source="pictures"), inpaint=inpaint, recipes={})
+        editor = EDITORS[method](config, recipe, two_pictures, compute)
+        options = {"max_attempts": max_attempts, "batch_size": 2, "keep_priors": True, **kwargs}
+        return EditRun(editor, edit_filter, two_pictures, **options)
+
+    return make
+
+
+def no_filter():
+    return FILTERS["none"](None, None, None)
+
+
+def pictures(run: EditRun, edits: list[FinishedEdit]) -> list[bytes]:
+    return [(run.folder(edit.chosen) / "image.png").read_bytes() for edit in edits]
+
+
+def test_each_edit_has_its_own_attempts(jobs, make_run) -> None:
+    script = Script({"jet/0#0": 0, "jet/1#0": 1, "jet/2#0": 2, "jet/3#0": 3, "jet/4#0": 9})
+    edits = make_run(script).finish(jobs, "test")
+    assert [len(edit.attempts) for edit in edits] == [1, 2, 3, 3, 3]
+    assert [edit.status for edit in edits] == ["accepted"] * 3 + ["exhausted"] * 2
+    assert [edit.chosen.seed for edit in edits[:3]] == [jobs[k].attempt_seed(k) for k in range(3)]
+    # rounds: all jobs in fixed batches of two, then what was rejected, in order
+    assert script.batches == [
+        ["jet/0#0", "jet/1#0"], ["jet/2#0", "jet/3#0"], ["jet/4#0"],
+        ["jet/1#0", "jet/2#0"], ["jet/3#0", "jet/4#0"],
+        ["jet/2#0", "jet/3#0"], ["jet/4#0"],
+    ]  # fmt: skip
+
+
+def test_a_filter_that_always_says_no_exhausts_every_edit_after_exactly_three_attempts(jobs, make_run) -> None:
+    script = Script(dict.fromkeys([job.image_id for job in jobs], 99), qualities=(0.2, 0.9, 0.9))
+    run = make_run(script)
+    edits = run.finish(jobs, "test")
+    for edit in edits:
+        assert edit.status == "exhausted"
+        assert len(edit.attempts) == 3
+        assert len({attempt.seed for attempt in edit.attempts}) == 3
+        assert edit.chosen is edit.attempts[1]  # the best, and of equals the first
+        written = json.loads(attempts_json(edit))
+        assert [attempt["accepted"] for attempt in written] == [False] * 3
+        assert [attempt["scores"] for attempt in written] == [
+            {"attribute": 0.0},
+            {"attribute": 0.1},
+            {"attribute": 0.2},
+        ]
+    assert cell_metrics(edits, [])["pass_rate"] == 0.0
+
+
+def test_finished_edits_are_not_made_again(jobs, make_run, monkeypatch) -> None:
+    run = make_run(no_filter())
+    first = pictures(run, run.finish(jobs, "test"))
+    again = make_run(no_filter())
+    monkeypatch.setattr(again._editor, "edit", lambda *args: pytest.fail("an edit was made again"))
+    assert pictures(again, again.finish(jobs, "test")) == first
+
+
+def test_an_interrupted_run_ends_with_the_same_bytes(jobs, make_run, tmp_path, monkeypatch) -> None:
+    accepted_from = {"jet/0#0": 1, "jet/1#0": 0, "jet/2#0": 2, "jet/3#0": 1, "jet/4#0": 0}
+    undisturbed = make_run(Script(accepted_from))
+    edits = undisturbed.finish(jobs, "test")
+    expected = pictures(undisturbed, edits)
+    known = {
+        read_image(undisturbed.folder(attempt) / "image.png").tobytes(): number
+        for edit in edits
+        for number, attempt in enumerate(edit.attempts)
+    }
+    for stop_after in (1, 6, 13):  # 9 attempts make 18 puts
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / str(stop_after)))
+        broken = make_run(_Memoryless(accepted_from, known))
+        _die_at_put(broken, stop_after)
+        with pytest.raises(KeyboardInterrupt):
+            broken.finish(jobs, "test")
+        resumed = make_run(_Memoryless(accepted_from, known))
+        again = resumed.finish(jobs, "test")
+        assert pictures(resumed, again) == expected
+        assert [attempts_json(edit) for edit in again] == [attempts_json(edit) for edit in edits]
+
+
+class _Memoryless:
+    """The same script for runs that share pictures: which attempt it is shows in the picture alone."""
+
+    identity = {"name": "script"}  # noqa: RUF012 - never changed
+
+    def __init__(self, accepted_from: dict[str, int], known: dict[bytes, int]) -> None:
+        self._accepted_from = accepted_from
+        self._known = known
+
+    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[Verdict]:
+        numbers = [self._known[image.tobytes()] for image in images]
+        return [
+            Verdict(number >= self._accepted_from[job.image_id], {"attribute": 0.1 * number}, 0.0)
+            for job, number in zip(jobs, numbers)
+        ]
+
+
+def _die_at_put(run: EditRun, number: int) -> None:
+    puts = iter(range(number))
+    for store in (run._images, run._verdicts):
+        put = store.put
+
+        def counting(key, files, put=put):
+            if next(puts, None) is None:
+                raise KeyboardInterrupt
+            return put(key, files)
+
+        store.put = counting
+
+
+def test_only_what_decides_a_picture_makes_it_anew(jobs, make_run, quick_recipe) -> None:
+    def key(run: EditRun) -> str:
+        return run._image_key(jobs[0], jobs[0].attempt_seed(0))
+
+    base = key(make_run(no_filter()))
+    assert key(make_run(Script({}))) == base  # another filter judges the same pictures
+    assert key(make_run(no_filter(), max_attempts=1)) == base
+    changed = [
+        key(make_run(no_filter(), recipe=quick_recipe.model_copy(update=update)))
+        for update in ({"strength": 0.5}, {"dilation": 2}, {"guidance_scale": 1.0})
+    ]
+    changed += [key(make_run(no_filter(), method="paste")), key(make_run(no_filter(), keep_priors=False))]
+    other_mask = EditJob(**{**vars_of(jobs[0]), "mask_sha256": "0" * 64})
+    changed.append(make_run(no_filter())._image_key(other_mask, jobs[0].attempt_seed(0)))
+    changed.append(make_run(no_filter())._image_key(jobs[0], jobs[0].attempt_seed(1)))
+    assert len({base, *changed}) == 8
+
+
+def vars_of(job: EditJob) -> dict:
+    return {name: getattr(job, name) for name in EditJob.__dataclass_fields__}
+
+
+def test_the_paste_method_ignores_settings_of_the_model(jobs, make_run, quick_recipe) -> None:
+    keys = {
+        make_run(no_filter(), method="paste", recipe=quick_recipe.model_copy(update=update))._image_key(jobs[0], 1)
+        for update in ({}, {"strength": 0.5}, {"num_inference_steps": 9})
+    }
+    assert len(keys) == 1
+
+
+def test_the_outputs_name_everything(jobs, make_run, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(Script({"jet/0#0": 0, "jet/1#0": 1, "jet/2#0": 0, "jet/3#0": 9, "jet/4#0": 0}))
+    edits = run.finish(jobs, "test")
+    final = Path("data/edits/background/infeasible")
+    write_cell(final, final, run, edits)
+    records = read_manifest(final / "manifest.parquet")
+    assert [record.image_id for record in records] == [job.image_id for job in jobs]
+    for record, edit, job in zip(records, edits, jobs):
+        assert record.path == f"data/edits/background/infeasible/images/{job.photo.image_id}-0.png"
+        assert record.sha256 == sha256_file(Path(record.path))
+        assert read_image(Path(record.prior_path)).shape == (32, 32, 3)
+        assert (record.origin, record.split, record.photo_id) == ("edit", "train", job.photo.image_id)
+        assert (record.attribute, record.feasibility, record.value) == ("background", "infeasible", "lava")
+        assert record.prompt == "a photo of a jet aircraft on a lava field"
+        assert (record.seed, record.key, record.index) == (edit.chosen.seed, edit.chosen.key, 0)
+        assert len(json.loads(record.attempts)) == len(edit.attempts)
+        made_with = json.loads(record.settings)
+        assert made_with["method"] == "diffusion" and made_with["batch_size"] == 2
+        assert len(made_with["inpaint"]["weights"]) == 64 and made_with["recipe"]["strength"] == 1.0
+        assert made_with["max_attempts"] == 3 and made_with["filter"] == {"name": "script"}
+    assert [record.status for record in records] == ["accepted"] * 3 + ["exhausted", "accepted"]
+    figures = cell_metrics(edits, [Failure("jet/x", "its mask is empty")])
+    assert figures == {
+        "edits": 5, "accepted": 4, "exhausted": 1, "failed": 1, "failed_photos": {"jet/x": "its mask is empty"},
+        "pass_rate": 0.8, "first_pass_rate": 0.6, "mean_attempts": 1.6, "pass_rate_by_value": {"lava": 0.8},
+    }  # fmt: skip
+
+
+def test_figures_of_a_cell_without_edits() -> None:
+    figures = cell_metrics([], [Failure("jet/0", "its mask is full")])
+    assert (figures["edits"], figures["failed"], figures["pass_rate"]) == (0, 1, None)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(jobs, make_run, work, monkeypatch) -> None:
+    run = make_run(no_filter(), method="paste")
+    calls = iter(range(5))
+    fsync = os.fsync
+
+    def full_after_a_while(handle: int) -> None:
+        if next(calls, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full_after_a_while)
+    with pytest.raises(UserError, match="the disk is full"):
+        run.finish(jobs, "test")
+    monkeypatch.setattr(os, "fsync", fsync)
+    kept = sorted((work / "edit").glob("*/*"))
+    assert kept and all({file.name for file in folder.iterdir()} == {"image.png", "prior.png"} for folder in kept)
+    assert len(make_run(no_filter(), method="paste").finish(jobs, "test")) == 5
