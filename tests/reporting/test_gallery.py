@@ -1,0 +1,82 @@
+"""Which edits are shown, and how their pictures are packed."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from varireal import layout
+from varireal.io import encode_png
+from varireal.manifest import ImageRecord, read_manifest
+from varireal.reporting import gallery
+from varireal.reporting.gallery import build_examples, choose_examples, data_uri
+
+
+@pytest.fixture
+def edits(finished_study: Path) -> list[ImageRecord]:
+    return read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet")
+
+
+def decode(uri: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_only_accepted_edits_are_shown_and_the_classes_take_turns(edits: list[ImageRecord]) -> None:
+    chosen = choose_examples(edits, 4, seed=0)
+    assert all(edit.status == "accepted" for edit in chosen)
+    assert [edit.class_name for edit in chosen[:2]] in (["glider", "<b>jet</b>"], ["<b>jet</b>", "glider"])
+    assert len(choose_examples(edits, 50, seed=0)) == 5  # one of the six is exhausted
+    assert choose_examples([], 4, seed=0) == []
+
+
+def test_the_choice_depends_on_the_seed_and_not_on_the_order(edits: list[ImageRecord]) -> None:
+    many = [
+        dataclasses.replace(e, photo_id=f"{e.photo_id}-{k}", image_id=f"{e.image_id}-{k}")
+        for e in edits
+        for k in range(9)
+    ]
+    ids = [[e.image_id for e in choose_examples(many, 6, seed)] for seed in range(4)]
+    assert [e.image_id for e in choose_examples(many[::-1], 6, 0)] == ids[0]
+    assert len({tuple(chosen) for chosen in ids}) == 4
+
+
+def test_other_cells_show_the_same_photos(finished_study: Path, edits: list[ImageRecord]) -> None:
+    other = read_manifest(layout.edit_folder("texture", "infeasible") / "manifest.parquet")
+    assert [e.photo_id for e in choose_examples(edits, 4, 0)] == [e.photo_id for e in choose_examples(other, 4, 0)]
+
+
+def test_masks_stay_exact_and_large_pictures_shrink(tmp_path: Path) -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 20:50] = 255
+    (tmp_path / "mask.png").write_bytes(encode_png(mask))
+    packed = decode(data_uri(tmp_path / "mask.png", 384))
+    assert packed.format == "PNG" and np.array_equal(np.asarray(packed.convert("L")), mask)
+    photo = np.random.default_rng(0).integers(0, 256, (300, 600, 3), dtype=np.uint8)
+    (tmp_path / "photo.png").write_bytes(encode_png(photo))
+    packed = decode(data_uri(tmp_path / "photo.png", 96))
+    assert packed.format == "JPEG" and packed.size == (96, 48)
+
+
+def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    monkeypatch.setattr(gallery, "SIDES", (24, 12))
+
+    def width(budget: int) -> int:
+        monkeypatch.setattr(gallery, "BUDGET", budget)
+        (example, *_) = build_examples({("color", "feasible"): edits}, photos)["color", "feasible"]
+        return decode(example.shots[0].uri).width
+
+    assert [width(10_000_000), width(1000)] == [24, 12]
+
+
+def test_an_edit_without_prior_is_shown_without_it(edits: list[ImageRecord]) -> None:
+    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    bare = [dataclasses.replace(edit, prior_path=None) for edit in edits[:1]]
+    (example,) = build_examples({("color", "feasible"): bare}, photos)["color", "feasible"]
+    assert [shot.kind for shot in example.shots] == ["photo", "mask", "edit"]

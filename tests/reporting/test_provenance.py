@@ -1,0 +1,58 @@
+"""Commit, versions and hashes, in a repository of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from varireal.reporting.provenance import provenance
+
+
+def git(*arguments: str) -> str:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    return subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    git("init", "-q")
+    for name in ("code.py", "params.yaml", "dvc.lock"):
+        (tmp_path / name).write_text("stages: {}\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_names_the_commit_and_whether_code_differs(repository: Path) -> None:
+    assert provenance().commit == git("rev-parse", "HEAD")
+    (repository / "params.yaml").write_text("seed: 1\n")  # an experiment writes it; the page shows it whole
+    assert not provenance().changed
+    (repository / "code.py").write_text("changed\n")
+    assert provenance().changed
+
+
+def test_reads_hashes_of_outputs_from_the_lock_and_the_experiment_from_dvc(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "dvc.lock").write_text(
+        "stages:\n"
+        "  b:\n    outs: [{path: data/b, md5: 22.dir}]\n"
+        "  a:\n    outs: [{path: data/a, md5: '11'}]\n"
+        "  c: {cmd: x}\n"
+    )
+    monkeypatch.setenv("DVC_EXP_NAME", "windy-goat")
+    made = provenance()
+    assert list(made.data.items()) == [("data/a", "11"), ("data/b", "22.dir")]
+    assert made.experiment == "windy-goat"
+    assert made.versions["python"].startswith("3.") and made.versions["torch"]
+
+
+def test_outside_of_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    made = provenance()
+    assert made.commit is None and not made.changed and made.data == {}
