@@ -143,7 +143,7 @@ def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/segmenter"), show_default=True)
 @click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/segmenter.json"))
-@click.option("--minutes", default=12.0, show_default=True, help="Training time.")
+@click.option("--minutes", default=31.0, show_default=True, help="Training time.")
 @click.option("--batch-size", default=8, show_default=True)
 @click.option("--learning-rate", default=2e-3, show_default=True)
 @click.option("--threads", default=1, show_default=True)
