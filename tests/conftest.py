@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import yaml
@@ -13,6 +14,10 @@ import yaml
 from varireal import layout
 from varireal.io import atomic_write_bytes, encode_png, sha256_bytes, write_json
 from varireal.manifest import ImageRecord, write_manifest
+
+# a busy machine makes a property test slow, not wrong
+hypothesis.settings.register_profile("varireal", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("varireal")
 
 TINY_CLIP = {
     "embed_dim": 32,
@@ -200,7 +205,24 @@ def _study_metrics(root: Path, grid: dict[str, Any]) -> None:
     write_json(metrics / "segment.json", {"photos": 6, "failures": 0, "mean_iou": 0.95})
     zero_shot = {"top1": 30.0, "top5": 80.0, "per_class": dict.fromkeys(STUDY_CLASSES, 30.0)}
     real = [tested(None, "real", seed) for seed in seeds]
-    write_json(metrics / "evaluate.json", {"images": 4, "zero_shot": zero_shot, "real": real, "cells": cells})
+    write_json(metrics / "evaluate.json", {"images": 400, "zero_shot": zero_shot, "real": real, "cells": cells})
+    baselines = [{"source": "zero-shot", "seed": None, **zero_shot}, *({"source": "real", **row} for row in real)]
+    _study_predictions(root, [{"attribute": None, "condition": None, **row} for row in baselines] + cells)
+
+
+def _study_predictions(root: Path, rows: list[dict[str, Any]]) -> None:
+    """400 test photos; a model with x % top-1 gets the first x % right, so that models agree where they can."""
+    import pandas as pd
+
+    tables = []
+    for row in rows:
+        right = np.arange(400) < 4 * row["top1"]
+        names = {key: row[key] for key in ("attribute", "condition", "source", "seed")}
+        photos = [f"class-0/test-{number:03}" for number in range(400)]
+        tables.append(pd.DataFrame({**names, "image_id": photos, "class_index": 0, "predicted": np.where(right, 0, 1)}))
+    path = root / layout.PREDICTIONS
+    path.parent.mkdir(parents=True)
+    pd.concat(tables).astype({"seed": "Int64"}).to_parquet(path)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def runs(root: Path) -> dict[str, Run]:
 
 
 def log(study: tuple[Params, Results], made: Provenance = MADE) -> str:
-    return log_study(study[0], "rendered_aircraft", "d1", study[1], made, {})
+    return log_study(study[0], "rendered_aircraft", "d1", study[1], made, {}, {"verdict/color/points": 1.5})
 
 
 def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(

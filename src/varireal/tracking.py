@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +68,9 @@ def study_entries(params: Params, results: Results) -> list[Entry]:
     return entries
 
 
-def parent_entry(name: str, params: Params, results: Results) -> Entry:
-    """Return the run of the whole study: every setting, and the mean over seeds of every cell."""
-    metrics = {"zero-shot/top1": results.zero_shot.top1}
+def parent_entry(name: str, params: Params, results: Results, verdicts: Mapping[str, float]) -> Entry:
+    """Return the run of the whole study: every setting, the mean over seeds of every cell, every comparison."""
+    metrics = {"zero-shot/top1": results.zero_shot.top1, **verdicts}
     for cell in (results.real, *results.cells):
         path = "/".join(part for part in (cell.attribute, cell.condition, cell.source) if part).replace("+", "-and-")
         over_seeds = spread([run.top1 for run in cell.runs])
@@ -115,7 +115,13 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
 
 
 def log_study(
-    params: Params, dataset: str, digest: str, results: Results, made: Provenance, artifacts: dict[str, Path]
+    params: Params,
+    dataset: str,
+    digest: str,
+    results: Results,
+    made: Provenance,
+    artifacts: dict[str, Path],
+    verdicts: Mapping[str, float],
 ) -> str:
     """Log the study as one parent run with a child per baseline, cell and seed; return where it lies, in words.
 
@@ -126,6 +132,7 @@ def log_study(
         dataset: name of the data set, and of the MLflow experiment unless ``tracking.experiment`` says otherwise.
         digest: a hash of the data set's content, at most 36 characters.
         artifacts: files kept with the parent, by the folder they go to there ("" is the top).
+        verdicts: metrics of the parent that tell of the comparisons between cells.
 
     Raises:
         TrackingError: the store cannot be reached, locked or written.
@@ -146,7 +153,8 @@ def log_study(
     try:
         with _locked(root):
             store = _Store(uri, experiment, root)
-            store.log(parent_entry(name, params, results), study_entries(params, results), dataset, digest, made)
+            parent = parent_entry(name, params, results, verdicts)
+            store.log(parent, study_entries(params, results), dataset, digest, made)
             store.attach(artifacts)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]

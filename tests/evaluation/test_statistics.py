@@ -79,6 +79,17 @@ def test_equivalence_needs_the_ninety_percent_interval_inside_the_margin() -> No
     assert found.equivalence_p_value(abs(found.mean) / 2) > 0.5
 
 
+def test_few_differing_photos_do_not_shrink_the_error_at_the_margin() -> None:
+    values = np.zeros((600, 3), np.int8)
+    values[:4] = 1  # by chance 4 where 12 would be expected at a margin of 2 points
+    found = crossed_mean(values)
+    assert found.steadiness == pytest.approx(1.0)
+    assert found.at_margin(2.0).photo == pytest.approx(100**2 * 0.02 * 0.98 / 600)
+    assert found.at_margin(0.3).photo == found.photo
+    distance, error = 2 - 400 / 600, 100 * math.sqrt(0.02 * 0.98 / 600)
+    assert found.equivalence_p_value(2.0) == pytest.approx(t.sf(distance / error, 599), rel=1e-3)
+
+
 @settings(max_examples=40, deadline=None)
 @given(differences, st.randoms(use_true_random=False))
 def test_order_does_not_matter_and_sides_are_alike(values: np.ndarray, random) -> None:

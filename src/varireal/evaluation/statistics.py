@@ -37,7 +37,8 @@ class CrossedMean:
     """A mean over photos and seeds in points, with the parts of its variance in squared points.
 
     ``photo``, ``seed`` and ``rest`` are the mean squares divided by ``photos * seeds``; the variance of the mean is
-    ``photo + seed - rest``. With one seed, ``seed`` and ``rest`` are 0: only the photos' part is known.
+    ``photo + seed - rest``. With one seed, ``seed`` and ``rest`` are 0: only the photos' part is known. ``steadiness``
+    (0..1) is the photos' mean square over their mean size: 1 where models that differ on a photo do so with every seed.
     """
 
     mean: float
@@ -46,6 +47,7 @@ class CrossedMean:
     photo: float
     seed: float
     rest: float
+    steadiness: float = 1.0
 
     @property
     def standard_error(self) -> float:
@@ -82,13 +84,24 @@ class CrossedMean:
     def equivalence_p_value(self, margin: float) -> float:
         """Return the p-value of two one-sided tests (Schuirmann 1987) against a true mean beyond ±margin points.
 
-        It is never below ``(1 - margin)^photos``: were the models to differ on just that share of all photos, always
-        for the same side, so many test photos would show no difference at all with that probability.
+        The variance is the one at the margin, where the estimate is smaller (see :meth:`at_margin`). The p-value is
+        never below ``(1 - margin)^photos``: were the models to differ on just that share of all photos, always for the
+        same side, so many test photos would show no difference at all with that probability.
         """
-        one_sided = self.p_value(math.copysign(margin, self.mean)) / 2
+        one_sided = self.at_margin(margin).p_value(math.copysign(margin, self.mean)) / 2
         if abs(self.mean) >= margin:
             return 1 - one_sided
         return max(one_sided, (1 - margin / POINTS) ** self.photos)
+
+    def at_margin(self, margin: float) -> CrossedMean:
+        """Return the same with the least photos' part that a true mean of ±margin allows.
+
+        A mean of M takes a mean size of M, so a mean square of ``steadiness * M``. Few differing photos by chance give
+        both a small mean and a small variance; without this bound they would pass for equivalence too often.
+        """
+        share = margin / POINTS
+        least = POINTS**2 * (self.steadiness * share - share**2) / self.photos
+        return dataclasses.replace(self, photo=max(self.photo, least))
 
     def planned(self, photos: int, seeds: int) -> CrossedMean:
         """Return what a study of another size would be expected to find, from this one's components of variance."""
@@ -96,7 +109,13 @@ class CrossedMean:
         photo = max(0.0, self.photo * self.photos - self.rest * self.photos) + rest / seeds
         seed = max(0.0, self.seed - self.rest) * self.seeds + rest / photos
         return CrossedMean(
-            self.mean, photos, seeds, photo / photos, seed / seeds if seeds > 1 else 0.0, rest / (photos * seeds)
+            self.mean,
+            photos,
+            seeds,
+            photo / photos,
+            seed / seeds if seeds > 1 else 0.0,
+            rest / (photos * seeds),
+            self.steadiness,
         )
 
 
@@ -122,7 +141,8 @@ def crossed_mean(values: np.ndarray) -> CrossedMean:
         seed = ((by_seed - mean) ** 2).sum() / (seeds - 1) / seeds
         residuals = values - by_photo[:, None] - by_seed + mean
         rest = (residuals**2).sum() / ((photos - 1) * (seeds - 1)) / (photos * seeds)
-    return CrossedMean(float(mean), photos, seeds, float(photo), float(seed), float(rest))
+    steadiness = ((by_photo**2).sum() + POINTS**2) / (POINTS * np.abs(by_photo).sum() + POINTS**2)
+    return CrossedMean(float(mean), photos, seeds, float(photo), float(seed), float(rest), float(steadiness))
 
 
 def bootstrap_means(values: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -209,5 +229,5 @@ def _decides(plan: CrossedMean, margin: float, alpha: float, power: float) -> bo
     error, size = plan.standard_error, abs(plan.mean)
     if size - plan.half_width(alpha) >= ndtri(power) * error:
         return True
-    inside = margin - size - plan.half_width(2 * alpha) >= ndtri((1 + power) / 2) * error
+    inside = margin - size - plan.at_margin(margin).half_width(2 * alpha) >= ndtri((1 + power) / 2) * error
     return bool(inside and (1 - margin / POINTS) ** plan.photos <= alpha)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from varireal.evaluation.comparisons import Verdict
+from varireal.reporting import verdicts as verdict_texts
 from varireal.reporting.chart import Chart
 from varireal.reporting.gallery import Example
 from varireal.reporting.provenance import Provenance
@@ -19,6 +21,8 @@ def render_page(
     results: Results,
     rows: Sequence[Row],
     sentences: Sequence[str],
+    verdicts: Sequence[Verdict],
+    margin: float,
     charts: Sequence[Chart],
     examples: dict[tuple[str, str], list[Example]],
     params: str,
@@ -28,6 +32,7 @@ def render_page(
 
     Args:
         dataset: data/prepared/dataset.json.
+        margin: points of top-1 below which a difference does not matter.
         examples: the edits to show, by attribute and feasibility.
         params: params.yaml as it was read.
     """
@@ -41,12 +46,18 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters.update(signed=signed, with_spread=with_spread)
+    for name in ("versus", "interval_words", "verdict_words", "p_words"):
+        environment.filters[name] = getattr(verdict_texts, name)
     return environment.get_template("report.html.j2").render(
         dataset=dataset,
         splits={split: sum(counts.values()) for split, counts in dataset["counts"].items()},
         results=results,
         rows=rows,
         sentences=sentences,
+        headline=verdict_texts.headline(verdicts, margin),
+        verdicts=verdicts,
+        questions=verdict_texts.QUESTIONS,
+        margin=margin,
         charts=charts,
         examples=examples,
         attributes=list(dict.fromkeys(attribute for attribute, _ in examples)),
