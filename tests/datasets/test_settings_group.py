@@ -1,0 +1,32 @@
+"""The settings group for one's own photos, composed as `dvc exp run -S dataset=image_folder ...` composes it."""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from varireal.config import Params
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base=None):
+        return OmegaConf.to_container(compose("config", overrides=["dataset=image_folder", *overrides]), resolve=True)
+
+
+def test_the_group_is_complete_and_follows_the_folders():
+    params = Params.model_validate(composed("dataset.root=here", "edit.prior.pictures=there"))
+    assert (params.dataset.name, params.dataset.root) == ("image_folder", "here")
+    assert (params.watch.photos, params.watch.priors) == ("here", "there")
+    assert (params.edit.method, params.segment.source) == ("paste", "dataset")
+
+
+def test_masks_may_come_from_a_checkpoint_instead():
+    params = Params.model_validate(composed("dataset.masks_root=null", "segment.source=model"))
+    assert params.dataset.masks_root is None
+
+
+def test_no_setting_of_the_default_data_set_is_left_out():
+    default = set(OmegaConf.load(CONF / "dataset" / "rendered_aircraft.yaml"))
+    assert set(OmegaConf.load(CONF / "dataset" / "image_folder.yaml")) == default
