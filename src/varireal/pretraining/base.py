@@ -64,7 +64,7 @@ def load_parts(folder: Path) -> tuple[AutoencoderKL, TextEncoders, UNet2DConditi
 @click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/base.json"))
-@click.option("--minutes", default=8.0, show_default=True)
+@click.option("--minutes", default=7.0, show_default=True)
 @click.option("--batch-size", default=16, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--seed", default=0, show_default=True)

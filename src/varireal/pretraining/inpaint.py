@@ -147,9 +147,9 @@ class DenoisingLoss:
 @click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/inpaint.json"))
-@click.option("--minutes", default=60.0, show_default=True)
+@click.option("--minutes", default=46.0, show_default=True)
 @click.option("--batch-size", default=16, show_default=True)
-@click.option("--threads", default=2, show_default=True)
+@click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(
     images: Path,

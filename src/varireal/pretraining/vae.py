@@ -248,8 +248,8 @@ def measure(vae: AutoencoderKL, held_out: ImageSet, count: int) -> dict[str, Any
 @click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=IMAGES.parent / "vae-export", show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/vae.json"))
-@click.option("--minutes", default=9.0, show_default=True)
-@click.option("--threads", default=1, show_default=True)
+@click.option("--minutes", default=14.0, show_default=True)
+@click.option("--threads", default=2, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(images: Path, state: Path, out: Path, metrics: Path, minutes: float, threads: int, seed: int) -> None:
     """Train the autoencoder and write it, its latents equalised, with its figures."""
@@ -275,7 +275,9 @@ def main(images: Path, state: Path, out: Path, metrics: Path, minutes: float, th
         export,
     )
     history = loop.run()
-    write_json(metrics, {**measure(vae.eval(), held_out, 96), "minutes": minutes, "history": history})
+    parameters = sum(p.numel() for p in vae.parameters())
+    figures = measure(vae.eval(), held_out, 96)
+    write_json(metrics, {**figures, "minutes": minutes, "parameters": parameters, "history": history})
 
 
 if __name__ == "__main__":
