@@ -104,7 +104,7 @@ def _features(clip: Clip, images: np.ndarray) -> torch.Tensor:
 @click.option("--model", type=click.Path(path_type=Path), default=Path("models/demo/clip"), show_default=True)
 @click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/clip.json"))
-@click.option("--seeds", default=2, show_default=True, help="Fine-tunings.")
+@click.option("--seeds", default=1, show_default=True, help="Fine-tunings.")
 @click.option("--threads", default=1, show_default=True)
 def command(model: Path, images: Path, metrics: Path, seeds: int, threads: int) -> None:
     """Measure the demo CLIP with the fine-tuning settings of params.yaml."""
