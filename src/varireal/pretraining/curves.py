@@ -24,7 +24,7 @@ def main(metrics: Path, out: Path) -> None:
     figure = Figure(figsize=(3.2 * len(histories), 2.6), layout="constrained")
     row_of_axes = figure.subplots(1, len(histories), squeeze=False)[0]
     for axes, (name, history) in zip(row_of_axes, histories.items(), strict=True):
-        axes.plot([row["minutes"] for row in history], [row["loss"] for row in history])
+        axes.plot([row["minutes"] for row in history], [row["loss"] for row in history], marker=".")
         axes.set(title=name, xlabel="minutes", ylabel="loss")
     figure.savefig(out, dpi=100)
 
