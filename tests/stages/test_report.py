@@ -63,6 +63,10 @@ def test_writes_results_first_and_warns_once_where_mlflow_is_away(
         "minus_real": None, "minus_real_std": None, "minus_zero_shot": 31.0,
     }  # fmt: skip
     assert table["cells"]["texture"]["infeasible"]["real+synthetic"]["minus_real"] == 7.0
+    verdicts = json.loads((finished_study / "metrics/verdicts.json").read_text())
+    pair = verdicts["comparisons"]["feasibility"]["color"]["synthetic"]["feasible_minus_infeasible"]
+    assert (verdicts["margin"], pair["points"], pair["outcome"]) == (0.3, 3.0, "different")
+    assert "Does feasibility matter? Of 12 comparisons 8 different" in " ".join(output.split())
     rows = list(csv.DictReader((finished_study / "metrics/table.csv").open()))
     assert len(rows) == 2 + 2 * 3 * 2
     assert rows[0]["cell"] == "zero-shot" and rows[0]["top1_std"] == ""
@@ -81,6 +85,8 @@ def test_page_is_one_file_with_escaped_text_and_described_pictures(finished_stud
     assert len(page.images) == 2 * 2 * 2 * 4
     assert all(image["alt"] and (image["src"] or "").startswith("data:image/") for image in page.images)
     assert text.count("<svg") == 2
+    assert text.index("<h2>The verdict</h2>") < text.index("<h2>What the table shows</h2>")
+    assert text.count("different: feasible is 3.0 points better than infeasible</td>") == 4
     assert "infeasible color lava" in " ".join(str(image["alt"]) for image in page.images)
 
 
