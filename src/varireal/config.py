@@ -118,7 +118,9 @@ class Recipe(Section):
 
     alpha: Share = 1.0  # share of the flat colour or material in the prior; backgrounds replace the place wholly
     keep_shading: bool = True  # multiply the flat colour or material by the photo's own shading
-    dilation: Annotated[int, Field(ge=0)] = 0  # the kept object (background) or edited object (others) grows by this
+    # The kept object (background) or the edited one (color, texture) grows by this; below 0 it shrinks, where masks are
+    # generous and would keep a rim of the old background
+    dilation: int = 0
     mask_blur: NonNegative = 1.0  # standard deviation of the blend at the edge of the edited region
     region: Literal["full", "seam"] = "full"  # inpaint the whole region, or only a band along the object's outline
     seam_width: Positive = 4  # width of that band on the edited side

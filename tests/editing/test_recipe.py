@@ -53,7 +53,7 @@ def draft_of(job, photo: np.ndarray, mask: np.ndarray, recipe: Recipe, scale: fl
 @given(
     mask=arrays(bool, (14, 20)).filter(np.any),
     attribute=st.sampled_from(ATTRIBUTES),
-    dilation=st.integers(0, 3),
+    dilation=st.integers(-2, 3),
     mask_blur=st.floats(0, 3),
     region=st.sampled_from(["full", "seam"]),
     detail=st.floats(0, 1),
@@ -97,6 +97,15 @@ def test_regions() -> None:
     assert edited_region("texture", mask, 0).sum() == 1
     background = edited_region("background", mask, 1)
     assert background.sum() == 81 - 5 and not background[4, 4]
+
+
+def test_an_object_shrinks_by_a_negative_dilation_unless_nothing_would_be_left() -> None:
+    mask = np.zeros((9, 9), bool)
+    mask[2:7, 2:7] = True
+    kept = ~edited_region("background", mask, -1)
+    assert kept[3:6, 3:6].all() and kept.sum() == 9
+    assert edited_region("color", mask, -1).sum() == 9
+    assert np.array_equal(edited_region("color", mask, -3), mask)
 
 
 def test_the_seam_is_the_band_on_the_edited_side() -> None:

@@ -49,8 +49,10 @@ class Step(Protocol):
 
 
 def edited_region(attribute: str, mask: np.ndarray, dilation: float) -> np.ndarray:
-    """Return what an edit may change: all but the grown object for a background, else the grown object."""
-    grown = dilate(mask, dilation)
+    """Return what an edit may change: all but the grown (or shrunk) object for a background, else that object."""
+    grown = dilate(mask, dilation) if dilation >= 0 else ~dilate(~mask, -dilation)
+    if not grown.any():  # too thin to shrink
+        grown = mask
     return ~grown if attribute == "background" else grown
 
 
@@ -98,7 +100,8 @@ class MakePrior:
         else:
             surface = cover_crop(self.pictures.pick(spec, rng), *size, rng, MATERIAL_ZOOM)
         recipe = self.recipe
-        return surface_prior(draft.photo, draft.mask, surface, recipe.alpha, recipe.keep_shading, softness)
+        painted = draft.mask & draft.region  # not the ring that a dilation adds
+        return surface_prior(draft.photo, painted, surface, recipe.alpha, recipe.keep_shading, softness)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +139,7 @@ class TransferDetail:
     def _detailed(self, draft: Draft) -> np.ndarray:
         recipe = self.recipe
         source = draft.photo if recipe.detail_source == "photo" else draft.prior
-        area = draft.region if draft.job.attribute == "background" else draft.mask
+        area = draft.region if draft.job.attribute == "background" else draft.mask & draft.region
         sigmas = (recipe.detail_sigma_edit * draft.scale, recipe.detail_sigma_source * draft.scale)
         return transfer_detail(draft.picture, source, area, recipe.detail, *sigmas)
 
