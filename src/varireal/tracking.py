@@ -11,6 +11,7 @@ import dataclasses
 import json
 import logging
 import os
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -144,8 +145,8 @@ def log_study(
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    for noisy in ("mlflow", "alembic"):  # after the import, which sets levels of its own
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("mlflow", "alembic", "urllib3"):  # after the import, which sets levels of its own
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     root = Path(os.environ.get("DVC_ROOT", ".")).resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
     experiment = params.tracking.experiment or dataset
@@ -158,7 +159,7 @@ def log_study(
             store.attach(artifacts)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrackingError(first_line) from error
+        raise TrackingError(textwrap.shorten(first_line, 160, placeholder=" ...")) from error
     return f"experiment '{experiment}', run '{name}' in {uri}"
 
 

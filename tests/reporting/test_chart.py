@@ -27,5 +27,5 @@ def test_bars_reach_from_mean_minus_to_mean_plus_spread(finished_study: Path) ->
     assert bar.mean == pytest.approx(LABEL_WIDTH + 21 * per_point)
     assert bar.width == pytest.approx(2 * 2**0.5 * per_point)
     assert bar.dots == pytest.approx((LABEL_WIDTH + 20 * per_point, LABEL_WIDTH + 22 * per_point))
-    assert dict(charts[0].baselines) == pytest.approx({"zero-shot": 190.0, "real": LABEL_WIDTH + 31 * per_point})
+    assert dict(charts[0].baselines) == pytest.approx({"zero-shot": LABEL_WIDTH, "real": LABEL_WIDTH + 31 * per_point})
     assert all(bar.left >= LABEL_WIDTH and bar.left + bar.width <= LABEL_WIDTH + PLOT_WIDTH for bar in charts[1].bars)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from varireal.reporting.table import Row
 
-LABEL_WIDTH, PLOT_WIDTH, RIGHT = 190, 500, 30  # in units of the SVG's view box
-LINE_HEIGHT, TOP, BOTTOM = 24, 8, 34
+LABEL_WIDTH, PLOT_WIDTH, RIGHT = 184, 320, 24  # in units of the SVG's view box
+LINE_HEIGHT, TOP, BOTTOM = 26, 8, 34
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Chart:
     attribute: str
     width: float
     height: float
+    label_end: float  # x at which the cells' names end
     bars: tuple[Bar, ...]
     baselines: tuple[tuple[str, float], ...]  # source, x
     ticks: tuple[tuple[str, float], ...]  # label, x
@@ -72,7 +73,9 @@ def build_charts(rows: Sequence[Row]) -> list[Chart]:
         own = [row for row in rows if row.attribute == attribute]
         bars = tuple(_bar(row, axis, TOP + (k + 0.5) * LINE_HEIGHT) for k, row in enumerate(own))
         height = TOP + len(own) * LINE_HEIGHT + BOTTOM
-        charts.append(Chart(attribute, LABEL_WIDTH + PLOT_WIDTH + RIGHT, height, bars, baselines, ticks))
+        charts.append(
+            Chart(attribute, LABEL_WIDTH + PLOT_WIDTH + RIGHT, height, LABEL_WIDTH - 12, bars, baselines, ticks)
+        )
     return charts
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from varireal.evaluation.comparisons import Verdict
+from varireal.manifest import SPLITS
 from varireal.reporting import verdicts as verdict_texts
 from varireal.reporting.chart import Chart
 from varireal.reporting.gallery import Example
@@ -50,7 +51,7 @@ def render_page(
         environment.filters[name] = getattr(verdict_texts, name)
     return environment.get_template("report.html.j2").render(
         dataset=dataset,
-        splits={split: sum(counts.values()) for split, counts in dataset["counts"].items()},
+        splits={split: sum(dataset["counts"][split].values()) for split in SPLITS},
         results=results,
         rows=rows,
         sentences=sentences,
