@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from varireal.reporting.table import Row
 
-LABEL_WIDTH, PLOT_WIDTH, RIGHT = 184, 320, 24  # in units of the SVG's view box
+LABEL_WIDTH, PLOT_WIDTH, RIGHT = 206, 320, 24  # in units of the SVG's view box
 LINE_HEIGHT, TOP, BOTTOM = 26, 8, 34
 
 
