@@ -59,6 +59,17 @@ def test_dilate_by_nothing_is_the_mask_and_by_one_a_cross() -> None:
     assert [tuple(at) for at in np.argwhere(pixels.dilate(mask, 1))] == [(1, 2), (2, 1), (2, 2), (2, 3), (3, 2)]
 
 
+def test_shrink_erodes_after_closing_gaps() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[3:17, 3:17] = True
+    mask[9, 3:17] = False  # a slit
+    smaller = pixels.shrink(mask, 2)
+    assert smaller[5:15, 5:15].all() and smaller.sum() == 100
+    thin = np.zeros((20, 20), bool)
+    thin[4, 2:18] = True
+    assert np.array_equal(pixels.shrink(thin, 2), thin)
+
+
 @settings(max_examples=40, deadline=None)
 @given(region=masks, sigma=st.floats(0.3, 4))
 def test_feather_is_the_inner_half_of_a_blurred_step(region: np.ndarray, sigma: float) -> None:

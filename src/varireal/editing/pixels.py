@@ -35,6 +35,17 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
     return distance <= radius + _TOUCH
 
 
+def shrink(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Return the mask without the pixels near its edge, after gaps of up to twice the radius within it were closed.
+
+    An object too thin to shrink comes back as it was.
+    """
+    margin = int(np.ceil(2 * radius)) + 1
+    beyond = np.pad(mask, margin, mode="edge")  # the border of the picture is no edge of the object
+    smaller = ~dilate(~dilate(beyond, radius), 2 * radius)[margin:-margin, margin:-margin]
+    return smaller if smaller.any() else mask.copy()
+
+
 def feather(region: np.ndarray, sigma: float) -> np.ndarray:
     """Return the weight of an edit: 0 outside ``region``, rising inside with the distance from its edge.
 

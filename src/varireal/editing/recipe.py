@@ -20,7 +20,7 @@ from varireal.editing.inpaint import Inpainter
 from varireal.editing.jobs import EditJob
 from varireal.editing.letterbox import Letterbox
 from varireal.editing.pictures import PictureSource
-from varireal.editing.pixels import composite, dilate, feather, transfer_detail
+from varireal.editing.pixels import composite, dilate, feather, shrink, transfer_detail
 from varireal.editing.priors import MATERIAL_ZOOM, PLACE_ZOOM, background_prior, cover_crop, surface_prior
 from varireal.io import read_image, read_mask
 from varireal.seeding import generator
@@ -50,10 +50,13 @@ class Step(Protocol):
 
 def edited_region(attribute: str, mask: np.ndarray, dilation: float) -> np.ndarray:
     """Return what an edit may change: all but the grown (or shrunk) object for a background, else that object."""
-    grown = dilate(mask, dilation) if dilation >= 0 else ~dilate(~mask, -dilation)
-    if not grown.any():  # too thin to shrink
-        grown = mask
+    grown = dilate(mask, dilation) if dilation >= 0 else shrink(mask, -dilation)
     return ~grown if attribute == "background" else grown
+
+
+def edited_surface(draft: Draft, recipe: Recipe) -> np.ndarray:
+    """Return the pixels that get a new colour or material: the object, without the ring that a dilation adds."""
+    return draft.mask if recipe.dilation >= 0 else draft.region
 
 
 def seam(region: np.ndarray, width: float) -> np.ndarray:
@@ -100,7 +103,7 @@ class MakePrior:
         else:
             surface = cover_crop(self.pictures.pick(spec, rng), *size, rng, MATERIAL_ZOOM)
         recipe = self.recipe
-        painted = draft.mask & draft.region  # not the ring that a dilation adds
+        painted = edited_surface(draft, recipe)
         return surface_prior(draft.photo, painted, surface, recipe.alpha, recipe.keep_shading, softness)
 
 
@@ -139,7 +142,7 @@ class TransferDetail:
     def _detailed(self, draft: Draft) -> np.ndarray:
         recipe = self.recipe
         source = draft.photo if recipe.detail_source == "photo" else draft.prior
-        area = draft.region if draft.job.attribute == "background" else draft.mask & draft.region
+        area = draft.region if draft.job.attribute == "background" else edited_surface(draft, recipe)
         sigmas = (recipe.detail_sigma_edit * draft.scale, recipe.detail_sigma_source * draft.scale)
         return transfer_detail(draft.picture, source, area, recipe.detail, *sigmas)
 
