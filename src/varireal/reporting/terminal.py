@@ -9,7 +9,18 @@ from varireal.reporting.table import Row
 from varireal.reporting.words import signed, with_spread
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+WIDTH_OF_LOGS = 130  # characters, where there is no terminal to ask, as under `dvc repro` in a pipe
+
+
+def results_console() -> Console:
+    """Return a console for standard output that is wide enough for the tables in a log file too."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_OF_LOGS)
 
 
 def terminal_table(rows: Sequence[Row], dataset: str) -> Table:
@@ -23,14 +34,14 @@ def terminal_table(rows: Sequence[Row], dataset: str) -> Table:
         title_style="bold",
     )
     for name in ("attribute", "condition", "training source"):
-        table.add_column(name, no_wrap=True)
-    for name in ("top-1", "top-5", "minus real-only", "minus zero-shot"):
+        table.add_column(name, overflow="fold")  # these give way in a narrow terminal, the figures do not
+    for name in ("top-1", "top-5", "− real only", "− zero-shot"):
         table.add_column(name, justify="right", no_wrap=True)
     for row, following in zip(rows, [*rows[1:], None]):
         table.add_row(
             row.attribute or "–",
             row.condition or "–",
-            {"zero-shot": "none (zero-shot)", "real": "real only"}.get(row.source, row.source),
+            "real only" if row.source == "real" else row.source,
             with_spread(row.top1),
             f"{row.top5.mean:.1f}",
             "" if row.minus_real is None else with_spread(row.minus_real, sign=True),

@@ -27,8 +27,6 @@ def command(params: Params) -> None:
     Cells are those that `grid` of params.yaml names. The results are on disk before MLflow is asked, and a
     store that cannot be reached costs a warning only.
     """
-    from rich.console import Console
-
     from varireal.evaluation.comparisons import comparisons, judge, read_answers
     from varireal.evaluation.statistics import crossed_mean
     from varireal.io import atomic_write_bytes, read_json, staged_folder, write_json
@@ -37,7 +35,7 @@ def command(params: Params) -> None:
     from varireal.reporting.provenance import provenance
     from varireal.reporting.results import read_results
     from varireal.reporting.table import build_rows, contrasts, curves_csv, table_csv, table_json
-    from varireal.reporting.terminal import terminal_table
+    from varireal.reporting.terminal import results_console, terminal_table
     from varireal.reporting.verdicts import headline, verdict_metrics, verdicts_json, verdicts_tables
     from varireal.reporting.words import sentences
 
@@ -67,7 +65,7 @@ def command(params: Params) -> None:
     with staged_folder(layout.REPORTS) as folder:
         atomic_write_bytes(folder / "index.html", page.encode())
 
-    console = Console()
+    console = results_console()
     console.print(terminal_table(rows, dataset["name"]))
     for table in verdicts_tables(verdicts, margin):
         console.print(table)
