@@ -278,7 +278,7 @@ def train_clip(settings: LoopSettings, options: ClipOptions, images: Path, out: 
 @click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/clip"), show_default=True)
 @click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
-@click.option("--minutes", default=60.0, show_default=True, help="Training time.")
+@click.option("--minutes", default=54.0, show_default=True, help="Training time.")
 @click.option("--batch-size", default=32, show_default=True)
 @click.option("--learning-rate", default=1e-3, show_default=True)
 @click.option("--sibling-share", default=0.02, show_default=True, help="Pictures whose name competes with siblings'.")

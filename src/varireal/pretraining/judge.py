@@ -100,7 +100,7 @@ def accuracies(judge: Judge, data: ImageSet) -> dict[str, float]:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/judge"), show_default=True)
 @click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/judge.json"))
-@click.option("--minutes", default=20.0, show_default=True, help="Training time.")
+@click.option("--minutes", default=10.0, show_default=True, help="Training time.")
 @click.option("--batch-size", default=32, show_default=True)
 @click.option("--learning-rate", default=2e-3, show_default=True)
 @click.option("--threads", default=1, show_default=True)
