@@ -135,15 +135,18 @@ _CHOICES: dict[str, Callable[[ImageRecord], bool]] = {
 @click.option("--judge", "judge_folder", type=click.Path(path_type=Path), default=Path("models/demo/judge"))
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the figures as JSON as well.")
 def command(cells: tuple[Path, ...], photos: Path, judge_folder: Path, out: Path | None) -> None:
-    """Print the figures of the edits in CELLS, folders such as data/edits/color_feasible."""
+    """Print the figures of the edits in CELLS, folders such as data/edits/color/feasible."""
     cv2.setNumThreads(1)
     judge = Judge.load(judge_folder)
     rows = {record.image_id: record for record in read_manifest(photos)}
     figures: dict[str, Any] = {}
     for cell in cells:
         records = read_manifest(cell / "manifest.parquet")
+        if not records:
+            raise UserError(f"{cell / 'manifest.parquet'} lists no edit; make the edits first (dvc repro edit)")
         chosen = {name: [record for record in records if keep(record)] for name, keep in _CHOICES.items()}
-        figures[cell.name] = {name: cell_figures(part, rows, judge) for name, part in chosen.items() if part}
+        key = f"{records[0].attribute}_{records[0].feasibility}"
+        figures[key] = {name: cell_figures(part, rows, judge) for name, part in chosen.items() if part}
     click.echo(json_bytes(figures).decode())
     if out is not None:
         write_json(out, figures)
