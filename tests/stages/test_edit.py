@@ -212,7 +212,7 @@ def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_
     process = subprocess.Popen(arguments("background", "infeasible"), cwd=diffusion_cell, env=environment)
     work = diffusion_cell / ".work" / "edit"
     deadline = time.monotonic() + 240
-    while process.poll() is None and len(list(work.glob("??/*/image.png"))) < 4 and time.monotonic() < deadline:
+    while process.poll() is None and len(list(work.glob("??/[0-9a-f]*/image.png"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
