@@ -1,0 +1,174 @@
+"""The models of params.yaml, one per section. An unknown key or a wrong value is an error that says what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from varireal.config.base import Positive, Section
+from varireal.config.data import DatasetConfig, LlmConfig, PromptConfig
+from varireal.config.editing import (
+    EditConfig,
+    FilterConfig,
+    InpaintConfig,
+    IpAdapterConfig,
+    LoraConfig,
+    MemoryConfig,
+    PartConfig,
+    PipelineConfig,
+    PriorConfig,
+    Recipe,
+    RefineConfig,
+)
+from varireal.config.masks import SegmentConfig
+from varireal.config.study import (
+    AnchorConfig,
+    AugmentationConfig,
+    ClipConfig,
+    EvaluateConfig,
+    GridConfig,
+    LoraSettings,
+    MeasureConfig,
+    MixConfig,
+    ReportConfig,
+    TrackingConfig,
+    TrainConfig,
+    WatchConfig,
+)
+from varireal.errors import UserError
+from varireal.io import read_yaml
+
+__all__ = [
+    "AnchorConfig",
+    "AugmentationConfig",
+    "ClipConfig",
+    "ComputeConfig",
+    "DatasetConfig",
+    "EditConfig",
+    "EvaluateConfig",
+    "FilterConfig",
+    "GridConfig",
+    "InpaintConfig",
+    "IpAdapterConfig",
+    "LlmConfig",
+    "LoraConfig",
+    "LoraSettings",
+    "MeasureConfig",
+    "MemoryConfig",
+    "MixConfig",
+    "Params",
+    "PartConfig",
+    "PipelineConfig",
+    "PriorConfig",
+    "PromptConfig",
+    "Recipe",
+    "RefineConfig",
+    "ReportConfig",
+    "SegmentConfig",
+    "TrackingConfig",
+    "TrainConfig",
+    "WatchConfig",
+    "load_params",
+]
+
+_SHORT = reprlib.Repr()  # writes a value in a message; long or deep ones are cut
+_SHORT.maxstring = _SHORT.maxother = 120
+
+
+class ComputeConfig(Section):
+    """Where and how networks run; no result depends on it beyond the last bits of a float."""
+
+    device: str = "auto"  # auto, cpu, cuda, cuda:0, mps
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    # train: processes that share every batch, one for each GPU; they share its train.accumulation_steps parts
+    processes: Positive = 1
+    num_threads: Positive | None = None  # CPU threads of torch in each worker; null: one
+    engine: Literal["local", "ray"] = "local"  # what segment and edit spread their batches with (docs/scale.md)
+    workers: Positive | None = None  # at most so many; null: one for each GPU, or as many as the CPU's cores allow
+    ray_address: str | None = None  # ray: "auto", host:port or ray://host:port of a cluster; null: start one here
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0)]
+    dataset: DatasetConfig
+    compute: ComputeConfig
+    prompt: PromptConfig
+    segment: SegmentConfig
+    edit: EditConfig
+    filter: FilterConfig
+    mix: MixConfig
+    clip: ClipConfig
+    train: TrainConfig
+    evaluate: EvaluateConfig
+    measure: MeasureConfig
+    report: ReportConfig
+    grid: GridConfig
+    tracking: TrackingConfig
+    watch: WatchConfig
+
+    @model_validator(mode="after")
+    def _masks_from_somewhere(self) -> Params:
+        if self.segment.source == "dataset" and not self.dataset.has_masks:
+            raise ValueError("segment.source dataset needs dataset.masks_root; set it, or use segment.source model")
+        return self
+
+    @model_validator(mode="after")
+    def _recipes_for_the_grid(self) -> Params:
+        for attribute in self.grid.attributes:
+            for feasibility in self.grid.feasibilities:
+                if feasibility not in self.edit.recipes.get(attribute, {}):
+                    raise ValueError(f"edit.recipes.{attribute}.{feasibility} is missing, but the grid asks for it")
+        return self
+
+
+def load_params(path: Path) -> Params:
+    """Read and validate params.yaml.
+
+    Raises:
+        UserError: the file is missing or no YAML mapping, or a key or value is wrong (all of them named, in one line).
+    """
+    try:
+        raw = read_yaml(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; run from the repository's root or give --params") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold sections such as 'dataset:' and 'edit:', found {type(raw).__name__}")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = "; ".join(_describe(problem, raw) for problem in error.errors())
+        raise UserError(f"{path}: {' '.join(lines.split())}") from error  # keys may hold line breaks
+
+
+def _describe(problem: Any, raw: dict[str, Any]) -> str:
+    """Say one pydantic problem in the words of params.yaml."""
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    if problem["type"] == "extra_forbidden":
+        allowed = sorted(_section_at(problem["loc"][:-1]).model_fields)
+        close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"unknown key {key}; {hint}allowed here: {', '.join(allowed)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} = {_SHORT.repr(problem['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _section_at(location: tuple[Any, ...]) -> type[BaseModel]:
+    """Return the section that a location in params.yaml belongs to, looking through mappings of sections."""
+    section: type[BaseModel] = Params
+    for part in location:
+        field = section.model_fields.get(str(part))
+        if field is None:  # a key of a mapping such as edit.recipes.color.feasible
+            section = Recipe
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            section = field.annotation
+    return section

@@ -1,0 +1,192 @@
+"""Sections of params.yaml about mixing, training, the grid and what is reported."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from varireal.config.base import NonNegative, Positive, PositiveFloat, Section, Share
+from varireal.manifest import Attribute, Condition, Feasibility, Source
+
+
+class MixConfig(Section):
+    """The synthetic training set of a condition."""
+
+    ratio: Share = 0.5  # share of infeasible edits in the mixed condition
+    images_per_class: Positive | None = None  # null: as many as every condition of the attribute can give
+    include_exhausted: bool = False  # also take edits that no attempt got past the filter
+    # the infeasible share of each condition, written from `ratio` by conf/config.yaml, so that in dvc.yaml
+    # the cells of a pure condition do not depend on the ratio
+    shares: dict[Condition, Share]
+
+    @model_validator(mode="after")
+    def _one_ratio(self) -> MixConfig:
+        expected = {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}
+        if self.shares != expected:
+            raise ValueError(
+                f"ratio {self.ratio} asks for shares {expected}, found {self.shares}; "
+                "change it with `dvc exp run -S mix.ratio=...`, which writes both, or edit both"
+            )
+        return self
+
+
+class ClipConfig(Section):
+    """The classifier that is fine-tuned."""
+
+    model: str = "ViT-B-16-quickgelu"  # an open_clip model name, "local-dir:<folder>" or "hf-hub:<id>"
+    pretrained: str | None = "openai"  # open_clip's tag or a safetensors file; null beside a folder or an id
+
+
+class LoraSettings(Section):
+    """PEFT's LoRA on the query and value projections of both towers."""
+
+    r: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Share = 0.1
+
+
+class AugmentationConfig(Section):
+    """Augmentation of training images; those that partly erase colour or texture are off unless asked for."""
+
+    crop_scale_min: Annotated[float, Field(gt=0, le=1)] = 0.25  # least area share of the random resized crop
+    flip: bool = True
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 0  # 0: off
+    color_jitter: Share = 0.0  # probability, as below
+    grayscale: Share = 0.0
+    blur: Share = 0.0
+    solarize: Share = 0.0
+
+
+class TrainConfig(Section):
+    """Fine-tuning. The defaults are the study's (method.md's step 6); scale profiles shorten max_steps."""
+
+    lora: LoraSettings = LoraSettings()
+    lambda_real: Share = 0.5  # loss = lambda * CE(real) + (1 - lambda) * CE(synthetic), with real+synthetic
+    learning_rate: PositiveFloat = 1e-4
+    final_learning_rate: NonNegative = 1e-8
+    weight_decay: NonNegative = 1e-4
+    batch_size: Positive = 64
+    max_steps: Positive = 1000
+    warmup_share: Share = 0.1
+    eval_every: Positive = 100  # steps between looks at val; the best of them is kept
+    augmentation: AugmentationConfig = AugmentationConfig()
+    # parts of a batch that go through the image tower one after the other, for small memories; the gradients are those
+    # of the whole batch, but each part draws its own augmentation and dropout
+    accumulation_steps: Positive = 1
+    gradient_checkpointing: bool = False  # keep no activations within blocks but compute them again: less memory
+    compile: bool = False  # torch.compile on both towers: slow at first, then faster on a GPU
+    # steps between checkpoints, from which a killed fine-tuning goes on; null: it begins anew
+    checkpoint_every: Positive | None = 200
+
+    @model_validator(mode="after")
+    def _parts_hold_images(self) -> TrainConfig:
+        if self.accumulation_steps > self.batch_size:
+            raise ValueError(
+                f"accumulation_steps {self.accumulation_steps} would leave parts of a batch of {self.batch_size} "
+                "without an image; set it to batch_size at most"
+            )
+        return self
+
+
+class AnchorConfig(Section):
+    """A zero-shot accuracy on a whole test split that is known from elsewhere."""
+
+    models: Annotated[list[str], Field(min_length=1)]  # values of clip.model that name this network
+    pretrained: str | None
+    images: Positive  # in the test split; with another number the anchor does not hold
+    top1: Annotated[float, Field(ge=0, le=100)]  # percent
+    tolerance: PositiveFloat = 2.0  # points by which it may be missed
+    # the sentences it was measured with, {} for the class name; a class is their features' mean
+    templates: Annotated[list[str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _places(self) -> AnchorConfig:
+        if any(template.count("{}") != 1 for template in self.templates):
+            raise ValueError(f"templates need one {{}} each for the class name, found {self.templates}")
+        return self
+
+
+class EvaluateConfig(Section):
+    """Prediction on the test split."""
+
+    batch_size: Positive = 64
+    anchors: list[AnchorConfig] = Field([])  # conf/dataset names those of published data sets
+
+    def anchor(self, model: str, pretrained: str | None, images: int) -> AnchorConfig | None:
+        """Return the anchor of a network on a test split of so many photos, if one is known."""
+        for anchor in self.anchors:
+            if model in anchor.models and (pretrained, images) == (anchor.pretrained, anchor.images):
+                return anchor
+        return None
+
+
+class MeasureConfig(Section):
+    """How the edited data are measured."""
+
+    model: str | None = None  # CLIP whose features are compared, named as clip.model; null: the classifier's
+    pretrained: str | None = None
+    batch_size: Positive = 64
+    edits_per_cell: Positive | None = 500  # at most so many, chosen by seed; null: all
+
+    def network(self, classifier: ClipConfig) -> ClipConfig:
+        """Return the CLIP that is asked for."""
+        return classifier if self.model is None else ClipConfig(model=self.model, pretrained=self.pretrained)
+
+    @model_validator(mode="after")
+    def _weights_of_a_model(self) -> MeasureConfig:
+        if self.model is None and self.pretrained is not None:
+            raise ValueError(f"pretrained {self.pretrained!r} belongs to a model; set model too, or both to null")
+        return self
+
+
+class ReportConfig(Section):
+    """The summary."""
+
+    margin: PositiveFloat = 0.3  # points of top-1 within which two conditions count as equivalent
+    examples: Annotated[int, Field(ge=1, le=50)] = 10  # accepted edits shown per attribute and feasibility
+    exhausted_examples: Annotated[int, Field(ge=0, le=50)] = 3  # edits shown of those that never passed the filter
+
+
+class GridConfig(Section):
+    """The cells of the study."""
+
+    attributes: Annotated[list[Attribute], Field(min_length=1)]
+    feasibilities: Annotated[list[Feasibility], Field(min_length=1)]
+    conditions: Annotated[list[Condition], Field(min_length=1)]
+    sources: Annotated[list[Source], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GridConfig:
+        for name, values in self:
+            if len(set(values)) != len(values):
+                raise ValueError(f"grid.{name} names a value twice: {values}")
+        needed = {"feasible": {"feasible"}, "infeasible": {"infeasible"}, "mixed": {"feasible", "infeasible"}}
+        for condition in self.conditions:
+            if missing := needed[condition] - set(self.feasibilities):
+                raise ValueError(f"condition {condition} needs {sorted(missing)} in grid.feasibilities too")
+        return self
+
+
+class TrackingConfig(Section):
+    """MLflow. The store is sqlite in the repository unless MLFLOW_TRACKING_URI is set."""
+
+    experiment: str | None = None  # null: the data set's name
+
+
+class WatchConfig(Section):
+    """Files and folders, beside the code, whose change makes DVC run a stage again; each must exist.
+
+    Checkpoints and photos from outside are named by keys that may also hold hub ids or be empty, which DVC cannot
+    watch; so what it watches is said here. For a hub id (pinned by its revision) give any file, such as its conf.
+    """
+
+    photos: str  # prepare
+    masks: str  # prepare; any other file where the photos bring no masks
+    segmenter: str  # segment
+    editor: str  # edit
+    refiner: str  # edit; any other file where nothing is refined
+    priors: str  # edit
+    filter: str  # edit
+    classifier: str  # train, evaluate
