@@ -26,6 +26,11 @@ def test_lost_letters_are_made_up_for_by_a_hash():
     assert re.fullmatch(r"cat-[0-9a-f]{8}", slug("cat 猫"))
 
 
+@pytest.mark.parametrize("text", ["CON", "nul", "Aux", "com1", "LPT³"])
+def test_no_slug_is_the_name_of_a_device(text):
+    assert re.fullmatch(r"[a-z]{3}[13]?-[0-9a-f]{8}", slug(text))
+
+
 def test_composed_and_decomposed_letters_are_the_same_name():
     assert slug("三e\u0301") == slug("三é")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,36 @@ def find_photos(root: Path) -> list[FoundPhoto]:
         if folder not in filled:
             raise UserError(f"the class folder {folder} holds no photo; add some, or remove the folder")
     return found
+
+
+def find_masks(masks_root: str | None, photos: Sequence[Path]) -> dict[Path, Path]:
+    """Return mask files by relative name without suffix; empty when no folder of masks is given.
+
+    Args:
+        masks_root: ``dataset.masks_root``.
+        photos: the photos' names, relative to their folder.
+
+    Raises:
+        UserError: the folder does not exist, two masks belong to one photo, or none belongs to any.
+    """
+    if masks_root is None:
+        return {}
+    root = check_folder("dataset.masks_root", masks_root)
+    masks: dict[Path, Path] = {}
+    for path in walk_pictures(root):
+        key = path.relative_to(root).with_suffix("")
+        if key in masks:
+            raise UserError(f"the masks {masks[key]} and {path} belong to the same photo; remove one")
+        masks[key] = path
+    missing = [photo for photo in photos if photo.with_suffix("") not in masks]
+    if len(missing) == len(photos):
+        raise UserError(
+            f"no photo has a mask in {root}: expected for example {root / missing[0].with_suffix('.png')}; "
+            "correct dataset.masks_root, or leave it out and set segment.source: model"
+        )
+    if missing:
+        logger.warning("%d of %d photos have no mask (the first: %s)", len(missing), len(photos), missing[0])
+    return masks
 
 
 def _given_splits(root: Path) -> list[Split]:

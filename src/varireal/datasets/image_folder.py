@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from varireal.config import DatasetConfig
-from varireal.datasets.base import PhotoFiles, Picture
-from varireal.datasets.folder_scan import FoundPhoto, check_folder, find_photos, walk_pictures
-from varireal.datasets.photo_files import load_photo_files
+from varireal.datasets.base import Picture
+from varireal.datasets.duplicates import content_hashes, refuse_pairs
+from varireal.datasets.folder_scan import FoundPhoto, check_folder, find_masks, find_photos
+from varireal.datasets.photo_files import FilePhoto
 from varireal.datasets.slugs import unique_slugs
 from varireal.errors import UserError
-from varireal.io import sha256_file
 from varireal.manifest import Split
-from varireal.parallel import available_cores
 from varireal.seeding import derive_seed
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FilePhoto:
-    """A photo in a folder, with its split decided."""
-
-    image_id: str
-    split: Split
-    class_index: int
-    path: Path
-    mask_path: Path | None
-    min_side: int
-    max_side: int | None
-
-    @property
-    def source(self) -> str:
-        return str(self.path)
-
-    def load(self) -> PhotoFiles:
-        """Read, check and convert the photo and its mask."""
-        return load_photo_files(self.path, self.mask_path, self.min_side, self.max_side)
 
 
 class ImageFolder:
@@ -57,7 +30,7 @@ class ImageFolder:
         self._seed = seed
         self._root = check_folder("dataset.root", config.root)
         self._found = find_photos(self._root)
-        self._masks = _find_masks(config.masks_root, self._found)
+        self._masks = find_masks(config.masks_root, [photo.relative for photo in self._found])
         self.classes: Sequence[str] = sorted({photo.class_name for photo in self._found})
         self.has_masks = config.masks_root is not None
 
@@ -129,53 +102,13 @@ def _named(photos: list[FoundPhoto]) -> list[tuple[FoundPhoto, str]]:
     return sorted(((photo, names[photo.name]) for photo in photos), key=lambda pair: pair[1])
 
 
-def _find_masks(masks_root: str | None, photos: list[FoundPhoto]) -> dict[Path, Path]:
-    """Return mask files by relative name without suffix; empty when no folder of masks is given."""
-    if masks_root is None:
-        return {}
-    root = check_folder("dataset.masks_root", masks_root)
-    masks: dict[Path, Path] = {}
-    for path in walk_pictures(root):
-        key = path.relative_to(root).with_suffix("")
-        if key in masks:
-            raise UserError(f"the masks {masks[key]} and {path} belong to the same photo; remove one")
-        masks[key] = path
-    missing = [photo.relative for photo in photos if photo.relative.with_suffix("") not in masks]
-    if len(missing) == len(photos):
-        raise UserError(
-            f"no photo has a mask in {root}: expected for example {root / missing[0].with_suffix('.png')}; "
-            "correct dataset.masks_root, or leave it out and set segment.source: model"
-        )
-    if missing:
-        logger.warning("%d of %d photos have no mask (the first: %s)", len(missing), len(photos), missing[0])
-    return masks
-
-
 def _refuse_duplicates(photos: list[FoundPhoto], splits: dict[FoundPhoto, Split]) -> None:
-    """Refuse one file in two splits (it would leak) or in two classes (its label would contradict itself)."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(available_cores()) as pool:
-        hashes = list(pool.map(_content_hash, [photo.path for photo in photos]))
+    """Refuse one file in two splits or in two classes."""
     first: dict[str, FoundPhoto] = {}
     pairs = []
-    for photo, digest in zip(photos, hashes):
+    for photo, digest in zip(photos, content_hashes([photo.path for photo in photos])):
         other = photo if digest is None else first.setdefault(digest, photo)
         if splits[photo] != splits[other] or photo.class_name != other.class_name:
-            pairs.append((other, photo))
-    if pairs:
-        one, other = pairs[0]
-        more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
-        raise UserError(
-            "one photo stands twice in the data set, in different splits or classes: "
-            f"{one.path} ({one.class_name}, {splits[one]}) is the same file as "
-            f"{other.path} ({other.class_name}, {splits[other]}){more}; remove one of each"
-        )
-
-
-def _content_hash(path: Path) -> str | None:
-    """Return the hash of a file's content, or None for a file that is empty or unreadable (loading it tells why)."""
-    try:
-        return sha256_file(path) if path.stat().st_size else None
-    except OSError:
-        return None
+            described = [f"{one.path} ({one.class_name}, {splits[one]})" for one in (other, photo)]
+            pairs.append((described[0], described[1]))
+    refuse_pairs(pairs, "remove one of each")

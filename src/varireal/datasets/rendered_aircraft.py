@@ -14,6 +14,9 @@ from varireal.manifest import SPLITS, Split
 from varireal.seeding import generator
 from varireal.world.vocabulary import CLASSES, MATERIALS, PLACES
 
+# photos a class where the settings ask for all of them: the world could be photographed for ever
+OWN_TRAIN, OWN_VAL = 64, 30
+
 
 @dataclass(frozen=True, slots=True)
 class RenderedPhoto:
@@ -67,20 +70,19 @@ class RenderedAircraft:
 
     def __init__(self, config: DatasetConfig, seed: int) -> None:
         self.classes: Sequence[str] = CLASSES
+        train, val = config.train_per_class or OWN_TRAIN, config.val_per_class or OWN_VAL
+        self._counts = dict(zip(SPLITS, (train, val, config.test_per_class)))
         self._config = config
         self._seed = seed
 
     def photos(self) -> Sequence[RenderedPhoto]:
         """Return ``<split>_per_class`` photos of every class and split."""
-        counts = dict(
-            zip(SPLITS, (self._config.train_per_class, self._config.val_per_class, self._config.test_per_class))
-        )
         slugs = unique_slugs(CLASSES)
         return [
             RenderedPhoto(f"{slugs[name]}/{split}-{number:04d}", split, index, number, self._seed, self._config.size)
             for index, name in enumerate(CLASSES)
             for split in SPLITS
-            for number in range(counts[split])
+            for number in range(self._counts[split])
         ]
 
     def pictures(self) -> Sequence[RenderedPicture]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from varireal.io import sha256_bytes
+from varireal.text import names_a_device
 
 MAX_LENGTH = 60
 
@@ -15,14 +16,15 @@ MAX_LENGTH = 60
 def slug(text: str) -> str:
     """Return ``text`` in lower-case ASCII letters, digits and single dashes.
 
-    Accents are dropped ("São Paulo" -> "sao-paulo"). Where letters would be lost altogether, or the text is too
-    long, eight digits of its hash are appended, so that different names stay different.
+    Accents are dropped ("São Paulo" -> "sao-paulo"). Where letters would be lost altogether, the text is too long or
+    Windows would take the name for a device ("con"), eight digits of its hash are appended, so that different names
+    stay different.
     """
     decomposed = unicodedata.normalize("NFKD", text)
     kept = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     plain = re.sub(r"[^a-z0-9]+", "-", kept.lower()).strip("-")
     lossy = any(letter.isalnum() and not letter.isascii() for letter in kept)
-    if plain and not lossy and len(plain) <= MAX_LENGTH:
+    if plain and not lossy and len(plain) <= MAX_LENGTH and not names_a_device(plain):
         return plain
     return f"{plain[:MAX_LENGTH].strip('-')}-{_digest(text)}".lstrip("-")
 

@@ -1,0 +1,94 @@
+"""The settings groups of the published data sets, composed as `dvc exp run -S dataset=...` composes them."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from tests.datasets import published_layouts as layouts
+
+from varireal.config import Params
+from varireal.datasets import open_dataset
+from varireal.prompts.bank import BankSource
+
+REPOSITORY = Path(__file__).parents[2]
+CONF = REPOSITORY / "conf"
+NAMES = ("oxford_pets", "fgvc_aircraft", "stanford_cars", "waterbirds")
+# the study's table, written down anew: guidance, steps, strength, then alpha (dilation for backgrounds)
+STUDY = {
+    "oxford_pets": {
+        "background": ((40, 30, 0.99, 120), (40, 30, 0.99, 120)),
+        "color": ((12, 20, 0.30, 0.30), (12, 20, 0.30, 0.50)),
+        "texture": ((12, 20, 0.30, 0.50), (12, 20, 0.30, 0.40)),
+    },
+    "fgvc_aircraft": {
+        "background": ((7.5, 30, 0.95, 50), (7.5, 30, 0.95, 50)),
+        "color": ((12, 20, 0.80, 0.60), (12, 20, 0.80, 0.65)),
+        "texture": ((8, 20, 0.65, 0.50), (8, 20, 0.30, 0.65)),
+    },
+    "stanford_cars": {
+        "background": ((7.5, 30, 0.90, 25), (7.5, 30, 0.90, 25)),
+        "color": ((30, 20, 0.85, 0.60), (30, 20, 0.85, 0.60)),
+        "texture": ((30, 20, 0.65, 0.65), (8, 20, 0.30, 0.65)),
+    },
+    "waterbirds": {"background": ((7.5, 30, 0.80, 0), (7.5, 30, 0.80, 0))},
+}
+
+
+def composed(name, *overrides):
+    with initialize_config_dir(str(CONF), version_base=None):
+        chosen = compose("config", overrides=[f"dataset={name}", *overrides])
+        return Params.model_validate(OmegaConf.to_container(chosen, resolve=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_group_composes_and_names_files_that_exist(name):
+    params = composed(name)
+    assert params.dataset.name == name and params.dataset.root == f"data/raw/{name}"
+    assert (REPOSITORY / params.watch.photos).is_file() and (REPOSITORY / params.watch.priors).is_file()
+    assert (REPOSITORY / params.prompt.bank).is_file()
+    assert params.segment.source == ("dataset" if name == "oxford_pets" else "model")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipes_are_the_studys(name):
+    recipes = composed(name).edit.recipes
+    for attribute, rows in STUDY[name].items():
+        for feasibility, (guidance, steps, strength, last) in zip(("feasible", "infeasible"), rows):
+            recipe = recipes[attribute][feasibility]
+            found = (recipe.guidance_scale, recipe.num_inference_steps, recipe.strength)
+            assert found == (guidance, steps, strength), (attribute, feasibility)
+            assert (recipe.dilation if attribute == "background" else recipe.alpha) == last
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_photos_are_taken_on_request(name):
+    params = composed(name, "dataset.train_per_class=null", "dataset.val_per_class=null", "dataset.root=elsewhere")
+    assert (params.dataset.train_per_class, params.dataset.val_per_class) == (None, None)
+    assert params.dataset.root == "elsewhere"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_given_masks_are_taken_on_request(name):
+    overrides = ["segment.source=dataset"] + (["dataset.masks_root=masks"] if name != "oxford_pets" else [])
+    assert composed(name, *overrides).dataset.has_masks
+    if name != "oxford_pets":
+        with pytest.raises(ValueError, match=r"needs dataset\.masks_root"):
+            composed(name, "segment.source=dataset")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bank_knows_the_classes_as_the_data_set_writes_them(name, tmp_path):
+    params = composed(name)
+    root = getattr(layouts, name)(tmp_path)
+    settings = params.dataset.model_copy(update={"root": str(root), "complete": False})
+    classes = open_dataset(settings, 0).classes
+    needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
+    bank = BankSource(
+        params.prompt.model_copy(update={"bank": str(REPOSITORY / params.prompt.bank)}), params.compute, 0
+    )
+    table = bank.table(classes, params.dataset.domain_word, needed)
+    for class_name in classes:
+        for attribute in params.grid.attributes:
+            for feasibility in params.grid.feasibilities:
+                assert len(table.specs(attribute, feasibility, class_name)) >= 4
