@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from varireal.config import PromptConfig
+from varireal.config import ComputeConfig, PromptConfig
 from varireal.errors import UserError
 from varireal.manifest import ATTRIBUTES, FEASIBILITIES
 from varireal.prompts import SOURCES
+from varireal.prompts.llm.near import near_duplicate
 from varireal.world.vocabulary import (
     CLASSES,
     COLORS,
@@ -39,7 +40,7 @@ NEEDED = {"background": ["feasible", "infeasible"]}
 
 
 def table_of(path, classes=("cat", "dog"), needed=NEEDED):
-    return SOURCES["bank"](PromptConfig(bank=str(path))).table(classes, "pet", needed)
+    return SOURCES["bank"](PromptConfig(bank=str(path)), ComputeConfig(), seed=0).table(classes, "pet", needed)
 
 
 @pytest.fixture
@@ -158,4 +159,123 @@ def test_the_bank_for_pets_covers_the_grid_for_any_breed():
 
 def test_every_bank_in_git_is_plain_yaml():
     for path in sorted(BANKS.iterdir()):
-        assert set(yaml.safe_load(path.read_text())) == set(ATTRIBUTES)
+        assert set(yaml.safe_load(path.read_text())) - {"groups", "weights"} == set(ATTRIBUTES)
+
+
+GROUPED = """
+groups:
+  felines: [Cat, Bengal Cat]
+  canines: [dog, F-16A/B]
+weights: {background: 1.5}
+background:
+  feasible:
+    all: [{name: grass, phrase: on the grass}]
+    felines: [{name: sofa, phrase: on a sofa}, {name: tree, phrase: in a tree, weight: 1.0}]
+    bengal cat: [{name: jungle, phrase: in the jungle}]
+"""
+FEASIBLE = {"background": ["feasible"]}
+
+
+@pytest.fixture
+def grouped(tmp_path):
+    path = tmp_path / "grouped.yaml"
+    path.write_text(GROUPED)
+    return path
+
+
+def test_a_class_has_its_own_list_before_that_of_its_group_before_that_for_all(grouped):
+    table = table_of(grouped, ("cat", "Bengal_cat", "f 16a b", "hamster"), FEASIBLE)
+    found = {name: [spec.name for spec in table.specs("background", "feasible", name)] for name in table.classes}
+    assert found == {"cat": ["sofa", "tree"], "Bengal_cat": ["jungle"], "f 16a b": ["grass"], "hamster": ["grass"]}
+
+
+def test_a_weight_of_the_bank_holds_where_a_value_has_none_of_its_own(grouped):
+    assert [spec.weight for spec in table_of(grouped, ("cat",), FEASIBLE).specs("background", "feasible", "cat")] == [
+        1.5,
+        1.0,
+    ]
+
+
+def test_a_class_outside_of_the_groups_is_told(grouped, caplog):
+    table_of(grouped, ("cat", "hamster"), FEASIBLE)
+    assert "the class 'hamster' is in no group" in caplog.text and "'cat'" not in caplog.text
+    grouped.write_text(GROUPED.replace("    all:", "    canines:"))
+    refused(
+        grouped,
+        r"no list for the class 'cats' .*its groups have 'cat': is that the class\?",
+        classes=("cats",),
+        needed=FEASIBLE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[dog, F-16A/B]", "[dog, bengal_cat]", "groups name the class 'bengal cat' 2 times"),
+        ("[dog, F-16A/B]", "[dog, Dog]", "groups name the class 'dog' 2 times"),
+        ("[dog, F-16A/B]", "[]", "groups.canines: list should have at least 1 item|groups.canines.*at least 1"),
+        ("[dog, F-16A/B]", "[dog, 737]", "groups.canines.1 = 737"),
+        ("canines:", "all:", "the group 'all' has the name of a class or of the list for all"),
+        ("canines:", "CAT:", "the group 'CAT' has the name of a class"),
+        ("    felines:", "    feline:", "lists for 'feline', which is neither a group .* .did you mean 'felines'"),
+        ("    bengal cat:", "    Bengel Cat:", "lists for 'Bengel Cat', which is neither a group nor a class"),
+        ("weights: {background: 1.5}", "weights: {background: 9}", "weights.background = 9"),
+        ("weights: {background: 1.5}", "weights: {backgrund: 1}", "backgrund"),
+    ],
+)  # fmt: skip
+def test_wrong_groups_are_one_clear_line(grouped, old, new, said):
+    assert old in GROUPED
+    grouped.write_text(GROUPED.replace(old, new, 1))
+    refused(grouped, said, classes=("cat", "dog"), needed=FEASIBLE)
+
+
+OFFICIAL = {"oxford_pets": 37, "fgvc_aircraft": 100, "stanford_cars": 196}
+SPELLINGS = {
+    "oxford_pets": ["Abyssinian", "american_bulldog", "Shiba Inu", "staffordshire bull terrier"],
+    "fgvc_aircraft": ["707-320", "F-16A/B", "F/A-18", "Eurofighter Typhoon"],
+    "stanford_cars": [
+        "Ram C/V Cargo Van Minivan 2012",
+        "Ram C-V Cargo Van Minivan 2012",
+        "smart fortwo Convertible 2012",
+    ],
+    "waterbirds": ["landbird", "waterbird"],
+}
+LEAST = {"background": 18, "color": 6, "texture": 6}
+
+
+def grouped_classes(name):
+    groups = yaml.safe_load((BANKS / f"{name}.yaml").read_text()).get("groups", {})
+    return [member for members in groups.values() for member in members]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_the_bank_of_a_data_set_covers_its_classes_with_long_lists_that_do_not_repeat(name, caplog):
+    classes = grouped_classes(name) or SPELLINGS[name]
+    assert len(classes) == OFFICIAL.get(name, 2)
+    table = table_of(BANKS / f"{name}.yaml", classes, WHOLE_GRID)
+    seen = set()
+    for attribute in ATTRIBUTES:
+        for class_name in classes:
+            lists = [table.specs(attribute, kind, class_name) for kind in FEASIBILITIES]
+            assert min(map(len, lists)) >= LEAST[attribute], (attribute, class_name)
+            together = tuple(spec for specs in lists for spec in specs)
+            if together not in seen:  # most classes share the lists of their group
+                seen.add(together)
+                for index, spec in enumerate(together):
+                    twin = near_duplicate(spec, together[:index])
+                    assert twin is None, f"{attribute}, {class_name}: {spec.name!r} says the same as {twin.name!r}"
+    assert {table.specs(attribute, "feasible", classes[0])[0].weight for attribute in ATTRIBUTES} == {1.2, 1.3}
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_classes_may_be_spelled_as_data_sets_do(name, caplog):
+    table = table_of(BANKS / f"{name}.yaml", SPELLINGS[name], WHOLE_GRID)
+    assert table.classes == SPELLINGS[name] and caplog.text == ""
+
+
+def test_military_and_civilian_aircraft_have_their_own_materials():
+    table = table_of(BANKS / "fgvc_aircraft.yaml", ["Tornado", "A380"], WHOLE_GRID)
+    names = {name: {spec.name for spec in table.specs("texture", "feasible", name)} for name in table.classes}
+    assert "desert camouflage" in names["Tornado"] - names["A380"]
+    assert "pearl lacquer" in names["A380"] - names["Tornado"]

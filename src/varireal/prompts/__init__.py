@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from varireal.config import PromptConfig
+from varireal.config import ComputeConfig, PromptConfig
 from varireal.manifest import Attribute, Feasibility
 from varireal.prompts.bank import BankSource
+from varireal.prompts.llm.source import OpenAiSource, TransformersSource
 from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts
 
 
 class PromptSource(Protocol):
     """Where the lists come from."""
 
-    def __init__(self, config: PromptConfig) -> None: ...
+    def __init__(self, config: PromptConfig, compute: ComputeConfig, seed: int) -> None: ...
 
     def table(
         self, classes: Sequence[str], domain_word: str, needed: Mapping[Attribute, Sequence[Feasibility]]
@@ -25,7 +26,17 @@ class PromptSource(Protocol):
             UserError: a list is missing or wrong.
         """
 
+    def documents(self) -> dict[str, Any]:
+        """Return what is stored beside the last table, as JSON values by relative path."""
 
-SOURCES: dict[str, type[PromptSource]] = {"bank": BankSource}
+    def summary(self) -> str | None:
+        """Say in one line what making the last table took, or None where that was nothing."""
+
+
+SOURCES: dict[str, type[PromptSource]] = {
+    "bank": BankSource,
+    "openai": OpenAiSource,
+    "transformers": TransformersSource,
+}
 
 __all__ = ["SOURCES", "AttributeSpec", "PromptSource", "PromptTable", "load_prompts"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,11 +141,15 @@ def load_prompts(path: Path) -> PromptTable:
         raise UserError(f"{path}: {describe_problems(error)}; make it anew with dvc repro") from error
 
 
-def describe_problems(error: ValidationError) -> str:
-    """Say the first few problems of a validation in one line, with the place of each; long values are left out."""
+def describe_problems(error: ValidationError, hidden: Sequence[str] = ()) -> str:
+    """Say the first few problems of a validation in one line, with the place of each; long values are left out.
+
+    Args:
+        hidden: parts of places that the reader's file does not have.
+    """
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        place = ".".join(str(part) for part in problem["loc"] if part not in ("[key]", *hidden))
         message = problem["msg"].removeprefix("Value error, ")
         value = problem["input"]
         shown = f" = {json.dumps(value)}" if isinstance(value, (int, float)) else ""
@@ -152,6 +157,7 @@ def describe_problems(error: ValidationError) -> str:
             shown = f" = {value[:40]!r}{'...' if len(value) > 40 else ''}"
         if problem["type"] == "extra_forbidden":
             shown, message = "", f"unknown key; allowed: {', '.join(AttributeSpec.model_fields)}"
-        lines.append(f"{place}{shown}: {message}" if place else message)
+        line = f"{place}{shown}: {message}" if place else message
+        lines.append(" ".join(line.split()))  # keys may hold line breaks
     more = f"; and {len(lines) - SHOWN_PROBLEMS} more" if len(lines) > SHOWN_PROBLEMS else ""
     return "; ".join(lines[:SHOWN_PROBLEMS]) + more

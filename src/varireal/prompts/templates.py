@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """A sentence for a model that draws, with one part emphasised."""
+
+    text: str
+    emphasised: str = ""  # a part of the text; the first one of its spelling is meant
+    weight: float = 1.0  # of that part against the rest; 1: as it stands
+
+    def parts(self) -> list[tuple[str, float]]:
+        """Return the pieces of the text with their weights, in order; one piece where nothing is emphasised."""
+        before, found, after = self.text.partition(self.emphasised) if self.emphasised else (self.text, "", "")
+        if self.weight == 1 or not found:
+            return [(self.text, 1.0)]
+        pieces = [(before, 1.0), (found, self.weight), (after, 1.0)]
+        return [(piece.strip(), weight) for piece, weight in pieces if piece.strip()]
+
 
 def article(noun: str) -> str:
     """Return the noun phrase with its indefinite article, chosen by its first letter."""
@@ -39,3 +58,8 @@ def place_prompt(phrase: str) -> str:
 def material_prompt(phrase: str) -> str:
     """Return the sentence for a close-up of a material, from which texture priors are made."""
     return f"a close-up photo of {article(phrase)} surface"
+
+
+def described(text: str, description: str | None) -> str:
+    """Return the sentence with a value's longer description at its end, where it has one."""
+    return f"{text}, {description}" if description else text
