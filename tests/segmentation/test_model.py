@@ -64,6 +64,10 @@ def segmenter(checkpoint, **settings):
     return SEGMENTERS["model"](SegmentConfig(source="model", checkpoint=str(checkpoint), **settings), CPU)
 
 
+def found_by(one, photos):
+    return [segment.mask for segment in one.segment(photos)]
+
+
 def transformers_labels(checkpoint, photos):
     """The library's own way from photos to labels, one photo at a time."""
     processor = AutoImageProcessor.from_pretrained(checkpoint)
@@ -75,7 +79,7 @@ def transformers_labels(checkpoint, photos):
 
 
 def test_masks_are_those_of_transformers_for_photos_of_any_size(checkpoint, photos):
-    masks = segmenter(checkpoint).segment(photos)
+    masks = found_by(segmenter(checkpoint), photos)
     shares = []
     for photo, mask, labels in zip(photos, masks, transformers_labels(checkpoint, photos)):
         expected = labels == 2
@@ -87,7 +91,7 @@ def test_masks_are_those_of_transformers_for_photos_of_any_size(checkpoint, phot
 
 def test_several_labels_may_count_as_the_object(checkpoint, photos):
     (labels,) = transformers_labels(checkpoint, photos[:1])
-    (mask,) = segmenter(checkpoint, object_labels=["aircraft", "bird"]).segment(photos[:1])
+    (mask,) = found_by(segmenter(checkpoint, object_labels=["aircraft", "bird"]), photos[:1])
     assert (mask != np.isin(labels, [2, 3])).mean() < 0.002
     assert len(np.unique(labels)) > 1
 
@@ -96,9 +100,31 @@ def test_a_processor_that_keeps_the_photos_size_batches_them_by_shape(checkpoint
     folder = tmp_path / "kept"
     AutoModelForSemanticSegmentation.from_pretrained(checkpoint).save_pretrained(folder)
     SegformerImageProcessor(do_resize=False).save_pretrained(folder)
-    masks = segmenter(folder).segment(photos)
+    masks = found_by(segmenter(folder), photos)
     for mask, labels in zip(masks, transformers_labels(folder, photos)):
         assert (mask != (labels == 2)).mean() < 0.002
+
+
+def test_a_threshold_on_the_probability_replaces_the_most_likely_label(checkpoint, photos):
+    processor = AutoImageProcessor.from_pretrained(checkpoint)
+    model = AutoModelForSemanticSegmentation.from_pretrained(checkpoint).eval()
+    for threshold in (0.2, 0.7):
+        masks = found_by(segmenter(checkpoint, object_labels=["aircraft", "bird"], threshold=threshold), photos)
+        for photo, mask in zip(photos, masks):
+            with torch.no_grad():
+                logits = model(**processor(images=Image.open(photo.path), return_tensors="pt")).logits
+            size = (photo.height, photo.width)
+            full = torch.nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+            exponentials = np.exp(full[0].double().numpy())
+            expected = exponentials[2:4].sum(0) / exponentials.sum(0) > threshold
+            assert (mask != expected).mean() < 0.002
+
+
+def test_masks_do_not_depend_on_the_batch(checkpoint, photos):
+    together = found_by(segmenter(checkpoint), photos)
+    for photo, mask in zip(photos, together):
+        (alone,) = found_by(segmenter(checkpoint), [photo])
+        assert (alone != mask).mean() < 0.002  # the last bits of a float may turn a pixel
 
 
 def test_an_unknown_label_names_those_there_are(checkpoint, photos):

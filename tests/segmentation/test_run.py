@@ -1,31 +1,42 @@
 import dataclasses
 import errno
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from varireal.config import ComputeConfig, SegmentConfig
+from varireal.config.masks import CleaningConfig
+from varireal.engines.local import LocalEngine
 from varireal.errors import UserError
 from varireal.io import encode_png, read_mask, sha256_file, staged_folder
 from varireal.manifest import ImageRecord
-from varireal.segmentation import SEGMENTERS
-from varireal.segmentation.run import mask_metrics, segment_photos
+from varireal.segmentation import SEGMENTERS, Segment
+from varireal.segmentation.metrics import mask_metrics
+from varireal.segmentation.run import segment_photos
 from varireal.work import WorkStore
 
-CONFIG = SegmentConfig(source="dataset", batch_size=4, min_area=0.05, max_area=0.8)
+CONFIG = SegmentConfig(source="dataset", batch_size=4, min_area=0.05, max_area=0.8, max_border=1)
+ENGINE = LocalEngine(ComputeConfig(workers=1), ())  # in this process
 AREAS = [30, 0, 2, 95, 40, 50, 20, 60, 70, 10]  # pixels of 100
 
 
 class Recorder:
     """The data set's masks through a segmenter that counts its batches and can be stopped."""
 
-    def __init__(self, stop_after=None, name="recorder"):
-        self.batches, self._stop_after, self._name = [], stop_after, name
+    def __init__(self, stop_after=None, name="dataset", words=None):
+        self.batches, self.loads, self._stop_after, self._name, self._words = [], 0, stop_after, name, words
         self._inner = SEGMENTERS["dataset"](CONFIG, ComputeConfig())
 
     def identity(self):
         return {"source": self._name}
+
+    def phrase(self, photo):
+        return self._words and f"{self._words} {photo.class_name}"
+
+    def load(self):
+        self.loads += 1
 
     def segment(self, photos):
         if self._stop_after is not None and len(self.batches) >= self._stop_after:
@@ -52,9 +63,9 @@ def store(tmp_path):
     return WorkStore("segment", tmp_path / "work")
 
 
-def run(tmp_path, photos, store, segmenter=None, out="out", config=CONFIG):
-    segmenter = segmenter or Recorder()
-    return segment_photos(segmenter, photos, config, store, tmp_path / out, tmp_path / out)
+def run(tmp_path, photos, store, *segmenters, out="out", config=CONFIG):
+    where = tmp_path / out
+    return segment_photos(segmenters or [Recorder()], photos, config, store, ENGINE, where, where)
 
 
 def test_masks_are_written_and_failures_marked_with_the_reason(tmp_path, photos, store):
@@ -122,26 +133,131 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, photos, store, monkey
 
     monkeypatch.setattr("varireal.work.os.fsync", full)
     with pytest.raises(UserError, match="disk is full"), staged_folder(tmp_path / "final") as folder:
-        segment_photos(Recorder(), photos, CONFIG, store, folder, tmp_path / "final")
+        segment_photos([Recorder()], photos, CONFIG, store, ENGINE, folder, tmp_path / "final")
     assert calls
     assert not (tmp_path / "final").exists()
     assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []
 
 
+MODEL = CONFIG.model_copy(update={"source": "model"})  # whose masks are compared with the truth
+
+
 def test_metrics_count_failures_and_compare_with_the_truth(tmp_path, photos, store):
     done = run(tmp_path, photos, store)
-    metrics = mask_metrics(done, {}, tmp_path / "out")
+    metrics = mask_metrics(done, {}, MODEL, tmp_path / "out")
     assert metrics == {
-        "photos": 10, "failures": 3, "failure_share": 0.3,
+        "photos": 10, "failures": 3, "failure_share": 0.3, "fallbacks": 0, "fallback_share": 0,
         "failures_by_reason": {"empty": 1, "too small": 1, "too large": 1},
     }  # fmt: skip
     # of 100 pixels in order: mask 40 against truth 50, and 60 against 50
     truth = {"dog/4": str(tmp_path / "m5.png"), "cat/7": str(tmp_path / "m5.png"), "cat/5": str(tmp_path / "m5.png")}
-    metrics = mask_metrics(done, truth, tmp_path / "out")
+    metrics = mask_metrics(done, truth, MODEL, tmp_path / "out")
     assert metrics["iou_per_class"] == {"dog": 0.8, "cat": round((50 / 60 + 1) / 2, 6)}
     assert metrics["mean_iou"] == round((0.8 + 50 / 60 + 1) / 3, 6)
+    assert "mean_iou" not in mask_metrics(done, truth, CONFIG, tmp_path / "out")  # the truth itself
 
 
-def test_a_failed_mask_counts_in_the_mean(tmp_path, photos, store):
-    metrics = mask_metrics(run(tmp_path, photos, store), {"cat/1": str(tmp_path / "m5.png")}, tmp_path / "out")
-    assert metrics["mean_iou"] == 0
+def test_failed_and_missing_masks_count_in_the_mean(tmp_path, photos, store):
+    photos[0] = dataclasses.replace(photos[0], mask_path=None)
+    truth = {name: str(tmp_path / "m5.png") for name in ("cat/1", "dog/0", "cat/5")}
+    metrics = mask_metrics(run(tmp_path, photos, store), truth, MODEL, tmp_path / "out")
+    assert metrics["mean_iou"] == round(1 / 3, 6)
+    assert metrics["iou_per_class"] == {"cat": 0.5, "dog": 0}
+
+
+class Fixed:
+    """Finds the same mask in some photos, and nothing in the others."""
+
+    def __init__(self, name, pixels, photos=(), empty=()):
+        self.asked, self._name, self._photos, self._empty = [], name, photos, empty
+        self._mask = (np.arange(100) < pixels).reshape(10, 10)
+
+    def identity(self):
+        return {"source": self._name}
+
+    def phrase(self, photo):
+        return photo.class_name
+
+    def load(self):
+        pass
+
+    def segment(self, photos):
+        self.asked += [photo.image_id for photo in photos]
+        return [self._answer(photo.image_id) for photo in photos]
+
+    def _answer(self, name):
+        if name in self._empty:
+            return Segment(np.zeros((10, 10), bool))
+        return Segment(self._mask, {"score": 0.5}) if name in self._photos else None
+
+
+CHAIN = CONFIG.model_copy(update={"source": "sam3", "fallback": "clipseg"})
+
+
+@pytest.fixture
+def chain():
+    first = Fixed("sam3", 50, [f"dog/{n}" for n in (0, 2, 4, 6)], empty=["cat/1"])
+    second = Fixed("clipseg", 40, ["cat/1", "cat/3", "cat/5", "dog/4"])
+    return first, second
+
+
+def test_the_fallback_is_asked_where_nothing_is_found(tmp_path, photos, store, chain):
+    first, second = chain
+    done = {photo.image_id: photo for photo in run(tmp_path, photos, store, *chain, config=CHAIN)}
+    assert first.asked == sorted(done)
+    assert second.asked == ["cat/1", "cat/3", "cat/5", "cat/7", "cat/9", "dog/8"]
+    settings = {name: photo.settings and json.loads(photo.settings) for name, photo in done.items()}
+    assert settings["dog/4"] == {"score": 0.5}
+    assert settings["cat/3"] == settings["cat/1"] == {"score": 0.5, "source": "clipseg"}
+    notes = {name: photo.note for name, photo in done.items() if photo.status == "failed"}
+    assert notes == {"cat/7": "no mask", "cat/9": "no mask", "dog/8": "no mask"}
+    assert read_mask(tmp_path / done["cat/1"].mask_path).sum() == 40
+
+
+def test_rates_of_the_fallback_are_reported(tmp_path, photos, store, chain):
+    done = run(tmp_path, photos, store, *chain, config=CHAIN)
+    truth = {name: str(tmp_path / "m5.png") for name in ("dog/4", "cat/3", "cat/7")}  # 50 pixels
+    metrics = mask_metrics(done, truth, CHAIN, tmp_path / "out")
+    assert metrics == {
+        "photos": 10, "failures": 3, "failure_share": 0.3, "failures_by_reason": {"no mask": 3},
+        "fallbacks": 3, "fallback_share": 0.3, "mean_iou": 0.6, "iou_per_class": {"dog": 1, "cat": 0.4},
+        "sources": {
+            "sam3": {"photos": 7, "failures": 3, "failure_share": 3 / 7, "mean_iou": 0.5},
+            "clipseg": {"photos": 3, "failures": 0, "failure_share": 0, "mean_iou": 0.8},
+        },
+    }  # fmt: skip
+
+
+def test_masks_of_the_fallback_are_kept_too(tmp_path, photos, store, chain):
+    whole = run(tmp_path, photos, store, *chain, config=CHAIN)
+    for one in chain:
+        one.asked.clear()
+    assert run(tmp_path, photos, store, *chain, config=CHAIN) == whole
+    assert [one.asked for one in chain] == [[], []]
+
+
+def test_the_fallback_is_loaded_before_the_first_photo_and_never_for_kept_masks(tmp_path, photos, store):
+    first, second = Recorder(), Recorder(name="model")
+    run(tmp_path, photos[4:7], store, first, second)
+    assert first.loads == second.loads == 1 and second.batches == []
+    run(tmp_path, photos[4:7], store, first, second)
+    assert first.loads == second.loads == 1
+
+
+def test_a_new_phrase_asks_anew(tmp_path, photos, store):
+    run(tmp_path, photos, store, Recorder(words="a photo of a"))
+    run(tmp_path, photos, store, same := Recorder(words="a photo of a"))
+    run(tmp_path, photos, store, other := Recorder(words="a"))
+    assert same.batches == [] and len(other.batches) == 3
+
+
+def test_masks_are_mended_before_they_are_checked(tmp_path, photos, store):
+    speckled = np.zeros((10, 10), np.uint8)
+    speckled[2:5, 2:5], speckled[9, 9] = 255, 255
+    (tmp_path / "m0.png").write_bytes(encode_png(speckled))
+    scattered = CONFIG.model_copy(update={"min_main_fragment": 0.95})
+    (before,) = [photo for photo in run(tmp_path, photos, store, config=scattered) if photo.image_id == "dog/0"]
+    assert before.note == "scattered: its largest fragment is 90.00% of it, 95.00% are needed"
+    mended = scattered.model_copy(update={"cleaning": CleaningConfig(min_fragment=0.2)})
+    (after,) = [photo for photo in run(tmp_path, photos, store, config=mended) if photo.image_id == "dog/0"]
+    assert after.status == "ok" and read_mask(tmp_path / after.mask_path).sum() == 9

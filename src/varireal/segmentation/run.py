@@ -1,128 +1,194 @@
-"""All training photos: masks in batches, finished batches kept, every unusable mask marked."""
+"""All training photos: masks in batches, finished batches kept, a fallback, every unusable mask marked."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import json
 import logging
-import statistics
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varireal.config import SegmentConfig
+from varireal.engines import Engine, Pool, SetAside
 from varireal.errors import UserError
-from varireal.io import encode_png, read_mask, sha256_file
+from varireal.io import encode_png, json_bytes, read_json, read_mask, sha256_file
 from varireal.manifest import ImageRecord
 from varireal.progress import progress
-from varireal.segmentation.masks import iou, mask_problem
+from varireal.segmentation.base import Segment, Segmenter
+from varireal.segmentation.masks import clean_mask, mask_problem
 from varireal.work import WorkStore, content_key
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from varireal.segmentation import Segmenter
 
 logger = logging.getLogger(__name__)
 
 NO_MASK = "no mask"
 
 
+class SegmentWorker:
+    """What a worker of an engine does: it holds the source of masks and its fallbacks."""
+
+    def __init__(self, segmenters: Sequence[Segmenter]) -> None:
+        self._segmenters = segmenters
+        self._loaded = False
+
+    def __call__(self, items: Sequence[tuple[int, ImageRecord]]) -> list[Segment | None]:
+        """Return what one of the segmenters, named by its number in the items, finds in a batch of photos.
+
+        Raises:
+            UserError: a photo or a checkpoint cannot be used.
+        """
+        if not self._loaded:
+            for member in self._segmenters:  # a fallback that cannot be loaded shall not come to light after hours
+                member.load()
+            self._loaded = True
+        return self._segmenters[items[0][0]].segment([photo for _, photo in items])
+
+
+class MaskFinder:
+    """Finds masks batch by batch and keeps what is finished.
+
+    A batch is the unit that is kept and resumed: its last bits may depend on which photos share it.
+    """
+
+    def __init__(self, segmenters: Sequence[Segmenter], store: WorkStore, pool: Pool[Any, Segment | None]) -> None:
+        """Take the segmenters, and a pool of a :class:`SegmentWorker` that holds the same."""
+        self._segmenters, self._store, self._pool = segmenters, store, pool
+
+    def find(
+        self, number: int, batches: Iterable[Sequence[ImageRecord]]
+    ) -> Iterator[tuple[ImageRecord, Segment | SetAside | None]]:
+        """Yield what a segmenter finds in each photo, as batches get done; None or an empty mask where nothing is.
+
+        Raises:
+            UserError: a photo or a checkpoint cannot be used.
+        """
+        segmenter = self._segmenters[number]
+        identity = segmenter.identity()
+        kept: collections.deque[tuple[Sequence[ImageRecord], Path]] = collections.deque()
+        sent: dict[int, tuple[Sequence[ImageRecord], str]] = {}
+
+        def unfinished() -> Iterator[list[tuple[int, ImageRecord]]]:
+            for batch in batches:
+                key = _batch_key(segmenter, identity, batch)
+                if (folder := self._store.get(key)) is not None:
+                    kept.append((batch, folder))
+                else:
+                    sent[len(sent)] = (batch, key)
+                    yield [(number, photo) for photo in batch]
+
+        for place, segments in self._pool.run(unfinished()):
+            yield from _kept_segments(kept)
+            batch, key = sent[place]
+            if not any(isinstance(segment, SetAside) for segment in segments):
+                self._store.put(key, _batch_files(segments))
+            yield from zip(batch, segments)
+        yield from _kept_segments(kept)
+
+
+def _batch_key(segmenter: Segmenter, identity: dict[str, Any], batch: Sequence[ImageRecord]) -> str:
+    inputs = [
+        [photo.sha256, sha256_file(Path(photo.mask_path)) if photo.mask_path else None, segmenter.phrase(photo)]
+        for photo in batch
+    ]
+    return content_key({"segmenter": identity, "photos": inputs})
+
+
+def _batch_files(segments: Sequence[Segment | None]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for number, segment in enumerate(segments):
+        if segment is not None:
+            files[f"{number}.png"] = mask_bytes(segment.mask)
+            files[f"{number}.json"] = json_bytes(segment.details)
+    return files
+
+
+def _kept_segments(
+    kept: collections.deque[tuple[Sequence[ImageRecord], Path]],
+) -> Iterator[tuple[ImageRecord, Segment | None]]:
+    """Take finished batches from the queue and yield what was found in them."""
+    while kept:
+        batch, folder = kept.popleft()
+        for number, photo in enumerate(batch):
+            path = folder / f"{number}.png"
+            yield photo, Segment(read_mask(path), read_json(path.with_suffix(".json"))) if path.is_file() else None
+
+
+def mask_bytes(mask: np.ndarray) -> bytes:
+    """Return a mask, bool (H, W), as PNG: 255 on the object, 0 elsewhere."""
+    return encode_png(mask.astype("uint8") * 255)
+
+
 def segment_photos(
-    segmenter: Segmenter,
+    segmenters: Sequence[Segmenter],
     photos: Sequence[ImageRecord],
     config: SegmentConfig,
     store: WorkStore,
+    engine: Engine,
     folder: Path,
     recorded_as: Path,
 ) -> list[ImageRecord]:
     """Write ``masks/<image_id>.png`` below the folder and return the photos' records with mask, status and note.
 
-    A batch is the unit that is kept and resumed: its last bits may depend on which photos share it.
+    A record's ``settings`` say how its mask was found, where there is something to say; a fallback that found it
+    stands there as ``source``.
 
     Args:
+        segmenters: the source of the masks, and after it the fallbacks that are asked for photos in which those
+            before find nothing.
         recorded_as: the folder's later path, which the records hold.
 
     Raises:
-        UserError: a photo or the checkpoint cannot be used, or not one mask is usable.
+        UserError: a photo or a checkpoint cannot be used, or not one mask is usable.
+        Interrupted: a signal asked to end; what is finished is kept in the store.
     """
     photos = sorted(photos, key=lambda photo: photo.image_id)
-    identity = segmenter.identity()
-    done: list[ImageRecord] = []
-    with progress("Masks", len(photos)) as advance:
-        for start in range(0, len(photos), config.batch_size):
-            batch = photos[start : start + config.batch_size]
-            kept = _finished_batch(segmenter, batch, identity, store)
-            for number, photo in enumerate(batch):
-                data = kept / f"{number}.png"
-                done.append(_record(photo, data if data.is_file() else None, config, folder, recorded_as))
-            advance(len(batch))
-    if all(photo.status == "failed" for photo in done):
+    batches = [photos[start : start + config.batch_size] for start in range(0, len(photos), config.batch_size)]
+    done: dict[str, ImageRecord] = {}
+    worker = SegmentWorker(segmenters)
+    with progress("Masks", len(photos)) as advance, engine.open(worker, len(batches)) as pool:
+        finder = MaskFinder(segmenters, store, pool)
+        for number, segmenter in enumerate(segmenters):
+            last, unseen = number + 1 == len(segmenters), set()
+            for photo, segment in finder.find(number, batches):
+                found = isinstance(segment, Segment) and bool(segment.mask.any())
+                if found and number:
+                    segment = Segment(segment.mask, {**segment.details, "source": segmenter.identity()["source"]})
+                if found or not number:
+                    done[photo.image_id] = _record(photo, segment, config, folder, recorded_as)
+                if not found:
+                    unseen.add(photo.image_id)
+                advance(found or last)
+            batches = [[photo for photo in batch if photo.image_id in unseen] for batch in batches]
+            batches = [batch for batch in batches if batch]
+    records = [done[photo.image_id] for photo in photos]
+    for record in records:
+        if record.status == "failed" and record.mask_path is not None:
+            logger.warning("the mask of %s is unusable (%s)", record.path, record.note)
+    if all(record.status == "failed" for record in records):
         raise UserError(
-            f"not one of {len(done)} masks is usable (the first, of {done[0].path}: {done[0].note}); check "
-            "segment.object_labels, segment.min_area and max_area, or the masks"
+            f"not one of {len(records)} masks is usable (the first, of {records[0].path}: {records[0].note}); check "
+            "segment.object_labels, query and thresholds, the bounds (min_area, max_area, max_border, "
+            "min_main_fragment), or the masks"
         )
-    return done
-
-
-def _finished_batch(
-    segmenter: Segmenter, batch: Sequence[ImageRecord], identity: dict[str, Any], store: WorkStore
-) -> Path:
-    """Return the folder with the batch's masks by number, found or made; a photo without a mask has no file."""
-    hashes = [[photo.sha256, sha256_file(Path(photo.mask_path)) if photo.mask_path else None] for photo in batch]
-    key = content_key({"segmenter": identity, "photos": hashes})
-    if kept := store.get(key):
-        return kept
-    masks = segmenter.segment(batch)
-    return store.put(key, {f"{n}.png": _mask_bytes(mask) for n, mask in enumerate(masks) if mask is not None})
-
-
-def _mask_bytes(mask: np.ndarray) -> bytes:
-    return encode_png(mask.astype("uint8") * 255)
+    return records
 
 
 def _record(
-    photo: ImageRecord, kept: Path | None, config: SegmentConfig, folder: Path, recorded_as: Path
+    photo: ImageRecord, segment: Segment | SetAside | None, config: SegmentConfig, folder: Path, recorded_as: Path
 ) -> ImageRecord:
-    """Copy one finished mask into the folder, check it, and return the photo's record."""
-    if kept is None:
-        return dataclasses.replace(photo, status="failed", note=NO_MASK, mask_path=None)
+    """Write one finished mask into the folder, check it, and return the photo's record."""
+    if not isinstance(segment, Segment):
+        note = NO_MASK if segment is None else segment.note
+        return dataclasses.replace(photo, status="failed", note=note, mask_path=None)
+    mask = clean_mask(segment.mask, config.cleaning)
     relative = Path("masks", f"{photo.image_id}.png")
     (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-    (folder / relative).write_bytes(kept.read_bytes())
-    mask = read_mask(kept)
-    record = dataclasses.replace(photo, mask_path=(recorded_as / relative).as_posix())
-    problem = mask_problem(mask, config.min_area, config.max_area)
-    if problem is None:
-        return record
-    note = f"{problem}: {mask.mean():.2%} of the photo, allowed are {config.min_area:.2%} to {config.max_area:.2%}"
-    logger.warning("the mask of %s is unusable (%s)", photo.path, note)
-    return dataclasses.replace(record, status="failed", note=note)
-
-
-def mask_metrics(done: Sequence[ImageRecord], truth: dict[str, str], folder: Path) -> dict[str, Any]:
-    """Return counts of failures and, where true masks exist, the intersection over union.
-
-    Args:
-        done: the segmented photos.
-        truth: true mask files by image_id; empty where none exist or they are the masks themselves.
-        folder: where ``masks/`` lies now.
-    """
-    failed = [photo for photo in done if photo.status == "failed"]
-    reasons = Counter((photo.note or "").partition(":")[0] for photo in failed)
-    metrics: dict[str, Any] = {
-        "photos": len(done),
-        "failures": len(failed),
-        "failure_share": len(failed) / len(done),
-        "failures_by_reason": dict(reasons),
-    }
-    scores: dict[str, list[float]] = defaultdict(list)
-    for photo in done:
-        if photo.image_id in truth:
-            mask = read_mask(folder / "masks" / f"{photo.image_id}.png")
-            scores[photo.class_name].append(iou(mask, read_mask(Path(truth[photo.image_id]))))
-    if scores:
-        every = [score for of_class in scores.values() for score in of_class]
-        metrics["mean_iou"] = round(statistics.fmean(every), 6)
-        metrics["iou_per_class"] = {name: round(statistics.fmean(of_class), 6) for name, of_class in scores.items()}
-    return metrics
+    (folder / relative).write_bytes(mask_bytes(mask))
+    settings = json.dumps(segment.details, sort_keys=True) if segment.details else None
+    record = dataclasses.replace(photo, mask_path=(recorded_as / relative).as_posix(), settings=settings)
+    note = mask_problem(mask, config)
+    return record if note is None else dataclasses.replace(record, status="failed", note=note)

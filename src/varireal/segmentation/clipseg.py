@@ -1,0 +1,65 @@
+"""Masks from CLIPSeg: a picture and words in, a probability for every pixel out. It always answers something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from varireal.config import ComputeConfig, SegmentConfig
+from varireal.manifest import ImageRecord
+from varireal.segmentation.base import Segment, object_phrase
+from varireal.segmentation.boxes import SCORE_DECIMALS
+from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized
+
+KIND = NetworkKind("CLIPSeg", "CLIPSegForImageSegmentation", "CLIPSegProcessor", ("clipseg",))
+METHOD = 1  # raised when the way from photo to mask changes, so that kept masks are made anew
+
+
+class ClipsegSegmenter:
+    """A pixel belongs to the object where its probability, given the phrase, is above ``clipseg.threshold``."""
+
+    def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
+        self._config, self._domain_word = config, domain_word
+        own = config.clipseg
+        self._network = Network(KIND, "segment.clipseg.checkpoint", own.checkpoint, own.revision, compute)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the network's identity and the threshold."""
+        threshold = self._config.clipseg.threshold
+        return {"source": "clipseg", **self._network.identity, "threshold": threshold, "method": METHOD}
+
+    def phrase(self, photo: ImageRecord) -> str:
+        """Return what is looked for in the photo."""
+        return object_phrase(photo, self._domain_word, self._config.query)
+
+    def load(self) -> None:
+        """Load the network."""
+        self._network.load()
+
+    def segment(self, photos: Sequence[ImageRecord]) -> list[Segment | None]:
+        """Return a mask per photo; None where no pixel is probable enough."""
+        from PIL import Image
+
+        self.load()
+        images = read_photos(photos)
+        inputs = []
+        for photo, image in zip(photos, images):
+            words = self._network.processor.tokenizer(
+                self.phrase(photo), padding="max_length", truncation=True, max_length=self._tokens, return_tensors="pt"
+            )
+            pixels = self._network.processor.image_processor(Image.fromarray(image), return_tensors="pt")
+            names = ("input_ids", "attention_mask")
+            inputs.append({**{name: words[name] for name in names}, "pixel_values": pixels["pixel_values"]})
+        outputs = self._network.run(inputs, ["logits"])
+        found: list[Segment | None] = []
+        for photo, image, output in zip(photos, images, outputs):
+            probability = resized(output["logits"][None], image.shape[:2])[0].sigmoid()
+            mask = (probability > self._config.clipseg.threshold).cpu().numpy()
+            details = {"phrase": self.phrase(photo), "score": round(float(probability.max()), SCORE_DECIMALS)}
+            found.append(Segment(mask, details) if mask.any() else None)
+        return found
+
+    @property
+    def _tokens(self) -> int:
+        """Return the length that every phrase is padded to, so that all of them fit into one batch."""
+        return int(self._network.model.config.text_config.max_position_embeddings)
