@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -73,3 +75,24 @@ def test_on_a_cpu_cores_are_shared_out_and_an_accelerator_is_not():
     assert worker_plan(True, cores, 100) == (1, cores)
     assert worker_plan(True, 10 * cores, 100) == (1, 10 * cores)
     assert worker_plan(False, None, 100) == (1, None)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_kept_memory_is_not_fetched_from_the_system_again():
+    program = """
+import resource, sys
+import numpy as np
+from varireal.processes import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+keep_freed_memory()
+faults()
+print(faults())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2000  # the pages of one array, which twenty would fetch twenty times

@@ -31,10 +31,19 @@ class WorkStore:
     """The finished items of one stage."""
 
     def __init__(self, stage: str, root: Path | None = None) -> None:
-        self._folder = (root or work_root()) / stage
+        self.root = root or work_root()  # of the stores of all stages
+        self.folder = self.root / stage
 
     def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / key
+        return self.folder / key[:2] / key
+
+    def items(self) -> list[Path]:
+        """Return the folders of all finished items, in the order of their keys."""
+        return sorted(path for path in self.folder.glob("*/*") if not path.name.startswith("."))
+
+    def unfinished(self, key: str) -> Path:
+        """Return the folder where an item under way may keep what it has so far; removing it is up to the caller."""
+        return self.folder.with_name(f"{self.folder.name}-unfinished") / key[:2] / key
 
     def get(self, key: str) -> Path | None:
         """Return the folder of a finished item, or None."""

@@ -16,7 +16,7 @@ from varireal.manifest import ImageRecord
 from varireal.prompts import AttributeSpec
 from varireal.prompts.templates import edit_prompt
 
-CPU = ComputeConfig(device="cpu")
+CPU = ComputeConfig(device="cpu", workers=1)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ class TwoPictures:
 
     def check(self, specs: Any) -> None: ...
 
-    def prepare(self, specs: Any) -> None: ...
+    def prepare(self, specs: Any, engine: Any) -> None: ...
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         return self.pictures[int(rng.integers(2))]

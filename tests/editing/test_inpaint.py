@@ -12,6 +12,7 @@ import pytest
 from varireal.config import InpaintConfig, PriorConfig
 from varireal.editing.inpaint import Inpainter, PictureMaker
 from varireal.errors import UserError
+from varireal.prompts.templates import Sentence
 
 SIDE = 32
 SETTINGS = {"strength": 1.0, "guidance_scale": 2.0, "num_inference_steps": 2}
@@ -29,7 +30,7 @@ def inputs(count: int) -> dict:
     return {
         "pictures": [rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for _ in range(count)],
         "masks": [mask] * count,
-        "sentences": [f"a photo of a {colour} jet" for colour in ("red", "blue", "lime")[:count]],
+        "sentences": [Sentence(f"a photo of a {colour} jet") for colour in ("red", "blue", "lime")[:count]],
         "seeds": [2**62 + k for k in range(count)],
     }
 
@@ -77,7 +78,7 @@ def test_a_sentence_is_encoded_once(checkpoint, compute, monkeypatch) -> None:
 
     monkeypatch.setattr(pipe, "encode_prompt", counting)
     given = inputs(2)
-    given["sentences"] = ["a red jet", "a red jet"]
+    given["sentences"] = [Sentence("a red jet")] * 2
     inpainter.paint(**given, **SETTINGS)
     inpainter.paint(**given, **SETTINGS)
     assert sorted(asked) == ["", "a red jet"]
@@ -93,7 +94,7 @@ def test_embeddings_given_beforehand_paint_what_the_sentence_paints(checkpoint, 
     pipe = AutoPipelineForInpainting.from_pretrained(checkpoint)
     pipe.set_progress_bar_config(disable=True)
     theirs = pipe(
-        prompt=given["sentences"],
+        prompt=[sentence.text for sentence in given["sentences"]],
         image=[Image.fromarray(given["pictures"][0])],
         mask_image=[Image.fromarray(given["masks"][0].astype(np.uint8) * 255)],
         height=SIDE,
@@ -136,7 +137,7 @@ def test_pictures_come_from_sentences_in_batches(tiny_sdxl_base, compute) -> Non
     config = PriorConfig(
         source="text_to_image", checkpoint=str(tiny_sdxl_base), num_inference_steps=2, guidance_scale=2.0
     )
-    pictures = PictureMaker(config, compute, batch_size=2).make(["a desert"] * 3, [1, 2, 3])
+    pictures = PictureMaker(config, compute, batch_size=2).make([Sentence("a desert")] * 3, [1, 2, 3])
     assert [picture.shape for picture in pictures] == [(SIDE, SIDE, 3)] * 3
     assert len({picture.tobytes() for picture in pictures}) == 3
 

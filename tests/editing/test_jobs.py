@@ -8,19 +8,34 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from varireal.editing.jobs import assign_values, plan_jobs
+from varireal.editing.jobs import JobPlan, assign_values
 from varireal.errors import UserError
 from varireal.prompts import AttributeSpec, PromptTable
 
 NAMES = ("red", "white", "yellow", "silver")
 COLORS = [AttributeSpec(name=name, phrase=name, rgb=(index, 2, 3)) for index, name in enumerate(NAMES)]
-TABLE = PromptTable(domain_word="aircraft", classes=["jet"], attributes={"color": {"feasible": {"jet": COLORS}}})
+ODD = [AttributeSpec(name=name, phrase=name, rgb=(1, index, 2)) for index, name in enumerate(("pink", "lime"))]
+TABLE = PromptTable(
+    domain_word="aircraft",
+    classes=["jet"],
+    attributes={"color": {"feasible": {"jet": COLORS}, "infeasible": {"jet": ODD}}},
+)
 
 
-def plan(photos, edits_per_photo: int = 2, seed: int = 0):
-    return plan_jobs(
-        photos, TABLE, attribute="color", feasibility="feasible", edits_per_photo=edits_per_photo, seed=seed
+def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "feasible"):
+    """Return the jobs of photos, which come sorted as a manifest has them, and the failures."""
+    made = JobPlan(
+        lambda: sorted(photos, key=lambda photo: photo.image_id),
+        TABLE,
+        attribute="color",
+        feasibility=feasibility,
+        edits_per_photo=edits_per_photo,
+        seed=seed,
     )
+    jobs = list(made)
+    count, specs = made.survey()
+    assert count >= len(jobs) and {job.spec for job in jobs} <= set(specs)
+    return jobs, made.failures
 
 
 def test_a_photo_gets_different_values_and_cycles_when_they_run_out() -> None:
@@ -36,12 +51,11 @@ def test_photos_differ_in_their_order_of_values_and_use_all_equally_often() -> N
     assert min(firsts.values()) > 60
 
 
-def test_only_training_photos_are_edited_sorted_and_independent_of_the_order_given(make_photo) -> None:
+def test_only_training_photos_are_edited_in_their_order(make_photo) -> None:
     photos = [make_photo(f"jet/{k}") for k in (2, 0, 1)] + [make_photo("jet/9", split="test")]
     jobs, failures = plan(photos)
-    assert [job.image_id for job in jobs] == [f"jet/{k}#{index}" for k in range(3) for index in range(2)]
+    assert [job.image_id for job in jobs] == [f"jet/{k}#color-feasible-{index}" for k in range(3) for index in range(2)]
     assert not failures
-    assert jobs == plan(photos[::-1])[0]
     assert jobs[0].prompt == f"a photo of a {jobs[0].spec.name} jet aircraft"
 
 
@@ -76,3 +90,24 @@ def test_photos_without_a_usable_mask_are_named_and_left_out(make_photo) -> None
 def test_a_class_without_values_is_an_error_that_names_it(make_photo) -> None:
     with pytest.raises(UserError, match="glider"):
         plan([dataclasses.replace(make_photo(), class_name="glider")])
+
+
+def test_an_edit_has_a_name_that_no_other_cell_gives(make_photo) -> None:
+    # A mix takes from both cells, and may take both edits of one photo where the filter left few.
+    cells = [plan([make_photo("jet/0")], feasibility=kind)[0] for kind in ("feasible", "infeasible")]
+    names = [job.image_id for jobs in cells for job in jobs]
+    assert len(set(names)) == 4
+
+
+def test_the_names_of_edits_are_sorted_also_where_a_photos_name_begins_another(make_photo) -> None:
+    photos = [make_photo(name) for name in ("jet/1", "jet/1 a", "jet/1!", "jet/1-b", "jet/10", "jet/2")]
+    names = [job.image_id for job in plan(photos, edits_per_photo=1)[0]]
+    assert names == sorted(names) and len(names) == 6
+    assert names[0].startswith("jet/1 a#") and names[2].startswith("jet/1#")
+
+
+def test_the_survey_counts_jobs_and_names_values_without_reading_a_mask(make_photo) -> None:
+    photos = [make_photo("jet/0"), make_photo("jet/1", mask_path="missing.png"), make_photo("jet/2", status="failed")]
+    made = JobPlan(lambda: photos, TABLE, attribute="color", feasibility="feasible", edits_per_photo=3, seed=0)
+    count, specs = made.survey()
+    assert count == 6 and len(specs) == len(set(specs)) and set(specs) <= set(COLORS)

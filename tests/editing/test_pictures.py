@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from varireal.config import ComputeConfig
 from varireal.editing.pictures import FolderPictures, GeneratedPictures
+from varireal.engines.local import LocalEngine
 from varireal.errors import UserError
 from varireal.io import atomic_write_bytes, encode_png
 from varireal.prompts import AttributeSpec
@@ -75,6 +77,9 @@ def test_the_identity_follows_the_content_not_the_place(tmp_path: Path) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
+ENGINE = LocalEngine(ComputeConfig(workers=1), ())  # in this process
+
+
 class CountingMaker:
     """Makes flat pictures whose level is the seed's last digits, and counts."""
 
@@ -85,7 +90,7 @@ class CountingMaker:
         self.released = 0
 
     def make(self, sentences, seeds):
-        self.sentences += sentences
+        self.sentences += [sentence.text for sentence in sentences]
         return [np.full((4, 4, 3), seed % 251, np.uint8) for seed in seeds]
 
     def release(self) -> None:
@@ -101,14 +106,14 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_bank_is_made_once_per_sentence_and_reused(work: Path) -> None:
     first = CountingMaker()
     source = GeneratedPictures(first, "background", bank_size=3, seed=0)
-    source.prepare([LAVA, LAVA])
+    source.prepare([LAVA, LAVA], ENGINE)
     assert first.sentences == ["a photo of an empty scene on a lava field"] * 3
     assert first.released == 1
     assert len(levels(source, LAVA)) == 3
 
     second = CountingMaker()
     again = GeneratedPictures(second, "background", bank_size=3, seed=0)
-    again.prepare([LAVA])
+    again.prepare([LAVA], ENGINE)
     assert second.sentences == [] and second.released == 0
     assert levels(again, LAVA) == levels(source, LAVA)
 

@@ -13,7 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from varireal.config import EditConfig, InpaintConfig, PriorConfig, Recipe
 from varireal.editing import EDITORS
-from varireal.editing.recipe import Composite, Draft, Inpaint, MakePrior, TransferDetail, edited_region, lay_out, seam
+from varireal.editing.pixels import edited_region
+from varireal.editing.recipe import Composite, Draft, Inpaint, MakePrior, TransferDetail, lay_out, seam
+from varireal.prompts.templates import Sentence
 
 ATTRIBUTES = ("background", "color", "texture")
 CONFIG = {"prior": PriorConfig(source="pictures"), "inpaint": InpaintConfig(), "recipes": {}}
@@ -81,7 +83,7 @@ class _Job:
     """As much of a job as the steps look at."""
 
     attribute: str
-    prompt: str = "a sentence"
+    sentence: Sentence = Sentence("a sentence")
     spec = type("Spec", (), {"rgb": (200, 20, 20), "name": "red"})
 
 
@@ -133,7 +135,7 @@ def test_the_model_gets_the_prior_the_repaint_mask_and_the_settings(make_photo, 
     call = noise.calls[0]
     assert np.array_equal(call["pictures"][0], done.prior)
     assert np.array_equal(call["masks"][0], draft.region)
-    assert call["sentences"] == ["a photo of a red jet aircraft"] and call["seeds"] == [3]
+    assert call["sentences"] == [Sentence("a photo of a red jet aircraft", "red")] and call["seeds"] == [3]
     assert (call["strength"], call["guidance_scale"], call["num_inference_steps"]) == (0.6, 3.0, 9)
 
 

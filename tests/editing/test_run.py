@@ -13,12 +13,17 @@ import pytest
 from varireal.config import EditConfig, InpaintConfig, PriorConfig, Recipe
 from varireal.editing import EDITORS
 from varireal.editing.jobs import EditJob, Failure, Verdict
-from varireal.editing.outputs import cell_metrics, write_cell
-from varireal.editing.run import EditRun, FinishedEdit, attempts_json
+from varireal.editing.outputs import CellFigures, write_cell
+from varireal.editing.results import Attempt, FinishedEdit, attempts_json
+from varireal.editing.run import EditRun
+from varireal.engines.local import LocalEngine
 from varireal.errors import UserError
 from varireal.filtering import FILTERS
-from varireal.io import read_image, sha256_file
+from varireal.io import decode_png, read_image, sha256_file
 from varireal.manifest import read_manifest
+from varireal.packs import PackStore, item_keys
+
+IDS = [f"jet/{k}#background-infeasible-0" for k in range(5)]
 
 
 class Script:
@@ -26,6 +31,7 @@ class Script:
 
     def __init__(self, accepted_from: dict[str, int], name: str = "script", qualities: tuple[float, ...] = ()) -> None:
         self.identity = {"name": name}
+        self.thresholds = {"attribute": 0.05}
         self._accepted_from = accepted_from
         self._qualities = qualities
         self.seen: dict[str, int] = {}
@@ -64,7 +70,7 @@ def make_run(two_pictures, quick_recipe, compute, tiny_sdxl_inpaint):
         config = EditConfig(method=method, prior=PriorConfig(source="pictures"), inpaint=inpaint, recipes={})
         editor = EDITORS[method](config, recipe, two_pictures, compute)
         options = {"max_attempts": max_attempts, "batch_size": 2, "keep_priors": True, **kwargs}
-        return EditRun(editor, edit_filter, two_pictures, **options)
+        return EditRun(editor, edit_filter, two_pictures, LocalEngine(compute, ("torch",)), **options)
 
     return make
 
@@ -73,28 +79,46 @@ def no_filter():
     return FILTERS["none"](None, None, None)
 
 
+def finish(run: EditRun, jobs: list[EditJob]) -> list[FinishedEdit]:
+    return list(run.finish(jobs, len(jobs), "test"))
+
+
 def pictures(run: EditRun, edits: list[FinishedEdit]) -> list[bytes]:
-    return [(run.folder(edit.chosen) / "image.png").read_bytes() for edit in edits]
+    return [run.files(edit.chosen)["image.png"] for edit in edits]
+
+
+def figures_of(edits: list[FinishedEdit], failures: list[Failure], thresholds: dict[str, float]) -> dict:
+    counted = CellFigures(thresholds)
+    assert list(counted.counting(edits)) == edits
+    return counted.result(failures)
 
 
 def test_each_edit_has_its_own_attempts(jobs, make_run) -> None:
-    script = Script({"jet/0#0": 0, "jet/1#0": 1, "jet/2#0": 2, "jet/3#0": 3, "jet/4#0": 9})
-    edits = make_run(script).finish(jobs, "test")
+    script = Script(
+        {
+            IDS[0]: 0,
+            IDS[1]: 1,
+            IDS[2]: 2,
+            IDS[3]: 3,
+            IDS[4]: 9,
+        }
+    )
+    edits = finish(make_run(script), jobs)
     assert [len(edit.attempts) for edit in edits] == [1, 2, 3, 3, 3]
     assert [edit.status for edit in edits] == ["accepted"] * 3 + ["exhausted"] * 2
     assert [edit.chosen.seed for edit in edits[:3]] == [jobs[k].attempt_seed(k) for k in range(3)]
     # rounds: all jobs in fixed batches of two, then what was rejected, in order
     assert script.batches == [
-        ["jet/0#0", "jet/1#0"], ["jet/2#0", "jet/3#0"], ["jet/4#0"],
-        ["jet/1#0", "jet/2#0"], ["jet/3#0", "jet/4#0"],
-        ["jet/2#0", "jet/3#0"], ["jet/4#0"],
+        [IDS[0], IDS[1]], [IDS[2], IDS[3]], [IDS[4]],
+        [IDS[1], IDS[2]], [IDS[3], IDS[4]],
+        [IDS[2], IDS[3]], [IDS[4]],
     ]  # fmt: skip
 
 
 def test_a_filter_that_always_says_no_exhausts_every_edit_after_exactly_three_attempts(jobs, make_run) -> None:
     script = Script(dict.fromkeys([job.image_id for job in jobs], 99), qualities=(0.2, 0.9, 0.9))
     run = make_run(script)
-    edits = run.finish(jobs, "test")
+    edits = finish(run, jobs)
     for edit in edits:
         assert edit.status == "exhausted"
         assert len(edit.attempts) == 3
@@ -107,35 +131,41 @@ def test_a_filter_that_always_says_no_exhausts_every_edit_after_exactly_three_at
             {"attribute": 0.1},
             {"attribute": 0.2},
         ]
-    assert cell_metrics(edits, [])["pass_rate"] == 0.0
+    assert figures_of(edits, [], {})["pass_rate"] == 0.0
 
 
 def test_finished_edits_are_not_made_again(jobs, make_run, monkeypatch) -> None:
     run = make_run(no_filter())
-    first = pictures(run, run.finish(jobs, "test"))
+    first = pictures(run, finish(run, jobs))
     again = make_run(no_filter())
     monkeypatch.setattr(again._editor, "edit", lambda *args: pytest.fail("an edit was made again"))
-    assert pictures(again, again.finish(jobs, "test")) == first
+    assert pictures(again, finish(again, jobs)) == first
 
 
 def test_an_interrupted_run_ends_with_the_same_bytes(jobs, make_run, tmp_path, monkeypatch) -> None:
-    accepted_from = {"jet/0#0": 1, "jet/1#0": 0, "jet/2#0": 2, "jet/3#0": 1, "jet/4#0": 0}
+    accepted_from = {
+        IDS[0]: 1,
+        IDS[1]: 0,
+        IDS[2]: 2,
+        IDS[3]: 1,
+        IDS[4]: 0,
+    }
     undisturbed = make_run(Script(accepted_from))
-    edits = undisturbed.finish(jobs, "test")
+    edits = finish(undisturbed, jobs)
     expected = pictures(undisturbed, edits)
     known = {
-        read_image(undisturbed.folder(attempt) / "image.png").tobytes(): number
+        decode_png(undisturbed.files(attempt)["image.png"]).tobytes(): number
         for edit in edits
         for number, attempt in enumerate(edit.attempts)
     }
-    for stop_after in (1, 6, 13):  # 9 attempts make 18 puts
+    for stop_after in (1, 4, 7):  # 9 attempts in 5 batches make 10 puts
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / str(stop_after)))
         broken = make_run(_Memoryless(accepted_from, known))
         _die_at_put(broken, stop_after)
         with pytest.raises(KeyboardInterrupt):
-            broken.finish(jobs, "test")
+            finish(broken, jobs)
         resumed = make_run(_Memoryless(accepted_from, known))
-        again = resumed.finish(jobs, "test")
+        again = finish(resumed, jobs)
         assert pictures(resumed, again) == expected
         assert [attempts_json(edit) for edit in again] == [attempts_json(edit) for edit in edits]
 
@@ -162,10 +192,10 @@ def _die_at_put(run: EditRun, number: int) -> None:
     for store in (run._images, run._verdicts):
         put = store.put
 
-        def counting(key, files, put=put):
+        def counting(items, put=put):
             if next(puts, None) is None:
                 raise KeyboardInterrupt
-            return put(key, files)
+            return put(items)
 
         store.put = counting
 
@@ -202,10 +232,21 @@ def test_the_paste_method_ignores_settings_of_the_model(jobs, make_run, quick_re
 
 def test_the_outputs_name_everything(jobs, make_run, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run = make_run(Script({"jet/0#0": 0, "jet/1#0": 1, "jet/2#0": 0, "jet/3#0": 9, "jet/4#0": 0}))
-    edits = run.finish(jobs, "test")
+    run = make_run(
+        Script(
+            {
+                IDS[0]: 0,
+                IDS[1]: 1,
+                IDS[2]: 0,
+                IDS[3]: 9,
+                IDS[4]: 0,
+            }
+        )
+    )
+    edits = finish(run, jobs)
     final = Path("data/edits/background/infeasible")
-    write_cell(final, final, run, edits)
+    config = EditConfig(method="paste", prior=PriorConfig(source="pictures"), inpaint=InpaintConfig(), recipes={})
+    write_cell(final, final, run, edits, config)
     records = read_manifest(final / "manifest.parquet")
     assert [record.image_id for record in records] == [job.image_id for job in jobs]
     for record, edit, job in zip(records, edits, jobs):
@@ -222,21 +263,38 @@ def test_the_outputs_name_everything(jobs, make_run, tmp_path, monkeypatch) -> N
         assert len(made_with["inpaint"]["weights"]) == 64 and made_with["recipe"]["strength"] == 1.0
         assert made_with["max_attempts"] == 3 and made_with["filter"] == {"name": "script"}
     assert [record.status for record in records] == ["accepted"] * 3 + ["exhausted", "accepted"]
-    figures = cell_metrics(edits, [Failure("jet/x", "its mask is empty")])
+    figures = figures_of(edits, [Failure("jet/x", "its mask is empty")], run.thresholds)
     assert figures == {
         "edits": 5, "accepted": 4, "exhausted": 1, "failed": 1, "failed_photos": {"jet/x": "its mask is empty"},
+        "failed_edits": {},
         "pass_rate": 0.8, "first_pass_rate": 0.6, "mean_attempts": 1.6, "pass_rate_by_value": {"lava": 0.8},
+        "first_pass_rate_by_question": {"attribute": 0.0}, "first_mean_score_by_question": {"attribute": 0.0},
     }  # fmt: skip
 
 
 def test_figures_of_a_cell_without_edits() -> None:
-    figures = cell_metrics([], [Failure("jet/0", "its mask is full")])
+    figures = figures_of([], [Failure("jet/0", "its mask is full")], {"attribute": 0.5})
     assert (figures["edits"], figures["failed"], figures["pass_rate"]) == (0, 1, None)
+    assert figures["first_pass_rate_by_question"] == {"attribute": None}
+
+
+def test_questions_are_counted_one_by_one_over_the_first_attempts(make_photo, make_job) -> None:
+    job = make_job(make_photo("jet/0"), "color")
+    scores = [[(0.2, 0.9), (1.0, 1.0)], [(0.5, 0.4)], [(0.8, 0.1), (0.0, 0.0)]]
+    edits = [
+        FinishedEdit(
+            job, tuple(Attempt(0, "", Verdict(False, dict(zip(("attribute", "class"), s)), 0.0)) for s in made)
+        )
+        for made in scores
+    ]
+    figures = figures_of(edits, [], {"class": 0.3, "attribute": 0.5})
+    assert figures["first_pass_rate_by_question"] == {"attribute": 0.6667, "class": 0.6667}
+    assert figures["first_mean_score_by_question"] == {"attribute": 0.5, "class": 0.4667}
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(jobs, make_run, work, monkeypatch) -> None:
     run = make_run(no_filter(), method="paste")
-    calls = iter(range(5))
+    calls = iter(range(3))  # the third pack of pictures or verdicts is the last whole one
     fsync = os.fsync
 
     def full_after_a_while(handle: int) -> None:
@@ -246,8 +304,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(jobs, make_run,
 
     monkeypatch.setattr(os, "fsync", full_after_a_while)
     with pytest.raises(UserError, match="the disk is full"):
-        run.finish(jobs, "test")
+        finish(run, jobs)
     monkeypatch.setattr(os, "fsync", fsync)
-    kept = sorted((work / "edit").glob("*/*"))
-    assert kept and all({file.name for file in folder.iterdir()} == {"image.png", "prior.png"} for folder in kept)
-    assert len(make_run(no_filter(), method="paste").finish(jobs, "test")) == 5
+    kept = [pack for stage in ("edit", "verdict") for pack in PackStore(stage).packs()]
+    assert [len(item_keys(pack)) for pack in kept] == [2, 2, 2]
+    assert sorted(path for path in work.rglob("*") if path.is_file()) == sorted(kept)
+    assert len(finish(make_run(no_filter(), method="paste"), jobs)) == 5

@@ -9,9 +9,16 @@ from varireal.config import ComputeConfig, EditConfig, Recipe
 from varireal.editing.inpaint import Inpainter
 from varireal.editing.jobs import EditJob
 from varireal.editing.pictures import PictureSource
-from varireal.editing.recipe import Composite, Draft, Inpaint, MakePrior, Step, TransferDetail, lay_out
+from varireal.editing.recipe import Composite, Draft, Inpaint, MakePrior, Refine, Step, TransferDetail, lay_out
+from varireal.editing.refine import Refiner
 
 _PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur"}
+_REFINE_KEYS = {
+    "refine", "refine_strength", "refine_guidance_scale", "refine_steps", "ip_adapter_scale",
+    "controlnet_conditioning_scale",
+}  # fmt: skip
+# settings of recipes that came later: at their defaults they are left out, so that finished work stays valid
+_LATER_KEYS = {"crop_min", "crop_max", "sharpen"}
 
 
 class Editor(Protocol):
@@ -36,51 +43,64 @@ class PasteEditor:
         self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig
     ) -> None:
         self._recipe = recipe
-        self._image_size = config.inpaint.image_size
+        self._lengths_at = config.lengths_at or config.inpaint.image_size
         self._steps: list[Step] = [MakePrior(recipe, pictures)]
 
     @property
     def identity(self) -> dict[str, object]:
-        recipe = self._recipe.model_dump(mode="json", include=_PASTE_KEYS)
-        return {"method": "paste", "recipe": recipe, "image_size": self._image_size}
+        recipe = {**self._recipe.model_dump(mode="json", include=_PASTE_KEYS), **_later(self._recipe)}
+        return {"method": "paste", "recipe": recipe, "image_size": self._lengths_at}
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
-        return _run(self._steps, jobs, seeds, self._recipe, self._image_size)
+        return _run(self._steps, jobs, seeds, self._recipe, self._lengths_at)
 
 
 class DiffusionEditor:
-    """Method ``diffusion``: an inpainting model paints over the prior."""
+    """Method ``diffusion``: an inpainting model paints over the prior; if the recipe says so, a second one draws the
+    painted object anew. Its networks are neither loaded nor looked for otherwise."""
 
     def __init__(
         self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig
     ) -> None:
         self._recipe = recipe
         self._batch_size = config.inpaint.batch_size
-        self._inpainter = Inpainter(config.inpaint, compute)
+        self._lengths_at = config.lengths_at
+        self._inpainter = Inpainter(config.inpaint, compute, config.memory)
+        self._refiner = (
+            Refiner(config.refine, compute, recipe.refine_strength, config.memory) if recipe.refine else None
+        )
         self._steps: list[Step] = [
             MakePrior(recipe, pictures),
             Inpaint(recipe, self._inpainter),
+            *([Refine(recipe, self._refiner)] if self._refiner else []),
             TransferDetail(recipe),
             Composite(recipe),
         ]
 
     @property
     def identity(self) -> dict[str, object]:
+        unread = _LATER_KEYS | (set() if self._refiner else _REFINE_KEYS)
         return {
             "method": "diffusion",
-            "recipe": self._recipe.model_dump(mode="json"),
+            "recipe": {**self._recipe.model_dump(mode="json", exclude=unread), **_later(self._recipe)},
+            **({"lengths_at": self._lengths_at} if self._lengths_at else {}),
             "inpaint": self._inpainter.identity,
+            **({"refine": self._refiner.identity} if self._refiner else {}),
             "batch_size": self._batch_size,  # it shows in the last bits
         }
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
-        return _run(self._steps, jobs, seeds, self._recipe, self._inpainter.image_size)
+        return _run(self._steps, jobs, seeds, self._recipe, self._lengths_at or self._inpainter.image_size)
+
+
+def _later(recipe: Recipe) -> dict[str, object]:
+    return recipe.model_dump(mode="json", include=_LATER_KEYS, exclude_defaults=True)
 
 
 def _run(
-    steps: Sequence[Step], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, image_size: int | None
+    steps: Sequence[Step], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, lengths_at: int | None
 ) -> list[Draft]:
-    drafts = [lay_out(job, seed, recipe, image_size) for job, seed in zip(jobs, seeds)]
+    drafts = [lay_out(job, seed, recipe, lengths_at) for job, seed in zip(jobs, seeds)]
     for step in steps:
         drafts = step(drafts)
     return drafts

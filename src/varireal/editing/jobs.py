@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from varireal.io import read_mask, sha256_file
 from varireal.manifest import Attribute, Feasibility, ImageRecord
-from varireal.prompts.templates import edit_prompt
+from varireal.prompts.templates import Sentence, described, edit_prompt
 from varireal.seeding import derive_seed, generator
 
 if TYPE_CHECKING:
@@ -33,8 +33,13 @@ class EditJob:
 
     @property
     def image_id(self) -> str:
-        """Return the edit's name in the manifest."""
-        return f"{self.photo.image_id}#{self.index}"
+        """Return the edit's name in manifests: that of no other edit of the photo, for mixes hold several cells'."""
+        return f"{self.photo.image_id}#{self.attribute}-{self.feasibility}-{self.index}"
+
+    @property
+    def sentence(self) -> Sentence:
+        """Return the prompt with the value's phrase emphasised by its weight, for the models that draw."""
+        return Sentence(self.prompt, self.spec.phrase, self.spec.weight)
 
     def attempt_seed(self, attempt: int) -> int:
         """Return the seed of an attempt, counted from 0."""
@@ -67,6 +72,10 @@ class EditFilter(Protocol):
     def identity(self) -> dict[str, object]:
         """Return everything that decides a verdict besides the picture and the job, as JSON values."""
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Return the least score that passes, by question; empty for a filter that asks nothing."""
+
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
         """Judge edited pictures, uint8 (H, W, 3), in the order of their jobs."""
 
@@ -79,44 +88,85 @@ def assign_values(
     return [specs[order[index % len(specs)]] for index in range(count)]
 
 
-def plan_jobs(
-    records: Iterable[ImageRecord],
-    table: PromptTable,
-    *,
-    attribute: Attribute,
-    feasibility: Feasibility,
-    edits_per_photo: int,
-    seed: int,
-) -> tuple[list[EditJob], list[Failure]]:
-    """Return the jobs of one cell, sorted by photo and index, and the training photos that cannot be edited.
+class JobPlan:
+    """The jobs of one cell, made one after the other each time they are asked for: never all in memory."""
 
-    Raises:
-        UserError: a mask cannot be read, or the prompts lack a class.
-    """
-    jobs: list[EditJob] = []
-    failures: list[Failure] = []
-    for photo in sorted(records, key=lambda record: record.image_id):
-        if photo.split != "train":
-            continue
-        if (note := _mask_problem(photo)) is not None:
-            failures.append(Failure(photo.image_id, note))
-            continue
-        mask_hash = sha256_file(Path(str(photo.mask_path)))
-        specs = table.specs(attribute, feasibility, photo.class_name)
-        values = assign_values(specs, edits_per_photo, seed, photo.image_id, attribute, feasibility)
-        for index, spec in enumerate(values):
-            prompt = edit_prompt(attribute, spec.phrase, photo.class_name, table.domain_word)
-            jobs.append(EditJob(photo, mask_hash, attribute, feasibility, index, spec, prompt, seed))
-    return jobs, failures
+    def __init__(
+        self,
+        photos: Callable[[], Iterable[ImageRecord]],
+        table: PromptTable,
+        *,
+        attribute: Attribute,
+        feasibility: Feasibility,
+        edits_per_photo: int,
+        seed: int,
+    ) -> None:
+        """Take a function that begins to read the photos anew, sorted as manifests are."""
+        self._photos, self._table = photos, table
+        self._cell: tuple[Attribute, Feasibility] = (attribute, feasibility)
+        self._edits_per_photo, self._seed = edits_per_photo, seed
+        self.failures: list[Failure] = []  # the photos that cannot be edited, once all jobs were asked for
+
+    def survey(self) -> tuple[int, list[AttributeSpec]]:
+        """Return how many jobs there are at most, and the values they have, without a look at the masks.
+
+        Raises:
+            UserError: the prompts lack a class.
+        """
+        specs: dict[AttributeSpec, None] = {}
+        photos = 0
+        for photo in self._train_photos():
+            if _known_problem(photo) is None:
+                photos += 1
+                specs.update(dict.fromkeys(self._values(photo)))
+        return photos * self._edits_per_photo, list(specs)
+
+    def __iter__(self) -> Iterator[EditJob]:
+        """Yield the jobs, those of a photo together, in the order of their ``image_id`` but for an index above 9.
+
+        Raises:
+            UserError: a mask cannot be read, or the prompts lack a class.
+        """
+        self.failures = []
+        for photo in _in_order_of_edits(self._train_photos()):
+            if (note := _known_problem(photo) or _mask_problem(photo)) is not None:
+                self.failures.append(Failure(photo.image_id, note))
+                continue
+            mask_hash = sha256_file(Path(str(photo.mask_path)))
+            for index, spec in enumerate(self._values(photo)):
+                prompt = edit_prompt(self._cell[0], spec.phrase, photo.class_name, self._table.domain_word)
+                prompt = described(prompt, spec.description)
+                yield EditJob(photo, mask_hash, *self._cell, index, spec, prompt, self._seed)
+
+    def _train_photos(self) -> Iterator[ImageRecord]:
+        return (photo for photo in self._photos() if photo.split == "train")
+
+    def _values(self, photo: ImageRecord) -> list[AttributeSpec]:
+        specs = self._table.specs(*self._cell, photo.class_name)
+        return assign_values(specs, self._edits_per_photo, self._seed, photo.image_id, *self._cell)
+
+
+def _in_order_of_edits(photos: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+    """Yield sorted photos so that the names of their edits are sorted: "a b" before "a", as "a b#0" is before "a#0"."""
+    held: list[ImageRecord] = []  # photos whose names begin with that of the first one, which stand together
+    for photo in photos:
+        if held and not photo.image_id.startswith(held[0].image_id):
+            yield from sorted(held, key=lambda each: f"{each.image_id}#")
+            held = []
+        held.append(photo)
+    yield from sorted(held, key=lambda each: f"{each.image_id}#")
+
+
+def _known_problem(photo: ImageRecord) -> str | None:
+    """Return why a photo cannot be edited, as far as its record says, or None."""
+    if photo.status == "failed":
+        return photo.note or "its mask is unusable"
+    return None if photo.mask_path else "it has no mask"
 
 
 def _mask_problem(photo: ImageRecord) -> str | None:
     """Return why a photo's mask cannot be edited with, or None."""
-    if photo.status == "failed":
-        return photo.note or "its mask is unusable"
-    if photo.mask_path is None:
-        return "it has no mask"
-    mask = read_mask(Path(photo.mask_path))
+    mask = read_mask(Path(str(photo.mask_path)))
     if mask.shape != (photo.height, photo.width):
         return f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, the photo {photo.width} x {photo.height}"
     if mask.all() or not mask.any():

@@ -1,66 +1,111 @@
-"""The outputs of a cell: pictures and a manifest in a folder, and figures."""
+"""The outputs of a cell, written as its edits get done: pictures and a manifest in a folder, and figures."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import shutil
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from varireal.editing.jobs import Failure
-from varireal.editing.run import IMAGE, PRIOR, EditRun, FinishedEdit, attempts_json
-from varireal.io import sha256_file
-from varireal.manifest import ImageRecord, write_manifest
+from varireal.editing.results import FinishedEdit, attempts_json
+from varireal.editing.run import EditRun
+from varireal.editing.storage import STORAGES, Store
+from varireal.editing.worker import IMAGE, PRIOR
+from varireal.io import sha256_bytes
+from varireal.manifest import ImageRecord, manifest_writer
+
+if TYPE_CHECKING:
+    from varireal.config import EditConfig
 
 
-def write_cell(staging: Path, final: Path, run: EditRun, edits: Sequence[FinishedEdit]) -> None:
-    """Copy the chosen pictures and their priors into ``staging`` and write the manifest, whose paths say ``final``."""
-    settings = json.dumps(run.settings, sort_keys=True)
-    records = []
-    for edit in edits:
-        source = run.folder(edit.chosen)
-        name = f"{edit.job.photo.image_id}-{edit.job.index}.png"
-        picture = _copy(source / IMAGE, staging / "images" / name)
-        prior = None
-        if (source / PRIOR).is_file():
-            _copy(source / PRIOR, staging / "priors" / name)
-            prior = (final / "priors" / name).as_posix()
-        records.append(_record(edit, (final / "images" / name).as_posix(), prior, sha256_file(picture), settings))
-    write_manifest(staging / "manifest.parquet", records)
+def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[FinishedEdit], config: EditConfig) -> None:
+    """Write the chosen pictures and their priors into ``staging``, and the manifest, whose paths say ``final``.
 
+    Edits that could not be made are left out. Those of a photo must come together.
 
-def cell_metrics(edits: Sequence[FinishedEdit], failures: Sequence[Failure]) -> dict[str, Any]:
-    """Return the figures of a cell: how many edits passed the filter, in how many attempts, and what failed.
-
-    ``pass_rate`` is the share of edits that some attempt got past the filter, ``first_pass_rate`` of those that
-    the first did; both are null where nothing was edited.
+    Raises:
+        UserError: the disk is full or not writable, or a finished picture vanished.
     """
-    accepted = [edit for edit in edits if edit.status == "accepted"]
-    by_value: defaultdict[str, list[bool]] = defaultdict(list)
-    for edit in edits:
-        by_value[edit.job.spec.name].append(edit.status == "accepted")
-    return {
-        "edits": len(edits),
-        "accepted": len(accepted),
-        "exhausted": len(edits) - len(accepted),
-        "failed": len(failures),
-        "failed_photos": {failure.photo_id: failure.note for failure in failures},
-        "pass_rate": _share(len(accepted), len(edits)),
-        "first_pass_rate": _share(sum(edit.attempts[0].verdict.accepted for edit in edits), len(edits)),
-        "mean_attempts": _share(sum(len(edit.attempts) for edit in edits), len(edits)),
-        "pass_rate_by_value": {name: _share(sum(passed), len(passed)) for name, passed in sorted(by_value.items())},
-    }
+    settings = json.dumps(run.settings, sort_keys=True)
+    with STORAGES[config.storage](staging, config) as store, manifest_writer(staging / "manifest.parquet") as add:
+        for _, of_photo in itertools.groupby(edits, key=lambda edit: edit.job.photo.image_id):
+            made = [edit for edit in of_photo if edit.status != "failed"]
+            for edit in sorted(made, key=lambda edit: edit.job.image_id):  # "-10" comes before "-2"
+                add(_stored(edit, run, store, final, settings))
 
 
-def _share(part: int, whole: int) -> float | None:
+def _stored(edit: FinishedEdit, run: EditRun, store: Store, final: Path, settings: str) -> ImageRecord:
+    """Store an edit's pictures and return its record."""
+    files = run.files(edit.chosen)
+    image, prior = store(f"{edit.job.photo.image_id}-{edit.job.index}", files[IMAGE], files.get(PRIOR))
+    prior_path = None if prior is None else (final / prior).as_posix()
+    return _record(edit, (final / image).as_posix(), prior_path, sha256_bytes(files[IMAGE]), settings)
+
+
+class CellFigures:
+    """The figures of a cell: how many edits passed the filter, in how many attempts, and what failed."""
+
+    def __init__(self, thresholds: Mapping[str, float]) -> None:
+        """Take the filter's questions and their least scores that pass."""
+        self._thresholds = dict(sorted(thresholds.items()))
+        self._counts: Counter[str] = Counter()
+        self._passed: Counter[str] = Counter()  # first attempts, by question
+        self._scores = dict.fromkeys(self._thresholds, 0.0)  # of first attempts, added up
+        self._values: Counter[str] = Counter()
+        self._accepted_values: Counter[str] = Counter()
+        self._broken: dict[str, str | None] = {}
+
+    def counting(self, edits: Iterable[FinishedEdit]) -> Iterator[FinishedEdit]:
+        """Pass the edits on and count them on their way."""
+        for edit in edits:
+            self._count(edit)
+            yield edit
+
+    def _count(self, edit: FinishedEdit) -> None:
+        if edit.status == "failed":
+            self._broken[edit.job.image_id] = edit.note
+            return
+        first, accepted = edit.attempts[0].verdict, edit.status == "accepted"
+        self._counts.update(edits=1, accepted=accepted, attempts=len(edit.attempts), first=first.accepted)
+        for name, least in self._thresholds.items():
+            self._passed[name] += first.scores[name] >= least
+            self._scores[name] += first.scores[name]
+        self._values[edit.job.spec.name] += 1
+        self._accepted_values[edit.job.spec.name] += accepted
+
+    def result(self, failures: Sequence[Failure]) -> dict[str, Any]:
+        """Return the figures of what was counted, as JSON values.
+
+        ``pass_rate`` is the share of edits that some attempt got past the filter, ``first_pass_rate`` of those that
+        the first did; both are null where nothing was edited. ``first_pass_rate_by_question`` and
+        ``first_mean_score_by_question`` take the filter's questions one by one. They count first attempts only:
+        later ones exist for what was rejected before. ``failed_edits`` says why single edits could not be made; they
+        count nowhere else.
+        """
+        count, accepted = self._counts["edits"], self._counts["accepted"]
+        return {
+            "edits": count,
+            "accepted": accepted,
+            "exhausted": count - accepted,
+            "failed": len(failures),
+            "failed_photos": {failure.photo_id: failure.note for failure in failures},
+            "failed_edits": self._broken,
+            "pass_rate": _share(accepted, count),
+            "first_pass_rate": _share(self._counts["first"], count),
+            "first_pass_rate_by_question": {name: _share(self._passed[name], count) for name in self._thresholds},
+            "first_mean_score_by_question": {name: _share(self._scores[name], count) for name in self._thresholds},
+            "mean_attempts": _share(self._counts["attempts"], count),
+            "pass_rate_by_value": {
+                name: _share(self._accepted_values[name], self._values[name]) for name in sorted(self._values)
+            },
+        }
+
+
+def _share(part: float, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
-
-
-def _copy(source: Path, target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copyfile(source, target))
 
 
 def _record(edit: FinishedEdit, path: str, prior: str | None, sha256: str, settings: str) -> ImageRecord:

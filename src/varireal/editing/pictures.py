@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from varireal.editing.worker import PictureItem, PictureWorker
+from varireal.engines import Engine, SetAside
 from varireal.errors import UserError
-from varireal.io import encode_png, read_image, sha256_file
+from varireal.io import read_image, sha256_file
 from varireal.manifest import Attribute, Feasibility
 from varireal.progress import progress
-from varireal.prompts.templates import material_prompt, place_prompt
+from varireal.prompts.templates import Sentence, described, material_prompt, place_prompt
 from varireal.seeding import derive_seed
 from varireal.work import WorkStore, content_key
 
@@ -35,7 +37,7 @@ class PictureSource(Protocol):
             UserError: a value has none.
         """
 
-    def prepare(self, specs: Iterable[AttributeSpec]) -> None:
+    def prepare(self, specs: Iterable[AttributeSpec], engine: Engine) -> None:
         """Make what is missing; call it once before the first ``pick``."""
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
@@ -62,7 +64,7 @@ class FolderPictures:
         for spec in specs:
             self._files(spec)
 
-    def prepare(self, specs: Iterable[AttributeSpec]) -> None:
+    def prepare(self, specs: Iterable[AttributeSpec], engine: Engine) -> None:
         self.check(specs)
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
@@ -105,7 +107,7 @@ class GeneratedPictures:
 
     def __init__(self, maker: PictureMaker, attribute: Attribute, bank_size: int, seed: int) -> None:
         self._maker = maker
-        self._sentence = place_prompt if attribute == "background" else material_prompt
+        self._prompt = place_prompt if attribute == "background" else material_prompt
         self._bank_size = bank_size
         self._seed = seed
         self._store = WorkStore("priors")
@@ -113,19 +115,30 @@ class GeneratedPictures:
     def check(self, specs: Iterable[AttributeSpec]) -> None:
         """Check nothing: every sentence can be drawn, and the checkpoint was looked at when the maker was built."""
 
-    def prepare(self, specs: Iterable[AttributeSpec]) -> None:
+    def prepare(self, specs: Iterable[AttributeSpec], engine: Engine) -> None:
         missing = [spec for spec in dict.fromkeys(specs) if self._store.get(self.identity(spec)) is None]
         if not missing:
             return
-        with progress("making pictures for priors", len(missing)) as advance:
-            for spec in missing:
-                sentence = self._sentence(spec.phrase)
-                seeds = [derive_seed("picture", self._seed, sentence, number) for number in range(self._bank_size)]
-                pictures = self._maker.make([sentence] * self._bank_size, seeds)
-                files = {f"{number:03d}.png": encode_png(picture) for number, picture in enumerate(pictures)}
-                self._store.put(self.identity(spec), files)
+        batches = ([self._item(spec)] for spec in missing)
+        worker = PictureWorker(self._maker)
+        with (
+            progress("making pictures for priors", len(missing)) as advance,
+            engine.open(worker, len(missing)) as pool,
+        ):
+            for place, [made] in pool.run(batches):
+                if isinstance(made, SetAside):
+                    raise UserError(f"the pictures of {missing[place].name!r} could not be made ({made.note})")
+                self._store.put(self.identity(missing[place]), made)
                 advance(1)
         self._maker.release()
+
+    def _sentence(self, spec: AttributeSpec) -> Sentence:
+        return Sentence(described(self._prompt(spec.phrase), spec.description), spec.phrase, spec.weight)
+
+    def _item(self, spec: AttributeSpec) -> PictureItem:
+        sentence = self._sentence(spec)
+        seeds = (derive_seed("picture", self._seed, sentence.text, number) for number in range(self._bank_size))
+        return PictureItem(sentence, tuple(seeds))
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         folder = self._store.get(self.identity(spec))
@@ -134,9 +147,16 @@ class GeneratedPictures:
         return _decoded(folder / f"{int(rng.integers(self._bank_size)):03d}.png")
 
     def identity(self, spec: AttributeSpec) -> str:
-        sentence = self._sentence(spec.phrase)
+        sentence = self._sentence(spec)
+        emphasis = {} if sentence.weight == 1 else {"weight": sentence.weight}
         return content_key(
-            {"sentence": sentence, "seed": self._seed, "bank_size": self._bank_size, "maker": self._maker.identity}
+            {
+                "sentence": sentence.text,
+                **emphasis,
+                "seed": self._seed,
+                "bank_size": self._bank_size,
+                "maker": self._maker.identity,
+            }
         )
 
 

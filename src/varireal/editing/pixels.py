@@ -14,6 +14,9 @@ BRIGHT_PERCENTILE = 75  # the object's lit surface, below reflections; a higher 
 SHADE_RANGE = (0.12, 1.2)  # relative brightness kept in shadows and reflections
 DETAIL_RANGE = (0.25, 1.8)  # how far fine detail may darken or brighten a pixel
 DETAIL_FLOOR = 12.0  # added to luma before division, so that noise in the dark is not amplified
+CANNY_LOW = 0.7  # times the median; weaker edges are none
+CANNY_HIGH = 255.0  # stronger edges are ones, those between only where they touch such
+SHARPEN_SIGMA = 1.0  # of the blurred copy whose difference sharpens
 _TOUCH = 1e-3  # lengths below this are nothing: OpenCV computes distances in float32
 
 
@@ -44,6 +47,12 @@ def shrink(mask: np.ndarray, radius: float) -> np.ndarray:
     beyond = np.pad(mask, margin, mode="edge")  # the border of the picture is no edge of the object
     smaller = ~dilate(~dilate(beyond, radius), 2 * radius)[margin:-margin, margin:-margin]
     return smaller if smaller.any() else mask.copy()
+
+
+def edited_region(attribute: str, mask: np.ndarray, dilation: float) -> np.ndarray:
+    """Return what an edit may change: all but the grown (or shrunk) object for a background, else that object."""
+    grown = dilate(mask, dilation) if dilation >= 0 else shrink(mask, -dilation)
+    return ~grown if attribute == "background" else grown
 
 
 def feather(region: np.ndarray, sigma: float) -> np.ndarray:
@@ -114,6 +123,14 @@ def transfer_detail(
     return quantise(blend(edit, np.where(area[..., None], detailed, source), share))
 
 
+def sharpened(picture: np.ndarray, amount: float) -> np.ndarray:
+    """Return the uint8 picture plus ``amount`` times its difference from a copy blurred by SHARPEN_SIGMA."""
+    if amount <= 0:
+        return picture
+    values = picture.astype(np.float32)
+    return quantise(values + amount * (values - cv2.GaussianBlur(values, (0, 0), SHARPEN_SIGMA)))
+
+
 def outline_colours(photo: np.ndarray, area: np.ndarray, sigma: float) -> np.ndarray:
     """Return the photo with the colours of ``area`` carried beyond its edge, float32 (H, W, 3).
 
@@ -121,6 +138,22 @@ def outline_colours(photo: np.ndarray, area: np.ndarray, sigma: float) -> np.nda
     pixels within a few sigma of the area.
     """
     return np.where(area[..., None], photo.astype(np.float32), low_pass(photo, area, sigma))
+
+
+def on_grey(picture: np.ndarray, mask: np.ndarray, level: int) -> np.ndarray:
+    """Return the object of a picture, uint8 (H, W, 3), on a plain ground of that grey level."""
+    return np.where(mask[..., None], picture, np.uint8(level))
+
+
+def canny_edges(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the Canny edges of the object on white, bool (H, W), as the study guides its refiner.
+
+    The grey picture is blurred by a binomial kernel of 5 x 5; the thresholds of the gradient (the sum of the absolute
+    Sobel derivatives) are CANNY_LOW times the median of the blurred picture, the white included, and CANNY_HIGH.
+    """
+    grey = cv2.cvtColor(on_grey(photo, mask, 255), cv2.COLOR_RGB2GRAY)
+    smooth = cv2.GaussianBlur(grey, (5, 5), 0)
+    return cv2.Canny(smooth, CANNY_LOW * float(np.median(smooth)), CANNY_HIGH) > 0
 
 
 def _blur(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -11,18 +11,22 @@ import numpy as np
 from varireal.editing.pixels import blend, composite, feather, outline_colours, quantise, shading
 
 PLACE_ZOOM = 0.85  # least share of the picture of a place that a crop keeps, per side
-MATERIAL_ZOOM = 0.7
 
 
 def cover_crop(
-    picture: np.ndarray, height: int, width: int, rng: np.random.Generator, least_share: float
+    picture: np.ndarray,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    least_share: float,
+    largest_share: float = 1.0,
 ) -> np.ndarray:
     """Return a random part of the picture, perhaps mirrored, that fills ``height`` x ``width`` without distortion.
 
-    The part has between ``least_share`` and all of the largest side that fits.
+    The part has between ``least_share`` and ``largest_share`` of the largest side that fits.
     """
     full_height, full_width = picture.shape[:2]
-    fit = min(full_height / height, full_width / width) * rng.uniform(least_share, 1)
+    fit = min(full_height / height, full_width / width) * rng.uniform(least_share, largest_share)
     part_height = min(full_height, max(1, round(height * fit)))
     part_width = min(full_width, max(1, round(width * fit)))
     top = int(rng.integers(full_height - part_height + 1))

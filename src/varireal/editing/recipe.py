@@ -1,9 +1,8 @@
 """Recipes: the ordered steps of an edit, each a small class over drafts.
 
-    lay out -> MakePrior -> Inpaint -> TransferDetail -> Composite
+    lay out -> MakePrior -> Inpaint -> Refine -> TransferDetail -> Composite
 
-Method ``paste`` ends after MakePrior. A refining step belongs between Inpaint and TransferDetail: it takes and
-returns drafts like every other step.
+Method ``paste`` ends after MakePrior; Refine is there if the recipe says so.
 """
 
 from __future__ import annotations
@@ -20,10 +19,22 @@ from varireal.editing.inpaint import Inpainter
 from varireal.editing.jobs import EditJob
 from varireal.editing.letterbox import Letterbox
 from varireal.editing.pictures import PictureSource
-from varireal.editing.pixels import composite, dilate, feather, shrink, transfer_detail
-from varireal.editing.priors import MATERIAL_ZOOM, PLACE_ZOOM, background_prior, cover_crop, surface_prior
+from varireal.editing.pixels import (
+    canny_edges,
+    composite,
+    dilate,
+    edited_region,
+    feather,
+    on_grey,
+    sharpened,
+    transfer_detail,
+)
+from varireal.editing.priors import PLACE_ZOOM, background_prior, cover_crop, surface_prior
+from varireal.editing.refine import Refiner
 from varireal.io import read_image, read_mask
-from varireal.seeding import generator
+from varireal.seeding import derive_seed, generator
+
+EXAMPLE_GREY = 100  # what the object of an image prompt stands on, as in the study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +59,6 @@ class Step(Protocol):
         """Return the drafts with this step done."""
 
 
-def edited_region(attribute: str, mask: np.ndarray, dilation: float) -> np.ndarray:
-    """Return what an edit may change: all but the grown (or shrunk) object for a background, else that object."""
-    grown = dilate(mask, dilation) if dilation >= 0 else shrink(mask, -dilation)
-    return ~grown if attribute == "background" else grown
-
-
 def edited_surface(draft: Draft, recipe: Recipe) -> np.ndarray:
     """Return the pixels that get a new colour or material: the object, without the ring that a dilation adds."""
     return draft.mask if recipe.dilation >= 0 else draft.region
@@ -64,16 +69,16 @@ def seam(region: np.ndarray, width: float) -> np.ndarray:
     return region & dilate(~region, width)
 
 
-def lay_out(job: EditJob, seed: int, recipe: Recipe, image_size: int | None) -> Draft:
+def lay_out(job: EditJob, seed: int, recipe: Recipe, lengths_at: int | None) -> Draft:
     """Return the draft of an attempt before its first step: the photo, and which of its pixels may change.
 
-    The recipe's lengths are pixels of a square of side ``image_size`` that the photo fits, or the photo's own.
+    The recipe's lengths are pixels of a square of side ``lengths_at`` that the photo fits, or the photo's own.
 
     Raises:
         UserError: the photo or its mask cannot be read.
     """
     photo, mask = read_image(Path(job.photo.path)), read_mask(Path(str(job.photo.mask_path)))
-    scale = Letterbox(*mask.shape, image_size).scale if image_size else 1.0
+    scale = Letterbox(*mask.shape, lengths_at).scale if lengths_at else 1.0
     region = edited_region(job.attribute, mask, recipe.dilation * scale)
     repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region
     return Draft(job, seed, photo, mask, region, repaint, scale, prior=photo, picture=photo)
@@ -101,7 +106,9 @@ class MakePrior:
         if draft.job.attribute == "color":
             surface = np.array(spec.rgb, np.float32)
         else:
-            surface = cover_crop(self.pictures.pick(spec, rng), *size, rng, MATERIAL_ZOOM)
+            picture = self.pictures.pick(spec, rng)
+            part = cover_crop(picture, *size, rng, self.recipe.crop_min, self.recipe.crop_max)
+            surface = sharpened(part, self.recipe.sharpen)
         recipe = self.recipe
         painted = edited_surface(draft, recipe)
         return surface_prior(draft.photo, painted, surface, recipe.alpha, recipe.keep_shading, softness)
@@ -119,11 +126,39 @@ class Inpaint:
         squares = self.inpainter.paint(
             [box.image(draft.picture) for box, draft in zip(boxes, drafts)],
             [box.mask(draft.repaint) for box, draft in zip(boxes, drafts)],
-            [draft.job.prompt for draft in drafts],
+            [draft.job.sentence for draft in drafts],
             [draft.seed for draft in drafts],
             strength=self.recipe.strength,
             guidance_scale=self.recipe.guidance_scale,
             num_inference_steps=self.recipe.num_inference_steps,
+        )
+        return [
+            dataclasses.replace(draft, picture=box.back(square)) for draft, box, square in zip(drafts, boxes, squares)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Refine:
+    """Draw each painted object anew, led by the edges of the photo's object and by a picture of the painted one."""
+
+    recipe: Recipe
+    refiner: Refiner
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
+        recipe = self.recipe
+        boxes = [Letterbox(*draft.mask.shape, self.refiner.image_size) for draft in drafts]
+        masks = [box.mask(draft.mask) for box, draft in zip(boxes, drafts)]
+        painted = [box.image(draft.picture) for box, draft in zip(boxes, drafts)]
+        squares = self.refiner.refine(
+            painted,
+            [canny_edges(box.image(draft.photo), mask) for box, draft, mask in zip(boxes, drafts, masks)],
+            [on_grey(picture, mask, EXAMPLE_GREY) for picture, mask in zip(painted, masks)],
+            [draft.job.sentence for draft in drafts],
+            [derive_seed("refine", draft.seed) for draft in drafts],
+            guidance_scale=recipe.refine_guidance_scale,
+            num_inference_steps=recipe.refine_steps,
+            ip_adapter_scale=recipe.ip_adapter_scale,
+            controlnet_conditioning_scale=recipe.controlnet_conditioning_scale,
         )
         return [
             dataclasses.replace(draft, picture=box.back(square)) for draft, box, square in zip(drafts, boxes, squares)
@@ -149,15 +184,20 @@ class TransferDetail:
 
 @dataclasses.dataclass(frozen=True)
 class Composite:
-    """Lay the painted pixels over the prior, feathered inside the painted part; the rest is the prior, to the bit."""
+    """Lay the painted pixels over the prior, feathered inside the painted part; the rest is the prior, to the bit.
+
+    A refined object goes into the untouched photo instead, without the ring that a dilation adds: what the refining
+    model draws around the object is its own invention.
+    """
 
     recipe: Recipe
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        softness = self.recipe.mask_blur
-        return [
-            dataclasses.replace(
-                draft, picture=composite(draft.prior, draft.picture, feather(draft.repaint, softness * draft.scale))
-            )
-            for draft in drafts
-        ]
+        return [dataclasses.replace(draft, picture=self._composed(draft)) for draft in drafts]
+
+    def _composed(self, draft: Draft) -> np.ndarray:
+        if self.recipe.refine:
+            below, area = draft.photo, edited_surface(draft, self.recipe)
+        else:
+            below, area = draft.prior, draft.repaint
+        return composite(below, draft.picture, feather(area, self.recipe.mask_blur * draft.scale))

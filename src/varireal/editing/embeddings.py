@@ -1,0 +1,119 @@
+"""The embeddings of sentences for a pipeline: each distinct sentence once; emphasis and long texts by compel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from varireal.prompts.templates import Sentence
+
+_NAMES = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+
+
+class Embedder:
+    """Encodes sentences with the text encoders of a pipeline of Stable Diffusion 1.5, 2 or XL.
+
+    A sentence without emphasis that the encoders take in one piece is encoded by the pipeline itself. For all others
+    compel (https://github.com/damian0815/compel) makes the embeddings: those of emphasised words are moved away from
+    the empty sentence's, and a text longer than the encoders read is cut into pieces at full stops and commas, whose
+    embeddings follow each other. XL's one embedding of the whole sentence knows neither: it is that of the text as it
+    stands, up to the encoders' length.
+    """
+
+    def __init__(self, pipe: Any, device: torch.device) -> None:
+        self._pipe, self._device = pipe, device
+        self._encoded: dict[Sentence, dict[str, torch.Tensor]] = {}
+
+    def pieces(self, sentence: Sentence) -> int:
+        """Return in how many pieces the encoders take the sentence; only sentences of equal numbers share a batch."""
+        return self._row(sentence)["prompt_embeds"].shape[1] // self._pipe.tokenizer.model_max_length
+
+    def arguments(self, sentences: Sequence[Sentence], guided: bool) -> dict[str, torch.Tensor]:
+        """Return the pipeline's embedding arguments for a batch of sentences with equal numbers of pieces.
+
+        Args:
+            guided: whether the embeddings of no sentence, which guidance leads away from, are wanted too.
+        """
+        import torch
+
+        rows = [self._row(sentence) for sentence in sentences]
+        names = [name for name in rows[0] if guided or not name.startswith("negative_")]
+        return {name: torch.cat([row[name] for row in rows]) for name in names}
+
+    def _row(self, sentence: Sentence) -> dict[str, torch.Tensor]:
+        if sentence not in self._encoded:
+            self._encoded[sentence] = self._encode(sentence)
+        return self._encoded[sentence]
+
+    def _encode(self, sentence: Sentence) -> dict[str, torch.Tensor]:
+        parts = sentence.parts()
+        tokenizer = self._pipe.tokenizer
+        if len(parts) == 1 and parts[0][1] == 1 and self._tokens(sentence.text) <= tokenizer.model_max_length:
+            encoded = self._by_pipeline(sentence.text, guided=False)
+        else:
+            encoded = self._by_compel(sentence.text, parts)
+        negative = dict(self._negative)
+        pieces = encoded["prompt_embeds"].shape[1] // tokenizer.model_max_length
+        negative["negative_prompt_embeds"] = negative["negative_prompt_embeds"].repeat(1, pieces, 1)
+        return {**encoded, **negative}
+
+    def _tokens(self, text: str) -> int:
+        """Return how many tokens the text has, with those for its beginning and end."""
+        return len(self._pipe.tokenizer(text, truncation=False, verbose=False).input_ids)
+
+    @functools.cached_property
+    def _negative(self) -> dict[str, torch.Tensor]:
+        """Return the embeddings of no sentence."""
+        encoded = self._by_pipeline("", guided=True)
+        return {name: value for name, value in encoded.items() if name.startswith("negative_")}
+
+    def _by_pipeline(self, text: str, guided: bool) -> dict[str, torch.Tensor]:
+        import torch
+
+        with torch.inference_mode():
+            encoded = self._pipe.encode_prompt(
+                prompt=text, device=self._device, num_images_per_prompt=1, do_classifier_free_guidance=guided
+            )
+        return {name: value for name, value in zip(_NAMES, encoded) if value is not None}
+
+    def _by_compel(self, text: str, parts: Sequence[tuple[str, float]]) -> dict[str, torch.Tensor]:
+        import torch
+
+        words, weights = [list(column) for column in zip(*parts)]
+        with torch.inference_mode():
+            found = [
+                provider.get_embeddings_for_weighted_prompt_fragments([words], [weights], device=self._device)
+                for provider in self._providers
+            ]
+            embeddings = {"prompt_embeds": torch.cat([one.to(self._device) for one in found], dim=-1)}
+            if len(found) > 1:
+                pooled = self._providers[-1].get_pooled_embeddings([text], device=self._device)
+                embeddings["pooled_prompt_embeds"] = pooled.to(self._device)
+        return embeddings
+
+    @functools.cached_property
+    def _providers(self) -> list[Any]:
+        """Return compel's makers of embeddings, one for each text encoder, which read the layers that the pipeline
+        reads: the last but one of XL's two encoders, the last one otherwise."""
+        from compel.embeddings_provider import EmbeddingsProvider, ReturnedEmbeddingsType, SplitLongTextMode
+
+        pipe, kinds = self._pipe, ReturnedEmbeddingsType
+        double = getattr(pipe, "text_encoder_2", None) is not None
+        encoders = [(pipe.tokenizer, pipe.text_encoder)]
+        encoders += [(pipe.tokenizer_2, pipe.text_encoder_2)] if double else []
+        layer = kinds.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED if double else kinds.LAST_HIDDEN_STATES_NORMALIZED
+        return [
+            EmbeddingsProvider(
+                tokenizer,
+                encoder,
+                truncate=False,
+                returned_embeddings_type=layer,
+                device=str(self._device),
+                split_long_text_mode=SplitLongTextMode.SENTENCES,
+            )
+            for tokenizer, encoder in encoders
+        ]

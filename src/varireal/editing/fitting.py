@@ -1,0 +1,79 @@
+"""Batches that are too large for the device's memory are halved until they fit."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from varireal.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Fitting:
+    """Runs batches in parts that fit, and remembers the largest size that is not known to fail.
+
+    A picture depends neither on its place in a batch nor on its neighbours, so parts make the same pictures as the
+    whole, to within the last bits that the size of a batch shows in.
+    """
+
+    def __init__(self, section: str) -> None:
+        self._section = section
+        self._most: int | None = None
+
+    def run(self, draw: Callable[[Sequence[int]], list[Result]], places: Sequence[int], size: int) -> list[Result]:
+        """Return what ``draw`` makes of all places, in order.
+
+        Args:
+            size: side of the pictures in pixels, for the message.
+
+        Raises:
+            UserError: the memory does not hold a single picture.
+        """
+        made: list[Result] = []
+        while len(made) < len(places):
+            part = places[len(made) :][: self._most]
+            drawn = _drawn(draw, part)
+            if drawn is not None:
+                made += drawn
+            elif len(part) == 1:
+                raise UserError(
+                    f"{self._section}: the device's memory does not hold one picture of {size} pixels; set "
+                    "edit.memory.offload to true, edit.memory.vae_tile to 512, or take smaller networks (models=sd15)"
+                )
+            else:
+                self._most = (len(part) + 1) // 2
+                _free_memory()
+                logger.warning(
+                    "%s: the device's memory does not hold %d pictures of %d pixels; going on with %d at a time",
+                    self._section, len(part), size, self._most,
+                )  # fmt: skip
+        return made
+
+
+def _drawn(draw: Callable[[Sequence[int]], list[Result]], part: Sequence[int]) -> list[Result] | None:
+    """Return what is drawn, or None if the memory does not suffice; the failed attempt's tensors are let go of."""
+    import torch
+
+    try:
+        return draw(part)
+    except torch.OutOfMemoryError:
+        return None
+    except RuntimeError as error:
+        if "out of memory" not in str(error):  # as Apple's devices say it
+            raise
+        return None
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

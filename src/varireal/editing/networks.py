@@ -1,0 +1,128 @@
+"""Loading pipelines of diffusers, from safetensors alone: with their scheduler, LoRA weights and memory settings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from varireal.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from varireal.config import LoraConfig, MemoryConfig, PipelineConfig
+
+
+@contextlib.contextmanager
+def loading(key: str, checkpoint: str, what: str) -> Iterator[None]:
+    """Say in one line which checkpoint cannot be loaded, and where params.yaml names it.
+
+    Raises:
+        UserError: the block failed as loading fails where files are missing, damaged or of another kind.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{key} = {checkpoint!r} cannot be loaded ({' '.join(str(error).split())[:300]}); it must be a folder or "
+            f"hub id of {what} with .safetensors weights"
+        ) from error
+
+
+def load_pipeline(task: str, section: str, config: PipelineConfig, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
+    """Return a pipeline of the Stable Diffusion families, on the CPU.
+
+    Args:
+        parts: networks that replace the checkpoint's own, by their names in the pipeline.
+
+    Raises:
+        UserError: it cannot be loaded from safetensors, or is of another family.
+    """
+    import diffusers
+    from diffusers.utils import logging as diffusers_logging
+
+    diffusers_logging.disable_progress_bar()
+    key, checkpoint = f"{section}.checkpoint", str(config.checkpoint)
+    with loading(key, checkpoint, "a diffusers pipeline"):
+        pipe = getattr(diffusers, task).from_pretrained(
+            checkpoint, revision=config.revision, variant=config.variant, use_safetensors=True, dtype=dtype, **parts
+        )
+    if not hasattr(pipe, "encode_prompt") or not hasattr(pipe, "unet"):
+        raise UserError(f"{key} = {checkpoint!r} is a {type(pipe).__name__}; Stable Diffusion 1.5, 2 and XL work")
+    if getattr(pipe, "watermark", None) is not None:
+        pipe.watermark = None  # SDXL hides one in every picture where the package for it is installed
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def set_scheduler(pipe: Any, section: str, config: PipelineConfig) -> None:
+    """Replace the pipeline's scheduler by the asked one, with the settings of its own that both know.
+
+    Raises:
+        UserError: the asked scheduler does not take those settings.
+    """
+    import diffusers
+
+    if not (config.scheduler or config.timestep_spacing):
+        return
+    kind = getattr(diffusers, config.scheduler) if config.scheduler else type(pipe.scheduler)
+    spacing = {"timestep_spacing": config.timestep_spacing} if config.timestep_spacing else {}
+    try:
+        pipe.scheduler = kind.from_config(pipe.scheduler.config, **spacing)
+    except (ValueError, NotImplementedError) as error:
+        raise UserError(
+            f"{section}.scheduler = {kind.__name__!r} does not take the settings of {section}.checkpoint's own "
+            f"{type(pipe.scheduler).__name__} ({' '.join(str(error).split())[:200]}); choose another one"
+        ) from error
+
+
+def add_lora(pipe: Any, section: str, lora: LoraConfig) -> None:
+    """Add low-rank weights to the pipeline's own for good, so that nothing is slower afterwards.
+
+    Raises:
+        UserError: they cannot be loaded, or belong to other networks.
+    """
+    if not lora.checkpoint:
+        return
+    key = f"{section}.lora.checkpoint"
+    with loading(key, lora.checkpoint, f"LoRA weights for {section}.checkpoint"):
+        pipe.load_lora_weights(
+            lora.checkpoint,
+            weight_name=lora.weight_name,
+            subfolder=lora.subfolder,
+            revision=lora.revision,
+            use_safetensors=True,
+        )
+        found = "unet" in pipe.get_list_adapters()
+        if found:
+            pipe.fuse_lora(lora_scale=lora.scale)
+            pipe.unload_lora_weights()
+    if not found:
+        raise UserError(f"{key} = {lora.checkpoint!r}: {lora.weight_name} holds nothing for {section}'s UNet")
+
+
+def place(pipe: Any, device: torch.device, memory: MemoryConfig) -> None:
+    """Bring the networks to the device, and apply the memory settings.
+
+    Raises:
+        UserError: the networks shall be offloaded from a device that is the CPU anyway.
+    """
+    if memory.vae_slicing:
+        pipe.vae.enable_slicing()
+    if memory.vae_tile:
+        pipe.vae.enable_tiling()
+        pipe.vae.tile_sample_min_size = memory.vae_tile
+        pipe.vae.tile_latent_min_size = memory.vae_tile // pipe.vae_scale_factor
+    if memory.compile:
+        pipe.unet.compile()
+    if memory.offload:
+        if device.type == "cpu":
+            raise UserError(
+                "edit.memory.offload is true, but the networks run on the CPU, whose memory is all there is; set it to "
+                "false, or compute.device to a GPU that this machine has"
+            )
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)

@@ -1,0 +1,200 @@
+"""Diffusion pipelines: loading them and running them in batches."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from varireal.checkpoints import check_checkpoint, check_file, checkpoint_identity
+from varireal.editing.embeddings import Embedder
+from varireal.editing.fitting import Fitting
+from varireal.editing.networks import add_lora, load_pipeline, place, set_scheduler
+from varireal.editing.pixels import quantise
+from varireal.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from varireal.config import ComputeConfig, MemoryConfig, PipelineConfig
+    from varireal.prompts.templates import Sentence
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """A pipeline of diffusers, loaded at first use, with the embeddings of the sentences it has met.
+
+    Works with every pipeline of the Stable Diffusion 1.5, 2 and XL families that diffusers' auto classes know.
+    """
+
+    def __init__(
+        self, task: str, section: str, config: PipelineConfig, compute: ComputeConfig, memory: MemoryConfig
+    ) -> None:
+        """Check that everything is there.
+
+        Args:
+            task: the name of diffusers' class that loads it.
+            section: where params.yaml has the settings, such as ``edit.inpaint``.
+
+        Raises:
+            UserError: a folder, file or its safetensors weights are missing.
+        """
+        self._task, self._section, self._config = task, section, config
+        self._compute, self._memory = compute, memory
+        self._key, self._checkpoint = f"{section}.checkpoint", str(config.checkpoint)
+        check_checkpoint(self._checkpoint, self._key, "model_index.json")
+        if config.lora.checkpoint:
+            key = f"{section}.lora.weight_name"
+            check_file(config.lora.checkpoint, key, config.lora.subfolder, str(config.lora.weight_name))
+        self._kept: dict[str, torch.Tensor] = {}  # embeddings that stay the same
+        self._fitting = Fitting(section)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, object]:
+        """Return what decides the pictures besides a call's own settings: weights, scheduler, dtype, kind of device.
+
+        What is not set is left out, so that settings which came later leave finished work valid. Offloading moves
+        networks without changing what they compute.
+        """
+        from varireal.devices import device_type
+
+        config, lora = self._config, self._config.lora
+        extras: dict[str, object] = {"scheduler": config.scheduler, "timestep_spacing": config.timestep_spacing}
+        if lora.checkpoint:
+            weights = checkpoint_identity(lora.checkpoint, lora.revision)
+            extras["lora"] = {**lora.model_dump(mode="json", exclude_none=True), "weights": weights}
+        extras |= self._memory.model_dump(exclude={"offload"}, exclude_defaults=True)
+        return {
+            "checkpoint": self._checkpoint,
+            "weights": checkpoint_identity(self._checkpoint, config.revision),
+            "variant": config.variant,
+            "dtype": self._compute.dtype,
+            "device": device_type(self._compute),
+            **{name: value for name, value in extras.items() if value is not None},
+        }
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """Return where the networks run."""
+        from varireal.devices import resolve_device
+
+        return resolve_device(self._compute)
+
+    @functools.cached_property
+    def pipe(self) -> Any:
+        """Return the loaded pipeline, ready to run.
+
+        Raises:
+            UserError: a checkpoint cannot be loaded from safetensors, or belongs to another family; or the memory
+                settings ask for what this machine lacks.
+        """
+        from varireal.devices import resolve_dtype
+
+        logger.info("loading %s", self._checkpoint)
+        dtype = resolve_dtype(self._compute)
+        pipe = load_pipeline(self._task, self._section, self._config, dtype, self._parts(dtype))
+        set_scheduler(pipe, self._section, self._config)
+        add_lora(pipe, self._section, self._config.lora)
+        self._complete(pipe)
+        place(pipe, self.device, self._memory)
+        return pipe
+
+    def _parts(self, dtype: torch.dtype) -> dict[str, Any]:
+        """Return the networks that do not come from the checkpoint, by their names in the pipeline."""
+        return {}
+
+    def _complete(self, pipe: Any) -> None:
+        """Add to the loaded pipeline what its own loading leaves out."""
+
+    @functools.cached_property
+    def _embedder(self) -> Embedder:
+        return Embedder(self.pipe, self.device)
+
+    def release(self) -> None:
+        """Give the networks' memory back; the next picture loads them again."""
+        self.__dict__.pop("pipe", None)
+        self.__dict__.pop("_embedder", None)
+        self._kept.clear()
+
+    def guided(self, guidance_scale: float) -> bool:
+        """Return whether pictures are led away from the empty sentence: not by a scale up to 1, and not where the
+        network takes the scale as an input."""
+        return guidance_scale > 1 and self.pipe.unet.config.time_cond_proj_dim is None
+
+    @property
+    def own_size(self) -> int:
+        """Return the side of the pictures the checkpoint was trained for, in pixels."""
+        return int(self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor)
+
+    def run(
+        self,
+        sentences: Sequence[Sentence],
+        seeds: Sequence[int],
+        guidance_scale: float,
+        size: int,
+        pictures: Mapping[str, Sequence[Any]],
+        **settings: Any,
+    ) -> list[np.ndarray | None]:
+        """Return a picture per sentence, uint8 (size, size, 3); None where the checkpoint's own safety checker (Stable
+        Diffusion 1.5 has one) blacked it out.
+
+        All go through the networks as one batch, unless sentences are of different numbers of pieces
+        (:mod:`varireal.editing.embeddings`) or the device's memory is too small (:mod:`varireal.editing.fitting`).
+        Each picture has its own generator on the CPU, so that its noise depends on its seed alone, not on the device
+        nor on its place in the batch.
+
+        Args:
+            pictures: inputs of the pipeline that hold one value a picture, by name.
+            settings: its inputs that hold for all pictures.
+
+        Raises:
+            UserError: the pipeline refuses the settings, or the memory does not hold a single picture.
+        """
+        if size % 8:
+            raise UserError(f"image_size = {size} beside {self._key}: pipelines need a multiple of 8")
+        guided = self.guided(guidance_scale)
+        settings |= {"height": size, "width": size, "guidance_scale": guidance_scale}
+
+        def draw(places: Sequence[int]) -> list[np.ndarray | None]:
+            inputs = {name: [values[place] for place in places] for name, values in pictures.items()}
+            return self._draw(
+                [sentences[place] for place in places],
+                [seeds[place] for place in places],
+                guided,
+                {**self._inputs(inputs, guided), **settings},
+            )
+
+        drawn: list[np.ndarray | None] = [None] * len(sentences)
+        for group in self._groups(sentences):
+            for index, picture in zip(group, self._fitting.run(draw, group, size)):
+                drawn[index] = picture
+        return drawn
+
+    def _groups(self, sentences: Sequence[Sentence]) -> list[list[int]]:
+        """Return the places of sentences that can share a batch, in order."""
+        groups: dict[int, list[int]] = {}
+        for index, sentence in enumerate(sentences):
+            groups.setdefault(self._embedder.pieces(sentence), []).append(index)
+        return [groups[pieces] for pieces in sorted(groups)]
+
+    def _inputs(self, pictures: Mapping[str, Sequence[Any]], guided: bool) -> dict[str, Any]:
+        """Return the pipeline's inputs for the pictures of a batch."""
+        return dict(pictures)
+
+    def _draw(
+        self, sentences: Sequence[Sentence], seeds: Sequence[int], guided: bool, inputs: Mapping[str, Any]
+    ) -> list[np.ndarray | None]:
+        import torch
+
+        output = self.pipe(
+            **self._embedder.arguments(sentences, guided),
+            **inputs,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            output_type="np",
+        )
+        refused = getattr(output, "nsfw_content_detected", None) or [False] * len(seeds)
+        return [None if no else quantise(picture * 255.0) for picture, no in zip(output.images, refused)]

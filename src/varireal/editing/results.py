@@ -1,0 +1,60 @@
+"""What became of a job: its attempts, their verdicts, and which of them is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from varireal.editing.jobs import EditJob, Verdict
+from varireal.engines import SetAside
+from varireal.manifest import Status
+from varireal.packs import Kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One picture made for a job, and what the filter said."""
+
+    seed: int
+    key: str
+    verdict: Verdict
+    kept: Kept | None = dataclasses.field(default=None, compare=False)  # where the picture is
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedEdit:
+    """A job with all its attempts: the last one was accepted, or none was, or one could not be made."""
+
+    job: EditJob
+    attempts: tuple[Attempt, ...]
+    note: str | None = None  # why an attempt could not be made
+
+    @property
+    def status(self) -> Status:
+        if self.note is not None:
+            return "failed"
+        return "accepted" if self.attempts and self.attempts[-1].verdict.accepted else "exhausted"
+
+    def with_attempt(self, attempt: Attempt | SetAside) -> FinishedEdit:
+        """Return the same edit after one more attempt."""
+        if isinstance(attempt, SetAside):
+            return dataclasses.replace(self, note=attempt.note)
+        return dataclasses.replace(self, attempts=(*self.attempts, attempt))
+
+    @property
+    def chosen(self) -> Attempt:
+        """Return the accepted attempt, or the best of an exhausted edit (the earliest of equals)."""
+        if self.status == "accepted":
+            return self.attempts[-1]
+        return max(self.attempts, key=lambda attempt: attempt.verdict.quality)
+
+
+def attempts_json(edit: FinishedEdit) -> str:
+    """Return the attempts of an edit as they stand in the manifest."""
+    return json.dumps(
+        [
+            {"seed": attempt.seed, "accepted": attempt.verdict.accepted, "scores": attempt.verdict.scores}
+            for attempt in edit.attempts
+        ],
+        sort_keys=True,
+    )

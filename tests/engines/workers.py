@@ -1,0 +1,56 @@
+"""Workers that engines send to other processes: they do arithmetic, and fail in the ways that real ones do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from varireal.errors import UserError
+
+
+class Squares:
+    """Squares numbers, and tells the process and its number of threads."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+
+    def __call__(self, items: Sequence[int]) -> list[tuple[int, int]]:
+        time.sleep(self._seconds)
+        return [(item * item, os.getpid()) for item in items]
+
+
+class Products:
+    """A network's kind of arithmetic, whose last bits depend on the number of threads, which it tells too."""
+
+    def __call__(self, items: Sequence[int]) -> list[tuple[int, int, bytes]]:
+        import cv2
+        import torch
+
+        results = []
+        for item in items:
+            generator = torch.Generator().manual_seed(item)
+            left, right = (torch.randn(300, 700, generator=generator) for _ in range(2))
+            product = (left @ right.T).sum(dim=0).softmax(dim=0).numpy().tobytes()
+            results.append((torch.get_num_threads(), cv2.getNumThreads(), product))
+        return results
+
+
+class Failing:
+    """Fails at one item: by an error, by its own death, or by a user's error; ``once`` names a file that tells it."""
+
+    def __init__(self, how: str, item: int | None, once: Path | None = None) -> None:
+        self._how, self._item, self._once = how, item, once
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        if (self._item is None or self._item in items) and not (self._once and self._once.exists()):
+            if self._once:
+                self._once.touch()
+            if self._how == "user":
+                raise UserError("the photo cannot be read")
+            if self._how == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ZeroDivisionError("a defect")
+        return [-item for item in items]
