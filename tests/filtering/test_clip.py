@@ -107,6 +107,7 @@ def test_both_thresholds_must_be_reached(
     )
     [verdict] = judge.check([image(100, 50, 0)], [job("red")])
     assert verdict.accepted is accepted
+    assert judge.thresholds == {"attribute": attribute_threshold, "class": class_threshold}
 
 
 def test_an_attempt_that_lost_its_class_ranks_below_every_other(monkeypatch, tiny_clip) -> None:
@@ -154,4 +155,4 @@ def test_no_filter_accepts_everything() -> None:
     judge = FILTERS["none"](FilterConfig(name="none"), CPU, TABLE)
     verdicts = judge.check([image(0, 0, 0)] * 2, [job(), dataclasses.replace(job(), index=1)])
     assert [verdict.accepted for verdict in verdicts] == [True, True]
-    assert judge.identity == {"name": "none"}
+    assert judge.identity == {"name": "none"} and judge.thresholds == {}

@@ -8,6 +8,7 @@ from varireal.config import ComputeConfig, FilterConfig
 from varireal.editing.jobs import EditFilter, Verdict
 from varireal.filtering.clip import ClipFilter
 from varireal.filtering.none import NoFilter
+from varireal.filtering.vqa import VqaFilter
 from varireal.prompts import PromptTable
 
 
@@ -18,10 +19,10 @@ class FilterFactory(Protocol):
         """Return the filter.
 
         Raises:
-            UserError: its checkpoint is missing.
+            UserError: its checkpoint is missing or cannot judge.
         """
 
 
-FILTERS: dict[str, FilterFactory] = {"clip": ClipFilter, "none": NoFilter}
+FILTERS: dict[str, FilterFactory] = {"clip": ClipFilter, "none": NoFilter, "vqa": VqaFilter}
 
 __all__ = ["FILTERS", "EditFilter", "Verdict"]

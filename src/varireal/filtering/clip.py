@@ -37,7 +37,7 @@ class ClipFilter:
     @functools.cached_property
     def identity(self) -> dict[str, object]:
         """Return the model, the thresholds and the candidates: all that decides a verdict besides picture and job."""
-        from varireal.devices import resolve_device
+        from varireal.devices import device_type
 
         return {
             "name": "clip",
@@ -47,8 +47,13 @@ class ClipFilter:
             "class_threshold": self._config.class_threshold,
             "candidates": content_key(self._table.to_json()),
             "dtype": self._compute.dtype,
-            "device": resolve_device(self._compute).type,
+            "device": device_type(self._compute),
         }
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Return the least probabilities that pass."""
+        return {"attribute": self._config.attribute_threshold, "class": self._config.class_threshold}
 
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
         """Judge the pictures.
@@ -76,11 +81,11 @@ class ClipFilter:
             "attribute": self._probability(clip, feature, sentences, asked),
             "class": self._probability(clip, feature, self._class_sentences, self._table.classes.index(name)),
         }
-        class_seen = scores["class"] >= self._config.class_threshold
+        passed = {name: scores[name] >= least for name, least in self.thresholds.items()}
         return Verdict(
-            accepted=class_seen and scores["attribute"] >= self._config.attribute_threshold,
+            accepted=all(passed.values()),
             scores=scores,
-            quality=scores["attribute"] - (not class_seen),  # whatever lost its class comes last
+            quality=scores["attribute"] - (not passed["class"]),  # whatever lost its class comes last
         )
 
     def _probability(self, clip: Clip, feature: torch.Tensor, sentences: tuple[str, ...], asked: int) -> float:

@@ -15,6 +15,7 @@ class NoFilter:
     """Accepts everything."""
 
     identity: dict[str, object] = {"name": "none"}  # noqa: RUF012 - never changed
+    thresholds: dict[str, float] = {}  # noqa: RUF012 - never changed
 
     def __init__(self, config: FilterConfig, compute: ComputeConfig, table: PromptTable) -> None:
         pass
