@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from varireal.clip import load_clip
 from varireal.config import AugmentationConfig
 from varireal.errors import UserError
-from varireal.io import encode_png
+from varireal.io import encode_png, sha256_bytes
 from varireal.manifest import ImageRecord
 from varireal.seeding import forked_torch_rng, generator
-from varireal.training.data import Augmentation, Rounds, load_images, random_crops
+from varireal.training.data import Augmentation, Rounds, load_images, random_crops, sampling_grid
+from varireal.training.pixels import PixelCache
 
 
 def augmented(pixels: torch.Tensor, seed: int = 0, **settings) -> torch.Tensor:
@@ -24,22 +28,20 @@ def noise(count: int = 4, side: int = 24) -> torch.Tensor:
     return torch.from_numpy(generator("noise").integers(0, 256, (count, side, side, 3), dtype=np.uint8))
 
 
-def record(path: str, class_index: int) -> ImageRecord:
-    return ImageRecord(path, path=path, origin="photo", split="train", class_name="x", class_index=class_index,
-                       width=1, height=1, sha256="0", photo_id=path)  # fmt: skip
-
-
-def test_images_are_loaded_in_the_manifests_order_as_clip_sees_them(tiny_clip, tmp_path):
-    clip = load_clip(f"local-dir:{tiny_clip}", None)
-    pictures = {"b.png": noise(1, 40)[0].numpy(), "a.png": noise(1, 32)[0].numpy()}
-    for name, pixels in pictures.items():
-        (tmp_path / name).write_bytes(encode_png(pixels))
-    images = load_images([record("b.png", 1), record("a.png", 0)], clip, tmp_path)
-    assert images.labels.tolist() == [1, 0] and images.pixels.dtype == torch.uint8
-    for row, pixels in zip(images.pixels, pictures.values()):
-        assert np.array_equal(row.numpy(), clip.resize(pixels))
+def test_images_are_loaded_in_the_manifests_order_with_their_labels(tiny_clip, tmp_path):
+    cache, records = PixelCache(load_clip(f"local-dir:{tiny_clip}", None), tmp_path / "work"), []
+    for name, class_index in (("b.png", 1), ("a.png", 0)):
+        data = encode_png(noise(1, 32 + class_index)[0].numpy())
+        (tmp_path / name).write_bytes(data)
+        records.append(ImageRecord(name, path=name, origin="photo", split="train", class_name="x", width=1, height=1,
+                                   class_index=class_index, sha256=sha256_bytes(data), photo_id=name))  # fmt: skip
+    images = load_images(records, cache, tmp_path)
+    assert images.labels.tolist() == [1, 0] and len(images) == len(images.pixels) == 2
+    assert np.array_equal(images.pixels[torch.tensor([1])][0].numpy(), noise(1, 32)[0].numpy())
     with pytest.raises(UserError, match=r"nowhere\.png does not exist"):
-        load_images([record("nowhere.png", 0)], clip, tmp_path)
+        load_images([dataclasses.replace(records[0], path="nowhere.png", sha256="0")], cache, tmp_path)
+    with pytest.raises(UserError, match="no image to load"):
+        load_images([], cache)
 
 
 @given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 12))
@@ -68,6 +70,14 @@ def test_random_crops_stay_inside_and_have_the_asked_areas_and_mirrors():
     assert (width / height).min() >= 3 / 4 - 1e-5 and (width / height).max() <= 4 / 3 + 1e-5
     assert 0.45 < (maps[:, 0, 0] < 0).float().mean() < 0.55
     assert (random_crops(50, 0.25, flip=False)[:, 0, 0] > 0).all()
+
+
+def test_the_sampling_grid_is_torchs_affine_grid_and_never_leaves_the_picture():
+    with forked_torch_rng("crops"):
+        maps = random_crops(200, 0.25, flip=True)
+    grid = sampling_grid(maps, 12)
+    torch.testing.assert_close(grid, functional.affine_grid(maps, [200, 3, 12, 12], align_corners=False))
+    assert grid.abs().max() <= 1
 
 
 def test_without_crop_and_flip_no_pixel_changes():

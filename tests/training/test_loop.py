@@ -5,13 +5,16 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional
+from safetensors.torch import load
 
 from varireal.clip import load_clip
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
-from varireal.training.data import Augmentation, ImageSet
-from varireal.training.loop import batch_loss, fine_tune, learning_rate, look_at, pools
-from varireal.training.lora import adapter_bytes, add_lora, remove_lora
+from varireal.errors import UserError
+from varireal.training.data import ImageSet
+from varireal.training.loop import Surroundings, fine_tune, learning_rate, look_at, scores
+from varireal.training.lora import adapter_bytes, add_lora, merged, remove_lora
+from varireal.training.steps import pools
+from varireal.training.towers import set_up_towers
 
 SENTENCES = ("a photo of a red thing", "a photo of a blue thing")
 STILL = AugmentationConfig(crop_scale_min=1, flip=False)
@@ -36,13 +39,17 @@ def clip(tiny_clip):
     return load_clip(f"local-dir:{tiny_clip}", None)
 
 
-def trained(clip, settings: TrainConfig, seed=(0, 0), real=None, synthetic=None):
+def trained(clip, settings: TrainConfig, seed=(0, 0), real=None, synthetic=None, dtype=torch.float32):
+    set_up_towers(clip.model, settings)
     model = add_lora(clip.model, settings.lora, *seed)
     sources = pools(real, synthetic, settings)
-    outcome = fine_tune(clip, model, SENTENCES, sources, coloured(20, 9), settings, seed, lambda count: None)
+    around = Surroundings(dtype)
+    state = fine_tune(
+        clip, model, clip.tokenize(SENTENCES), sources, coloured(20, 9), settings, seed, lambda count: None, around
+    )
     files = adapter_bytes(model)
     remove_lora(model)
-    return outcome, files["adapter_model.safetensors"]
+    return (state.best.step, state.looks), files["adapter_model.safetensors"]
 
 
 def test_the_rate_warms_up_linearly_and_falls_as_a_cosine_to_the_final_one():
@@ -59,41 +66,17 @@ def test_without_warm_up_the_first_step_has_the_peak_rate():
     assert learning_rate(0, config(max_steps=1, warmup_share=0.0)) == pytest.approx(0.02)
 
 
-def test_one_origin_fills_the_batch_and_two_share_it():
-    settings, images = config(batch_size=7, lambda_real=0.25), coloured(4, 0)
-    assert [(pool.share, pool.weight) for pool in pools(images, None, settings)] == [(7, 1.0)]
-    assert [(pool.share, pool.weight) for pool in pools(images, images, settings)] == [(3, 0.25), (4, 0.75)]
-    with pytest.raises(ValueError, match="needs real or synthetic"):
-        pools(None, None, settings)
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_the_loss_is_the_weighted_sum_of_the_two_mean_cross_entropies(clip, weight):
-    settings = config(lambda_real=weight)
-    real, synthetic = coloured(4, 1), coloured(6, 2)
-    rows = [torch.tensor([0, 1, 2]), torch.tensor([5, 4])]
-    tokens = clip.tokenize(SENTENCES)
-    loss = batch_loss(clip, clip.model, tokens, pools(real, synthetic, settings), rows, lambda pixels: pixels.float())
-    texts = clip.encode_texts(SENTENCES)
-    parts = []
-    for images, chosen in zip((real, synthetic), rows):
-        logits = clip.logit_scale * clip.encode_images(images.pixels[chosen].numpy()) @ texts.T
-        parts.append(functional.cross_entropy(logits, images.labels[chosen]))
-    torch.testing.assert_close(loss, weight * parts[0] + (1 - weight) * parts[1])
-
-
 def test_fine_tuning_learns_and_keeps_the_best_look(clip):
     model = add_lora(clip.model, LoraSettings(r=4), 0)
     val = coloured(20, 9)
     tokens = clip.tokenize(SENTENCES)
     before = look_at(clip, model.eval(), tokens, val)
     steps: list[int] = []
-    best, looks = fine_tune(
-        clip, model, SENTENCES, pools(coloured(16, 3), None, config()), val, config(), (0, 0), steps.append
-    )
+    state = fine_tune(clip, model, tokens, pools(coloured(16, 3), None, config()), val, config(), (0, 0), steps.append)
+    looks = state.looks
     assert [look.step for look in looks] == [2, 4, 6] and sum(steps) == 6
     chosen = max(looks, key=lambda look: (look.val_top1, -look.val_loss))
-    assert best == chosen.step
+    assert state.best == chosen
     assert chosen.val_loss < before[0] and chosen.val_top1 >= before[1]
     assert look_at(clip, model, tokens, val) == pytest.approx((chosen.val_loss, chosen.val_top1))
 
@@ -122,8 +105,59 @@ def test_only_the_adapter_changes(clip):
 
 def test_train_loss_is_the_mean_since_the_last_look(clip):
     (_, looks), _ = trained(clip, config(learning_rate=1e-12, max_steps=2, eval_every=1), synthetic=coloured(8, 1))
-    tokens = clip.tokenize(SENTENCES)
-    loss = batch_loss(
-        clip, clip.model, tokens, pools(None, coloured(8, 1), config()), [torch.arange(8)], Augmentation(STILL)
-    )
-    assert math.isclose(looks[0].train_loss, float(loss), rel_tol=0.2)
+    loss, _ = look_at(clip, clip.model, clip.tokenize(SENTENCES), coloured(8, 1))
+    assert math.isclose(looks[0].train_loss, loss, rel_tol=0.2)
+
+
+def test_a_diverged_training_says_so(clip):
+    with pytest.raises(UserError, match=r"diverged: its loss is (nan|inf) in step \d+; lower train\.learning_rate"):
+        trained(clip, config(learning_rate=1e30, warmup_share=0.0, max_steps=6), synthetic=coloured(8, 1))
+
+
+def weights(files: bytes) -> torch.Tensor:
+    tensors = load(files)
+    return torch.cat([tensors[name].flatten() for name in sorted(tensors)])
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_a_batch_in_parts_trains_the_same_adapter(clip, parts):
+    whole = config(lora=LoraSettings(r=4, lora_dropout=0.0), lambda_real=0.3)
+    images = {"real": coloured(8, 1), "synthetic": coloured(9, 2)}
+    (_, looks), expected = trained(clip, whole, **images)
+    (_, found_looks), found = trained(clip, whole.model_copy(update={"accumulation_steps": parts}), **images)
+    assert [look.train_loss for look in found_looks] == pytest.approx([look.train_loss for look in looks], abs=1e-5)
+    assert [look.val_loss for look in found_looks] == pytest.approx([look.val_loss for look in looks], abs=1e-4)
+    torch.testing.assert_close(weights(found), weights(expected), atol=1e-4, rtol=0)
+
+
+def test_with_gradient_checkpointing_the_very_same_adapter_is_trained(clip):
+    images = {"real": coloured(8, 1), "synthetic": coloured(8, 2)}
+    plain = trained(clip, config(), **images)
+    assert trained(clip, config(gradient_checkpointing=True), **images) == plain
+    assert trained(clip, config(), **images) == plain  # it is switched off again
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_trains_float32_weights_that_do_as_well(clip, dtype):
+    images = {"real": coloured(16, 1), "synthetic": coloured(16, 2)}
+    (_, looks), expected = trained(clip, config(max_steps=12), **images)
+    (_, half_looks), found = trained(clip, config(max_steps=12), **images, dtype=dtype)
+    assert {tensor.dtype for tensor in load(found).values()} == {torch.float32}
+    assert all(parameter.dtype == torch.float32 for parameter in clip.model.parameters())
+    assert found != expected
+    assert half_looks[-1].val_loss == pytest.approx(looks[-1].val_loss, abs=0.1)
+    assert half_looks[-1].val_top1 == looks[-1].val_top1 == 100.0
+
+
+@pytest.mark.parametrize(("dtype", "merges"), [(torch.float32, 1), (torch.bfloat16, 0)])
+def test_only_float32_predicts_with_merged_weights(clip, monkeypatch, dtype, merges):
+    calls = []
+    monkeypatch.setattr("varireal.training.loop.merged", lambda model: calls.append(model) or merged(model))
+    model = add_lora(clip.model, LoraSettings(r=4), 0).eval()
+    before = scores(clip, model, clip.tokenize(SENTENCES), coloured(4, 3), 3, dtype)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data += 0.05
+    after = scores(clip, model, clip.tokenize(SENTENCES), coloured(4, 3), 3, dtype)
+    assert after.dtype == torch.float32 and after.shape == (4, 2) and not torch.equal(after, before)
+    assert len(calls) == 2 * merges

@@ -10,7 +10,7 @@ from varireal.clip import load_clip
 from varireal.config import LoraSettings
 from varireal.errors import UserError
 from varireal.training.attention import split_attention
-from varireal.training.lora import adapter_bytes, add_lora, load_adapter, remove_lora, trainable_parameters
+from varireal.training.lora import adapter_bytes, add_lora, load_adapter, merged, remove_lora, trainable_parameters
 
 
 @pytest.fixture
@@ -106,3 +106,17 @@ def test_a_missing_or_foreign_adapter_is_a_users_error(clip, tmp_path):
     files["adapter_config.json"] = files["adapter_config.json"].replace(b'"r": 4', b'"r": 8')
     with pytest.raises(UserError, match=r"does not fit clip\.model"):
         load_adapter(clip.model, write(tmp_path, files))
+
+
+def test_a_merged_adapter_predicts_the_same_and_leaves_the_very_same_weights(clip):
+    model = add_lora(clip.model, LoraSettings(r=4), 0).eval()
+    disturb(model)
+    before, weights = logits(clip, model), [value.clone() for value in model.state_dict().values()]
+    with merged(model):
+        inside = logits(clip, model)
+        changed = sum(not torch.equal(*pair) for pair in zip(weights, model.state_dict().values()))
+    blocks = len(clip.model.visual.transformer.resblocks) + len(clip.model.transformer.resblocks)
+    assert changed == 2 * blocks  # the query and the value weights
+    torch.testing.assert_close(inside, before, atol=1e-4, rtol=1e-5)
+    assert torch.equal(logits(clip, model), before)
+    assert all(torch.equal(*pair) for pair in zip(weights, model.state_dict().values()))

@@ -105,3 +105,15 @@ def split_attention(model: Any) -> int:
                 block.attn = SplitAttention(block.attn)
         count += len(blocks)
     return count
+
+
+def joined_state(model: Any) -> dict[str, torch.Tensor]:
+    """Return the weights of a model under open_clip's names: q, k and v of each split block in one matrix again."""
+    state = dict(model.state_dict())
+    for name, module in model.named_modules():
+        if isinstance(module, SplitAttention):
+            for kind in ("weight", "bias"):
+                parts = [state.pop(f"{name}.{part}.{kind}", None) for part in ("q_proj", "k_proj", "v_proj")]
+                if parts[0] is not None:
+                    state[f"{name}.in_proj_{kind}"] = torch.cat(parts)
+    return state

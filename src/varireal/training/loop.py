@@ -1,8 +1,8 @@
-"""The fine-tuning loop: lambda-weighted loss, AdamW, warm-up and cosine, selection on the val split."""
+"""The fine-tuning loop: AdamW, warm-up and cosine, selection on the val split."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from varireal.seeding import SeedPart, forked_torch_rng
+from varireal.errors import UserError
+from varireal.seeding import SeedPart
 from varireal.training.data import Augmentation, ImageSet, Rounds
-from varireal.training.lora import trainable_parameters
+from varireal.training.lora import merged, trainable_parameters
+from varireal.training.state import Checkpoint, State, restore, to_bytes
+from varireal.training.steps import Network, Pool, autocast
+from varireal.training.team import Alone, Team
 
 if TYPE_CHECKING:
     from varireal.clip import Clip
@@ -23,40 +27,12 @@ VAL_BATCH = 64  # images per forward pass without gradients
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """One look at the val split."""
+class Surroundings:
+    """What a fine-tuning runs in; its result depends on none of it but the dtype, beyond the last bits of a float."""
 
-    step: int  # optimisation steps done
-    train_loss: float  # mean since the look before
-    val_loss: float  # mean cross-entropy
-    val_top1: float  # percent
-
-
-@dataclasses.dataclass(frozen=True)
-class Pool:
-    """Training images of one origin, and what they weigh in the loss."""
-
-    images: ImageSet
-    share: int  # images of each batch that come from here
-    weight: float  # factor of their mean cross-entropy
-
-
-def pools(real: ImageSet | None, synthetic: ImageSet | None, config: TrainConfig) -> list[Pool]:
-    """Return the pools of a training source; a batch has ``batch_size`` images whatever the source.
-
-    With both, half of each batch is real (the smaller half, if the size is odd) and the loss is
-    ``lambda_real * CE(real) + (1 - lambda_real) * CE(synthetic)``: every source sees equally many images.
-    """
-    if real is None or synthetic is None:
-        only = synthetic if real is None else real
-        if only is None:
-            raise ValueError("a fine-tuning needs real or synthetic images")
-        return [Pool(only, config.batch_size, 1.0)]
-    half = config.batch_size // 2
-    return [
-        Pool(real, half, config.lambda_real),
-        Pool(synthetic, config.batch_size - half, 1 - config.lambda_real),
-    ]
+    dtype: torch.dtype = torch.float32  # that the network computes in, by autocast; all weights are float32
+    team: Team = dataclasses.field(default_factory=Alone)
+    checkpoint: Checkpoint | None = None  # written by the first process; None: never
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -72,20 +48,44 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
 
 
-def scores(clip: Clip, model: Any, tokens: torch.Tensor, images: ImageSet, batch_size: int) -> torch.Tensor:
-    """Return the logits of all images against the class sentences, float32 (N, C) on the CPU, without gradients."""
-    with torch.no_grad():
-        texts = model.encode_text(tokens, normalize=True)
-        parts = [
-            clip.logit_scale * (model.encode_image(clip.normalise(pixels), normalize=True) @ texts.T).float().cpu()
-            for pixels in images.pixels.split(batch_size)
-        ]
+def scores(
+    clip: Clip,
+    model: Any,
+    tokens: torch.Tensor,
+    images: ImageSet,
+    batch_size: int,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
+    """Return the logits of all images against the class sentences, float32 (N, C) on the CPU, without gradients.
+
+    The model must be in evaluation mode. In float32 an adapter is merged for the time being, which is faster; a
+    narrower ``dtype`` would round small updates of the weights away.
+    """
+    merging = merged(model) if dtype == torch.float32 else contextlib.nullcontext()
+    with merging, torch.inference_mode():
+        with autocast(clip, dtype):
+            texts = model.encode_text(tokens, normalize=True)
+        return text_scores(clip, model, texts.float(), images, batch_size, dtype)
+
+
+def text_scores(
+    clip: Clip, model: Any, texts: torch.Tensor, images: ImageSet, batch_size: int, dtype: torch.dtype
+) -> torch.Tensor:
+    """Return the logits of all images against unit vectors of texts, float32 (N, C) on the CPU, without gradients."""
+    parts = []
+    with torch.inference_mode():
+        for pixels in images.pixels.split(batch_size):
+            with autocast(clip, dtype):
+                features = model.encode_image(clip.normalise(pixels), normalize=True)
+            parts.append((clip.logit_scale * features.float() @ texts.T).cpu())
     return torch.cat(parts)
 
 
-def look_at(clip: Clip, model: Any, tokens: torch.Tensor, val: ImageSet) -> tuple[float, float]:
+def look_at(
+    clip: Clip, model: Any, tokens: torch.Tensor, val: ImageSet, dtype: torch.dtype = torch.float32
+) -> tuple[float, float]:
     """Return the mean cross-entropy and the top-1 accuracy in percent on the val images."""
-    logits = scores(clip, model, tokens, val, VAL_BATCH)
+    logits = scores(clip, model, tokens, val, VAL_BATCH, dtype)
     loss = functional.cross_entropy(logits, val.labels).item()
     return loss, 100 * (logits.argmax(1) == val.labels).double().mean().item()
 
@@ -93,76 +93,70 @@ def look_at(clip: Clip, model: Any, tokens: torch.Tensor, val: ImageSet) -> tupl
 def fine_tune(
     clip: Clip,
     model: Any,
-    sentences: Sequence[str],
+    tokens: torch.Tensor,
     sources: Sequence[Pool],
     val: ImageSet,
     config: TrainConfig,
     seed: Sequence[SeedPart],
     advance: Callable[[int], None],
-) -> tuple[int, list[Look]]:
-    """Train the adapter of ``model`` and leave its best weights in it; return the best step and all looks.
+    surroundings: Surroundings | None = None,
+) -> State:
+    """Train the adapter of ``model`` and leave its best weights in it; return what happened.
 
-    The class sentences are encoded anew in each step, because the text tower trains too. The best look has the
-    highest val top-1, of equals the lowest val loss, of equals the earliest step.
+    The best look has the highest val top-1, of equals the lowest val loss, of equals the earliest step. Where a
+    checkpoint is found, the fine-tuning goes on there. In a team only the first process looks at val and gets the best
+    weights; the others' state has no looks.
 
     Args:
         model: ``clip.model`` with an adapter (see :func:`varireal.training.lora.add_lora`).
-        sentences: one per class, in the order of the class indices.
+        tokens: of the class sentences, in the order of the class indices.
         seed: with the step it seeds order, augmentation and dropout. The same seed gives the same draws in every cell
             of the grid, which makes paired comparisons sharper.
-        advance: called with 1 after each step.
+        advance: called with the number of steps just done, or found done.
+
+    Raises:
+        UserError: the loss is no number any more, or a checkpoint cannot be written.
     """
+    around = surroundings or Surroundings()
+    dtype, team, checkpoint = around.dtype, around.team, around.checkpoint
     parameters = trainable_parameters(model)
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    # without scaling, float16 gradients vanish
-    scaler = torch.amp.GradScaler(clip.device.type, enabled=clip.model.logit_scale.dtype == torch.float16)
-    augmentation = Augmentation(config.augmentation)
-    tokens = clip.tokenize(sentences)
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    # without scaling, float16 gradients vanish; torch's own first scale of 2**16 costs several steps until it fits
+    scaler = torch.amp.GradScaler(clip.device.type, init_scale=2.0**12, enabled=dtype == torch.float16)
+    network = Network(clip, model, tokens, dtype, Augmentation(config.augmentation))
     rounds = [Rounds(len(pool.images), "train", *seed, "order", k) for k, pool in enumerate(sources)]
-    looks: list[Look] = []
-    best: tuple[tuple[float, float], int, list[torch.Tensor]] | None = None
-    losses: list[float] = []
-    for step in range(config.max_steps):
+    saved = team.from_first(checkpoint.read() if checkpoint and team.rank == 0 else None)
+    state = State() if saved is None else restore(saved, parameters, optimizer, scaler)
+    if state.step:
+        advance(state.step)
+    parts = config.accumulation_steps
+    model.train()
+    while state.step < config.max_steps:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
-        positions = [order.draw(step * pool.share, pool.share) for order, pool in zip(rounds, sources)]
-        with forked_torch_rng("train", *seed, step):
-            model.train()
-            loss = batch_loss(clip, model, tokens, sources, positions, augmentation)
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            group["lr"] = learning_rate(state.step, config)
+        positions = [order.draw(state.step * pool.share, pool.share) for order, pool in zip(rounds, sources)]
+        optimizer.zero_grad(set_to_none=True)
+        own, step_seed = range(team.rank, parts, team.size), ("train", *seed, state.step)
+        loss = network.add_gradients(sources, positions, parts, own, step_seed, scaler)
+        team.add_up([loss, *(parameter.grad for parameter in parameters)])
         scaler.step(optimizer)
         scaler.update()
-        losses.append(loss.item())
+        state.step += 1
+        state.losses.append(_finite(loss.item(), state.step))
         advance(1)
-        if (step + 1) % config.eval_every == 0 or step + 1 == config.max_steps:
+        if team.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.max_steps):
             model.eval()
-            val_loss, val_top1 = look_at(clip, model, tokens, val)
-            looks.append(Look(step + 1, math.fsum(losses) / len(losses), val_loss, val_top1))
-            losses.clear()
-            rank = (val_top1, -val_loss)
-            if best is None or rank > best[0]:
-                best = rank, step + 1, [copy.deepcopy(parameter.data) for parameter in parameters]
-    assert best is not None  # the last step always looks
-    for parameter, data in zip(parameters, best[2]):
-        parameter.data.copy_(data)
+            state.add_look(*look_at(clip, model, tokens, val, dtype), parameters)
+            model.train()
+        if checkpoint and team.rank == 0 and checkpoint.due(state.step):
+            checkpoint.write(to_bytes(state, parameters, optimizer, scaler))
     model.eval()
-    return best[1], looks
+    for parameter, weights in zip(parameters, state.best_weights or []):
+        parameter.data.copy_(weights)
+    return state
 
 
-def batch_loss(
-    clip: Clip,
-    model: Any,
-    tokens: torch.Tensor,
-    sources: Sequence[Pool],
-    positions: Sequence[torch.Tensor],
-    augmentation: Augmentation,
-) -> torch.Tensor:
-    """Return the weighted loss of one batch: the images at ``positions`` of each pool, in one forward pass."""
-    pixels = augmentation(torch.cat([pool.images.pixels[rows] for pool, rows in zip(sources, positions)]))
-    features = model.encode_image(clip.normalise(pixels), normalize=True)
-    texts = model.encode_text(tokens, normalize=True)
-    logits = (clip.logit_scale * features @ texts.T).float()
-    parts = logits.split([len(rows) for rows in positions])
-    labels = [pool.images.labels[rows].to(clip.device) for pool, rows in zip(sources, positions)]
-    return sum(pool.weight * functional.cross_entropy(part, label) for pool, part, label in zip(sources, parts, labels))
+def _finite(loss: float, step: int) -> float:
+    if not math.isfinite(loss):
+        raise UserError(f"the fine-tuning diverged: its loss is {loss} in step {step}; lower train.learning_rate")
+    return loss

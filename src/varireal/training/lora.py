@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 
 from varireal.errors import UserError
 from varireal.seeding import SeedPart, forked_torch_rng
 from varireal.training.attention import split_attention
+from varireal.training.dropout import use_bit_dropout
 
 if TYPE_CHECKING:
     from varireal.config import LoraSettings
@@ -34,12 +38,36 @@ def add_lora(model: Any, settings: LoraSettings, *seed: SeedPart) -> PeftModel:
         r=settings.r, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout, target_modules=TARGETS
     )
     with forked_torch_rng("lora", *seed):
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
+    use_bit_dropout(adapted)
+    return adapted
 
 
 def remove_lora(adapted: PeftModel) -> Any:
     """Return the model without its adapter, as it was before :func:`add_lora`."""
     return adapted.unload()
+
+
+@contextlib.contextmanager
+def merged(model: Any) -> Iterator[None]:
+    """Let a model in evaluation mode predict with its adapter added to the frozen weights, which is faster.
+
+    After the block the weights are the very ones from before, not what adding and subtracting would leave of them.
+    Where there is no adapter, nothing is changed.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
+    weights = [layer.get_base_layer().weight for layer in layers]
+    before = [weight.data for weight in weights]
+    try:
+        with torch.no_grad():
+            for layer, weight in zip(layers, weights):
+                weight.data = sum((layer.get_delta_weight(name) for name in layer.active_adapters), weight.data)
+                layer.merged_adapters.extend(layer.active_adapters)
+        yield
+    finally:
+        for layer, weight, data in zip(layers, weights, before):
+            weight.data = data
+            layer.merged_adapters.clear()
 
 
 def trainable_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:

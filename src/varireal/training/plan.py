@@ -12,13 +12,15 @@ from typing import Any, Literal
 from varireal.clip import clip_identity
 from varireal.config import ClipConfig, ComputeConfig, TrainConfig
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes, json_bytes
+from varireal.io import atomic_write_bytes, json_bytes, sha256_file
 from varireal.manifest import ImageRecord
+from varireal.processes import launched_processes
 from varireal.work import WorkStore, content_key
 
 TrainingSource = Literal["real", "synthetic", "real+synthetic"]
 
-REVISION = 1  # raised when the meaning of the same settings changes, so that kept results are not mistaken for new ones
+REVISION = 3  # raised when the meaning of the same settings changes, so that kept results are not mistaken for new ones
+WITHOUT_EFFECT = {"gradient_checkpointing", "checkpoint_every"}  # settings of train that change no result
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 RESULT = "result.json"  # beside the adapter in the store: best step and curve
 DESCRIPTION = "varireal.json"  # beside the adapter in models/adapters: what it was trained on, and its curve
@@ -32,7 +34,8 @@ class Study:
     train: TrainConfig
     compute: ComputeConfig
     run_seed: int  # params.seed
-    sentences: tuple[str, ...]  # one per class, in the order of the class indices
+    classes: tuple[str, ...]  # in the order of the class indices
+    sentences: tuple[str, ...]  # one per class
     real: tuple[ImageRecord, ...]  # the photos of the split train
     val: tuple[ImageRecord, ...]
     synthetic: tuple[ImageRecord, ...]  # the condition's edits; empty for the real-only baseline
@@ -51,19 +54,26 @@ def fine_tunings(study: Study, sources: Sequence[TrainingSource], seeds: Sequenc
     """Return the fine-tunings of a stage; two with the same inputs have the same key, whatever their cell is called.
 
     Raises:
-        UserError: the split train or val is empty, the batch is too small for two origins, or CLIP's files are missing.
+        UserError: the split train or val is empty, the batch is too small for two origins, the processes cannot share
+            it, or CLIP's files are missing.
     """
     for split, rows in (("train", study.real), ("val", study.val)):
         if not rows:
             raise UserError(
                 f"the data set has no photo in the split {split}; give it some (dataset.{split}_* in params.yaml)"
             )
+    size, parts = max(launched_processes(), study.compute.processes), study.train.accumulation_steps
+    if parts % size:
+        raise UserError(
+            f"{size} processes cannot share {parts} parts of a batch; "
+            f"set train.accumulation_steps to a multiple of {size}"
+        )
     if "real+synthetic" in sources and study.train.batch_size < 2:
         raise UserError("train.batch_size = 1 cannot hold a real and a synthetic image; set it to 2 or more")
     shared = {
         "revision": REVISION,
         "clip": clip_identity(study.clip.model, study.clip.pretrained),
-        "train": study.train.model_dump(mode="json"),
+        "train": study.train.model_dump(mode="json", exclude=WITHOUT_EFFECT),
         "dtype": study.compute.dtype,
         "run_seed": study.run_seed,
         "sentences": list(study.sentences),
@@ -90,7 +100,8 @@ def write_adapters(folder: Path, plan: Sequence[FineTuning], store: WorkStore, d
         target = adapter_path(folder, item.source, item.seed)
         for name in ADAPTER_FILES:
             atomic_write_bytes(target / name, (_kept(store, item) / name).read_bytes())
-        about = {**description, "source": item.source, "seed": item.seed, **read_result(store, item)}
+        weights = {"adapter_sha256": sha256_file(target / ADAPTER_FILES[0])}
+        about = {**description, **weights, "source": item.source, "seed": item.seed, **read_result(store, item)}
         atomic_write_bytes(target / DESCRIPTION, json_bytes(about))
 
 

@@ -1,0 +1,117 @@
+"""One optimisation step: a batch in parts through the image tower, the class sentences once, their gradients summed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from varireal.seeding import SeedPart, forked_torch_rng
+from varireal.training.data import Augmentation, ImageSet
+
+if TYPE_CHECKING:
+    from varireal.clip import Clip
+    from varireal.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Training images of one origin, and what they weigh in the loss."""
+
+    images: ImageSet
+    share: int  # images of each batch that come from here
+    weight: float  # factor of their mean cross-entropy
+
+
+def pools(real: ImageSet | None, synthetic: ImageSet | None, config: TrainConfig) -> list[Pool]:
+    """Return the pools of a training source; a batch has ``batch_size`` images whatever the source.
+
+    With both, half of each batch is real (the smaller half, if the size is odd) and the loss is
+    ``lambda_real * CE(real) + (1 - lambda_real) * CE(synthetic)``: every source sees equally many images.
+    """
+    if real is None or synthetic is None:
+        only = synthetic if real is None else real
+        if only is None:
+            raise ValueError("a fine-tuning needs real or synthetic images")
+        return [Pool(only, config.batch_size, 1.0)]
+    half = config.batch_size // 2
+    return [
+        Pool(real, half, config.lambda_real),
+        Pool(synthetic, config.batch_size - half, 1 - config.lambda_real),
+    ]
+
+
+def autocast(clip: Clip, dtype: torch.dtype) -> torch.autocast:
+    """Return a context in which networks with float32 weights compute in ``dtype``; float32 changes nothing."""
+    return torch.autocast(clip.device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """CLIP with an adapter, the class sentences, and how a batch goes through them."""
+
+    clip: Clip
+    model: Any  # clip.model with an adapter
+    tokens: torch.Tensor  # of the class sentences, in the order of the class indices
+    dtype: torch.dtype  # that matrix products compute in; weights and losses are float32
+    augmentation: Augmentation
+
+    def add_gradients(
+        self,
+        sources: Sequence[Pool],
+        positions: Sequence[torch.Tensor],
+        parts: int,
+        own: range,
+        seed: Sequence[SeedPart],
+        scaler: torch.amp.GradScaler,
+    ) -> torch.Tensor:
+        """Add to the parameters' gradients what some parts of a batch contribute; return their share of the loss.
+
+        The loss is the pools' weighted sum of mean cross-entropies over the whole batch: contributions of all parts
+        add up to it, and to its gradients, however many parts there are. The class sentences are encoded anew,
+        because the text tower trains too, but once for all parts: the loss is first differentiated with respect to
+        their features.
+
+        Args:
+            positions: for each pool, which of its images are in the batch, int64 (share,).
+            parts: how many pieces the batch is cut into, each with random draws of its own.
+            own: the pieces to do here.
+            seed: of the step.
+        """
+        with forked_torch_rng(*seed, "text"), autocast(self.clip, self.dtype):
+            texts = self.model.encode_text(self.tokens, normalize=True)
+        features = texts.detach().float().requires_grad_()
+        total = torch.zeros((), device=self.clip.device)
+        for part in own:
+            rows = part_of_batch(positions, parts, part)
+            with forked_torch_rng(*seed, part):
+                loss = self.part_loss(sources, rows, features)
+                scaler.scale(loss).backward()
+            total += loss.detach()
+        texts.backward(features.grad.to(texts.dtype))
+        return total
+
+    def part_loss(self, sources: Sequence[Pool], rows: Sequence[torch.Tensor], texts: torch.Tensor) -> torch.Tensor:
+        """Return what the images at ``rows`` of each pool add to the loss, in one forward pass, float32 scalar."""
+        pixels = torch.cat([pool.images.pixels[chosen] for pool, chosen in zip(sources, rows)])
+        inputs = self.clip.normalise(self.augmentation(pixels.to(self.clip.device)))
+        with autocast(self.clip, self.dtype):
+            features = self.model.encode_image(inputs, normalize=True)
+        logits = self.clip.logit_scale * features.float() @ texts.T
+        labels = torch.cat([pool.images.labels[chosen] for pool, chosen in zip(sources, rows)])
+        weights = torch.cat([torch.full((len(r),), pool.weight / pool.share) for pool, r in zip(sources, rows)])
+        losses = functional.cross_entropy(logits, labels.to(self.clip.device), reduction="none")
+        return losses @ weights.to(self.clip.device)
+
+
+def part_of_batch(positions: Sequence[torch.Tensor], parts: int, part: int) -> list[torch.Tensor]:
+    """Return what one of ``parts`` pieces of a batch holds of each pool; sizes of pieces differ by one at most."""
+    order = torch.arange(sum(len(chosen) for chosen in positions)).tensor_split(parts)[part]
+    start, end, passed, rows = int(order[0]), int(order[-1]) + 1, 0, []
+    for chosen in positions:
+        rows.append(chosen[max(0, start - passed) : max(0, end - passed)])
+        passed += len(chosen)
+    return rows
