@@ -56,6 +56,8 @@ def test_the_exported_folder_loads_through_open_clip_with_the_same_features(tmp_
             loaded.eval().encode_image(pictures), model.encode_image(pictures), rtol=0.02, atol=0.02
         )
         torch.testing.assert_close(loaded.encode_text(tokens), model.encode_text(tokens), rtol=0.02, atol=0.02)
+    strange = open_clip.get_tokenizer(name)(["zebrafish"])[0, 1:3]  # no word of the rendered world, two tokens
+    assert not loaded.token_embedding.weight[strange].any()
     assert loaded.visual.transformer.resblocks[0].attn.in_proj_weight.shape == (480, 160)
     config = json.loads((tmp_path / "clip" / "open_clip_config.json").read_text())
     assert tuple(config["preprocess_cfg"]["mean"]) == clip.MEAN

@@ -76,7 +76,7 @@ def test_a_cell_of_true_repaints_is_measured(tmp_path):
         atomic_write_bytes(tmp_path / f"{name}.png", encode_png(pixels))
     photo = record(tmp_path, image_id="trijet/0", origin="photo", path=f"{tmp_path}/photo.png", status="ok")
     with forked_torch_rng("test measure"):
-        judge = Judge(JudgeNet(scene=(8, 8), surface=(8, 8)))
+        judge = Judge(JudgeNet(place=(8, 8), class_=(8, 8), surface=(8, 8)))
     rows = [record(tmp_path, prior_path=f"{tmp_path}/prior.png")]
     figures = cell_figures(rows, {"trijet/0": photo}, judge)
     assert figures["untouched_outside"] == 1.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from varireal.pretraining.sentences import FACTS, FAMILIES, SURFACES, attribute_groups, class_groups
+from varireal.pretraining.sentences import FACTS, FAMILIES, SURFACES, attribute_groups, class_groups, corpus
 from varireal.prompts.templates import class_prompt, edit_prompt
 from varireal.world.vocabulary import CLASSES, PLACES
 
@@ -38,3 +38,11 @@ def test_attribute_groups_list_every_place_and_surface_once():
     groups = attribute_groups(np.random.default_rng(1))
     assert len(set(groups["place"].sentences)) == len(PLACES) == 16
     assert len(set(groups["surface"].sentences)) == len(SURFACES) == 22
+
+
+def test_the_corpus_holds_every_word_that_is_ever_said():
+    known = {word for sentence in corpus() for word in sentence.split()}
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        for group in (class_groups(rng) | attribute_groups(rng)).values():
+            assert {word for sentence in group.sentences for word in sentence.split()} <= known

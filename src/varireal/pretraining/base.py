@@ -21,10 +21,12 @@ from varireal.pretraining.images import IMAGES, load_images
 from varireal.pretraining.inpaint import OUT as INPAINT
 from varireal.pretraining.inpaint import DenoisingLoss, Samples
 from varireal.pretraining.latents import LATENTS, load_latents
-from varireal.pretraining.loop import LoopSettings, TrainingLoop, prepare_process
+from varireal.pretraining.loop import TrainingLoop, prepare_process
+from varireal.pretraining.options import TrainingOptions, training_options
 from varireal.pretraining.unet import INPAINT_CHANNELS, TextEncoders, build_unet, save_pipeline
 
-OUT = Path("models/demo/sdxl-base")
+#: Where the training of ControlNet and IP-Adapter takes it up; what it makes of it is ``models/demo/sdxl-base``.
+OUT = IMAGES.parent / "sdxl-base"
 #: Priors are mostly empty places and materials; the rest are whole aircraft pictures.
 BANK_SHARE = 0.55
 LATENT_CHANNELS = 4
@@ -58,52 +60,43 @@ def load_parts(folder: Path) -> tuple[AutoencoderKL, TextEncoders, UNet2DConditi
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
+@training_options(
+    TrainingOptions(
+        out=OUT,
+        metrics=Path("models/demo/metrics/base.json"),
+        minutes=7.0,
+        batch_size=16,
+        learning_rate=3e-4,
+        threads=2,
+    )
+)
 @click.option("--latents", type=click.Path(path_type=Path), default=LATENTS, show_default=True)
 @click.option("--inpaint", type=click.Path(path_type=Path), default=INPAINT, show_default=True)
-@click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
-@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/base.json"))
-@click.option("--minutes", default=7.0, show_default=True)
-@click.option("--batch-size", default=16, show_default=True)
-@click.option("--threads", default=2, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(
-    images: Path,
-    latents: Path,
-    inpaint: Path,
-    state: Path,
-    out: Path,
-    metrics: Path,
-    minutes: float,
-    batch_size: int,
-    threads: int,
-    seed: int,
-) -> None:
+def main(options: TrainingOptions, latents: Path, inpaint: Path) -> None:
     """Fold the inpainting UNet into a text-to-image one and fine-tune it; text encoders and autoencoder stay."""
-    prepare_process(threads)
+    prepare_process(options.threads)
     vae, text, trained = load_parts(inpaint)
     for encoder in (text.first, text.second):
         encoder.eval().requires_grad_(False)
     cached = load_latents(latents)
     middle = cached.grey.shape[-1] // 2
-    unet = build_unet(LATENT_CHANNELS, seed)
+    unet = build_unet(LATENT_CHANNELS, options.seed)
     if trained.config.in_channels != INPAINT_CHANNELS:
         raise UserError(f"{inpaint}/unet has {trained.config.in_channels} input channels, not {INPAINT_CHANNELS}")
     fold_constant_inputs(trained, torch.tensor(cached.grey[:, middle, middle]).float(), unet)
     unet = unet.train().to(memory_format=torch.channels_last)
-    samples = Samples(cached, load_images(images, "train").scenes, bank_share=BANK_SHARE, everything_share=1.0)
-    settings = LoopSettings("base", seed, batch_size, minutes=minutes, learning_rate=3e-4, ema_decay=0.99)
+    samples = Samples(cached, load_images(options.images, "train").scenes, bank_share=BANK_SHARE, everything_share=1.0)
+    settings = options.loop_settings("base", ema_decay=0.99)
     loop = TrainingLoop(
         settings,
         {"unet": unet},
-        DenoisingLoss(unet, text, samples, batch_size),
-        state,
-        lambda: save_pipeline(StableDiffusionXLPipeline, out, vae, text, unet),
+        DenoisingLoss(unet, text, samples, options.batch_size),
+        options.state,
+        lambda: save_pipeline(StableDiffusionXLPipeline, options.out, vae, text, unet),
     )
     history = loop.run()
     count = sum(p.numel() for p in unet.parameters())
-    write_json(metrics, {"minutes": minutes, "parameters": {"unet": count}, "history": history})
+    write_json(options.metrics, {"minutes": options.minutes, "parameters": {"unet": count}, "history": history})
 
 
 if __name__ == "__main__":

@@ -17,15 +17,16 @@ from varireal import layout
 from varireal.cli import run_command
 from varireal.clip import Clip, load_clip
 from varireal.config import TrainConfig, load_params
-from varireal.io import write_json
+from varireal.io import read_json, write_json
 from varireal.pretraining.fresh import fresh_photos
 from varireal.pretraining.images import IMAGES, ImageSet, load_images
 from varireal.pretraining.loop import prepare_process
 from varireal.pretraining.sentences import family_of_class
 from varireal.prompts.templates import class_prompt, edit_prompt
 from varireal.training import data as training_data
-from varireal.training.loop import fine_tune, look_at, pools
+from varireal.training.loop import fine_tune, look_at
 from varireal.training.lora import add_lora, remove_lora
+from varireal.training.steps import pools
 from varireal.world.vocabulary import CLASSES, COLORS, DOMAIN_WORD, MATERIALS, PLACES, STRUCTURE
 
 CLASS_SENTENCES = [class_prompt(name, DOMAIN_WORD) for name in CLASSES]
@@ -85,7 +86,7 @@ def fine_tuned_top1(
     shares = []
     for seed in seeds:
         model = add_lora(clip.model, config.lora, "demo figures", seed)
-        fine_tune(clip, model, CLASS_SENTENCES, pools(fitted, None, config), fitted, config, (seed,), lambda _: None)
+        fine_tune(clip, model, tokens, pools(fitted, None, config), fitted, config, (seed,), lambda _: None)
         shares.append(look_at(clip, model, tokens, asked)[1] / 100)
         remove_lora(model)
     return shares
@@ -104,9 +105,10 @@ def _features(clip: Clip, images: np.ndarray) -> torch.Tensor:
 @click.option("--model", type=click.Path(path_type=Path), default=Path("models/demo/clip"), show_default=True)
 @click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/clip.json"))
-@click.option("--seeds", default=1, show_default=True, help="Fine-tunings.")
+@click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
+@click.option("--seeds", default=3, show_default=True, help="Fine-tunings.")
 @click.option("--threads", default=1, show_default=True)
-def command(model: Path, images: Path, metrics: Path, seeds: int, threads: int) -> None:
+def command(model: Path, images: Path, metrics: Path, state: Path, seeds: int, threads: int) -> None:
     """Measure the demo CLIP with the fine-tuning settings of params.yaml."""
     prepare_process(threads)
     clip = load_clip(f"local-dir:{model}", None, torch.device("cpu"), torch.float32)
@@ -121,6 +123,7 @@ def command(model: Path, images: Path, metrics: Path, seeds: int, threads: int) 
             "steps": config.max_steps,
             "top1": fine_tuned_top1(clip, train, test, config, range(seeds)),
         },
+        "history": read_json(state / "clip" / "state.json")["history"],
     }
     write_json(metrics, figures)
 

@@ -129,7 +129,7 @@ def load_bank(folder: Path) -> Bank:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--train", default=14_000, show_default=True, help="Training scenes.")
+@click.option("--train", default=24_000, show_default=True, help="Training scenes.")
 @click.option("--held-out", default=1_000, show_default=True, help="Scenes kept for figures.")
 @click.option("--per-place", default=40, show_default=True, help="Empty pictures of each place.")
 @click.option("--per-material", default=16, show_default=True, help="Close-ups of each material.")

@@ -15,7 +15,8 @@ from varireal.io import write_json
 from varireal.pretraining.edit_captions import caption, corpus, material_phrase
 from varireal.pretraining.images import IMAGES, load_images
 from varireal.pretraining.latents import LATENTS, REGION_SHARES, LatentSet, load_latents
-from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
+from varireal.pretraining.loop import Step, TrainingLoop, prepare_process
+from varireal.pretraining.options import TrainingOptions, training_options
 from varireal.pretraining.schedule import TRAIN_STEPS, shifted_betas
 from varireal.pretraining.tokenizer import build_tokenizer
 from varireal.pretraining.unet import (
@@ -92,23 +93,26 @@ def stack(arrays: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).float()
 
 
-def add_noise(clean: Tensor, alphas: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def add_noise(
+    clean: Tensor, alphas: Tensor, noise: torch.Generator, power: float = TIME_POWER
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return random time steps, the noisy latents and the v target (Salimans & Ho 2022, arXiv 2202.00512).
 
     Args:
         clean: latents (N, 4, H, W).
         alphas: cumulative alphas (TRAIN_STEPS,).
+        power: see TIME_POWER.
     """
     u = torch.rand(len(clean), generator=noise)
-    t = (u**TIME_POWER * TRAIN_STEPS).long().clamp(max=TRAIN_STEPS - 1)
+    t = (u**power * TRAIN_STEPS).long().clamp(max=TRAIN_STEPS - 1)
     epsilon = torch.randn(clean.shape, generator=noise)
     signal, spread = (part[t, None, None, None] for part in (alphas.sqrt(), (1 - alphas).sqrt()))
     return t, signal * clean + spread * epsilon, signal * epsilon - spread * clean
 
 
-def region_error(guess: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean squared error, weighted 1 inside the mask (N, 1, H, W) and KEPT_WEIGHT outside, per sample."""
-    weight = KEPT_WEIGHT + (1 - KEPT_WEIGHT) * mask
+def region_error(guess: Tensor, target: Tensor, mask: Tensor, outside: float = KEPT_WEIGHT) -> Tensor:
+    """Return the mean squared error, weighted 1 inside the mask (N, 1, H, W) and ``outside`` elsewhere, per sample."""
+    weight = outside + (1 - outside) * mask
     error = ((guess - target) ** 2).mean(1, keepdim=True)
     return ((error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
 
@@ -141,48 +145,36 @@ class DenoisingLoss:
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
+@training_options(
+    TrainingOptions(
+        out=OUT,
+        metrics=Path("models/demo/metrics/inpaint.json"),
+        minutes=46.0,
+        batch_size=16,
+        learning_rate=8e-4,
+    )
+)
 @click.option("--latents", type=click.Path(path_type=Path), default=LATENTS, show_default=True)
 @click.option("--vae", "vae_folder", type=click.Path(path_type=Path), default=IMAGES.parent / "vae-export")
-@click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
-@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/inpaint.json"))
-@click.option("--minutes", default=46.0, show_default=True)
-@click.option("--batch-size", default=16, show_default=True)
-@click.option("--threads", default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(
-    images: Path,
-    latents: Path,
-    vae_folder: Path,
-    state: Path,
-    out: Path,
-    metrics: Path,
-    minutes: float,
-    batch_size: int,
-    threads: int,
-    seed: int,
-) -> None:
+def main(options: TrainingOptions, latents: Path, vae_folder: Path) -> None:
     """Train the inpainting UNet and the text encoders on cached latents; write the pipeline every few minutes."""
-    prepare_process(threads)
+    prepare_process(options.threads)
     vae = AutoencoderKL.from_pretrained(vae_folder).eval()
-    text = build_text_encoders(build_tokenizer(corpus()), seed)
-    unet = build_unet(INPAINT_CHANNELS, seed).to(memory_format=torch.channels_last)
-    settings = LoopSettings(
-        "inpaint", seed, batch_size, minutes=minutes, learning_rate=8e-4, hold=0.45, warmup_steps=100
-    )
-    samples = Samples(load_latents(latents), load_images(images, "train").scenes)
+    text = build_text_encoders(build_tokenizer(corpus()), options.seed)
+    unet = build_unet(INPAINT_CHANNELS, options.seed).to(memory_format=torch.channels_last)
+    settings = options.loop_settings("inpaint", hold=0.45, warmup_steps=100)
+    samples = Samples(load_latents(latents), load_images(options.images, "train").scenes)
     modules = {"unet": unet, "text_encoder": text.first, "text_encoder_2": text.second}
     loop = TrainingLoop(
         settings,
         modules,
-        DenoisingLoss(unet, text, samples, batch_size),
-        state,
-        lambda: save_pipeline(StableDiffusionXLInpaintPipeline, out, vae, text, unet),
+        DenoisingLoss(unet, text, samples, options.batch_size),
+        options.state,
+        lambda: save_pipeline(StableDiffusionXLInpaintPipeline, options.out, vae, text, unet),
     )
     history = loop.run()
     parameters = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
-    write_json(metrics, {"minutes": minutes, "parameters": parameters, "history": history})
+    write_json(options.metrics, {"minutes": options.minutes, "parameters": parameters, "history": history})
 
 
 if __name__ == "__main__":

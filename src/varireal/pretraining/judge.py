@@ -19,8 +19,9 @@ from varireal.pretraining.augment import channels_first, paste, random_affine, w
 from varireal.pretraining.clip import scene_answers
 from varireal.pretraining.fresh import fresh_photos
 from varireal.pretraining.images import Bank, ImageSet, load_bank, load_images
-from varireal.pretraining.judge_net import NAMES, Judge, JudgeNet, object_picture
-from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
+from varireal.pretraining.judge_net import NAMES, SCENE_SIDE, Judge, JudgeNet, cut_boxes, object_box, object_picture
+from varireal.pretraining.loop import Step, TrainingLoop, prepare_process
+from varireal.pretraining.options import TrainingOptions, training_options
 from varireal.pretraining.palette import nearest_palette_color
 from varireal.seeding import forked_torch_rng
 from varireal.world.vocabulary import COLORS
@@ -41,6 +42,7 @@ class JudgeTask:
         self.place_of_bank = np.repeat(np.arange(len(bank.places)), [len(p) for p in bank.places.values()])
         masks = [mask > 127 for mask in data.masks]
         self.objects = np.stack([object_picture(i, m) for i, m in zip(data.images, masks, strict=True)])
+        self.boxes = torch.tensor([object_box(mask) for mask in masks])
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Return the sum of the three heads' cross entropies and, for the log, each one."""
@@ -50,25 +52,37 @@ class JudgeTask:
         masks = torch.from_numpy(self.data.masks[chosen])[:, None] > 127
         places = channels_first(torch.from_numpy(self.places[bank]))
         pictures = channels_first(torch.from_numpy(self.data.images[chosen]))
-        pictures = self._vary(paste(pictures, masks, places, torch.from_numpy(pasted)), step)
-        objects = self._vary(channels_first(torch.from_numpy(self.objects[chosen])), step)
+        pictures = paste(pictures, masks, places, torch.from_numpy(pasted))
+        plain = rng.random(count) < plain_share(step.progress)
+        colors = torch.from_numpy(rng.uniform(0, 255, (count, 3, 1, 1)).astype(np.float32)).expand_as(pictures)
+        pictures = paste(pictures, masks, colors, torch.from_numpy(plain))
+        objects = channels_first(torch.from_numpy(self.objects[chosen]))
+        view = random_affine(count, step.generator, turn_degrees=6.0)
+        seen = {
+            "place": warp(F.avg_pool2d(pictures, pictures.shape[-1] // SCENE_SIDE), view),
+            "class": self._blur(cut_boxes(pictures, self.boxes[chosen], view), step),
+            "surface": self._blur(warp(objects, view), step),
+        }
         answers = {
             "class": self.classes[chosen],
-            "place": np.where(pasted, self.place_of_bank[bank], self.place[chosen]),
+            "place": np.where(plain, -1, np.where(pasted, self.place_of_bank[bank], self.place[chosen])),
             "surface": self.surface[chosen],
         }
-        logits = self.net(pictures, objects)
+        logits = self.net(seen)
         losses = {
             name: F.cross_entropy(logits[name], torch.from_numpy(answers[name]), ignore_index=-1) for name in NAMES
         }
         return {"loss": sum(losses.values()), **losses}
 
-    def _vary(self, pictures: Tensor, step: Step) -> Tensor:
-        """Flip, zoom, shift and turn the pictures, and blur some of them."""
-        pictures = warp(pictures, random_affine(len(pictures), step.generator, turn_degrees=6.0))
+    def _blur(self, pictures: Tensor, step: Step) -> Tensor:
         blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
         chosen = torch.rand(len(pictures), 1, 1, 1, generator=step.generator) < BLUR_SHARE
         return torch.where(chosen, blurred, pictures)
+
+
+def plain_share(progress: float) -> float:
+    """Return the share of objects on a plain colour: most at first, so that shapes are learned, none after a half."""
+    return max(0.0, 0.8 - 1.6 * progress)
 
 
 def accuracies(judge: Judge, data: ImageSet) -> dict[str, float]:
@@ -96,50 +110,39 @@ def accuracies(judge: Judge, data: ImageSet) -> dict[str, float]:
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/judge"), show_default=True)
-@click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
-@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/judge.json"))
-@click.option("--minutes", default=10.0, show_default=True, help="Training time.")
-@click.option("--batch-size", default=32, show_default=True)
-@click.option("--learning-rate", default=2e-3, show_default=True)
-@click.option("--threads", default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(
-    images: Path,
-    out: Path,
-    state: Path,
-    metrics: Path,
-    minutes: float,
-    batch_size: int,
-    learning_rate: float,
-    threads: int,
-    seed: int,
-) -> None:
-    """Train the judge of the demo's edits from nothing."""
-    prepare_process(threads)
-    cv2.setNumThreads(threads)
-    with forked_torch_rng("judge", seed):
-        net = JudgeNet()
-    settings = LoopSettings(
-        "judge", seed, batch_size, minutes=minutes, learning_rate=learning_rate, hold=0.2, weight_decay=0.02
+@training_options(
+    TrainingOptions(
+        images=IMAGES,
+        out=Path("models/demo/judge"),
+        metrics=Path("models/demo/metrics/judge.json"),
+        minutes=20.0,
+        batch_size=32,
+        learning_rate=2e-3,
     )
-    task = JudgeTask(net, load_images(images, "train"), load_bank(images), batch_size)
+)
+def main(options: TrainingOptions) -> None:
+    """Train the judge of the demo's edits from nothing."""
+    prepare_process(options.threads)
+    cv2.setNumThreads(options.threads)
+    with forked_torch_rng("judge", options.seed):
+        net = JudgeNet()
+    settings = options.loop_settings("judge", hold=0.2, weight_decay=0.02)
+    task = JudgeTask(net, load_images(options.images, "train"), load_bank(options.images), options.batch_size)
     net.to(memory_format=torch.channels_last).train()
 
     def export() -> None:
-        Judge(net).save(out)
+        Judge(net).save(options.out)
         net.train()
 
-    history = TrainingLoop(settings, {"judge": net}, task.loss, state, export).run()
-    judge = Judge.load(out)
+    history = TrainingLoop(settings, {"judge": net}, task.loss, options.state, export).run()
+    judge = Judge.load(options.out)
     figures = {
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "held_out": accuracies(judge, load_images(images, "held_out")),
+        "held_out": accuracies(judge, load_images(options.images, "held_out")),
         "photos": accuracies(judge, fresh_photos("judge", 30)),
         "history": history,
     }
-    write_json(metrics, figures)
+    write_json(options.metrics, figures)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -27,7 +28,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "place": tuple(PLACES),
     "surface": (*COLORS, *MATERIALS),
 }
-SCENE_SIDE, OBJECT_SIDE = 128, 80
+#: Sides in pixels of what each tower sees: the whole picture, the square around the object, the object alone.
+SCENE_SIDE, BOX_SIDE, OBJECT_SIDE = 64, 80, 80
+#: How much wider than the object its square is, so that no tip is cut off where the mask is a little short.
+BOX_MARGIN = 1.1
 GREY = 128
 
 
@@ -48,30 +52,27 @@ class _Tower(nn.Sequential):
 
 
 class JudgeNet(nn.Module):
-    """A tower for the whole picture (class and place) and one for the object alone (surface)."""
+    """Three towers: the whole picture (place), the square around the object (class), the object alone (surface)."""
 
     def __init__(
-        self, scene: Sequence[int] = (24, 48, 96, 160, 192), surface: Sequence[int] = (24, 40, 64, 96)
+        self,
+        place: Sequence[int] = (16, 32, 64, 96),
+        class_: Sequence[int] = (32, 64, 128, 192),
+        surface: Sequence[int] = (24, 40, 64, 96),
     ) -> None:
         super().__init__()
-        self.widths = {"scene": list(scene), "surface": list(surface)}
-        self.scene, self.surface = _Tower(scene), _Tower(surface)
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear((surface if name == "surface" else scene)[-1], len(NAMES[name])) for name in NAMES}
-        )
+        self.widths = {"place": list(place), "class_": list(class_), "surface": list(surface)}
+        widths = {"place": place, "class": class_, "surface": surface}
+        self.towers = nn.ModuleDict({name: _Tower(widths[name]) for name in NAMES})
+        self.heads = nn.ModuleDict({name: nn.Linear(widths[name][-1], len(NAMES[name])) for name in NAMES})
 
-    def forward(self, pictures: Tensor, objects: Tensor | None) -> dict[str, Tensor]:
+    def forward(self, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return logits by head.
 
         Args:
-            pictures: float in 0..255, (count, 3, 128, 128).
-            objects: what :func:`object_picture` cuts out, (count, 3, 80, 80), or None for no surface.
+            seen: for each head what its tower sees, float in 0..255, (count, 3, side, side).
         """
-        seen = self.scene(scaled(pictures))
-        logits = {name: self.heads[name](seen) for name in ("class", "place")}
-        if objects is not None:
-            logits["surface"] = self.heads["surface"](self.surface(scaled(objects)))
-        return logits
+        return {name: self.heads[name](self.towers[name](scaled(pictures))) for name, pictures in seen.items()}
 
 
 def scaled(pictures: Tensor) -> Tensor:
@@ -98,6 +99,33 @@ def object_picture(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     padded = np.pad(alone, ((side, side), (side, side), (0, 0)), constant_values=GREY)
     crop = padded[top + side : top + 2 * side, left + side : left + 2 * side]
     return cv2.resize(crop, (OBJECT_SIDE, OBJECT_SIDE), interpolation=cv2.INTER_AREA)
+
+
+def object_box(mask: np.ndarray) -> tuple[float, float, float]:
+    """Return centre x, centre y and half the side of the object's square with its margin, as `F.grid_sample` counts.
+
+    Args:
+        mask: bool (H, W), square and not empty; -1 is the picture's left or upper border, 1 the right or lower one.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    x, y = ((line[0] + line[-1] + 1) / len(mask) - 1 for line in (columns, rows))
+    return float(x), float(y), float(BOX_MARGIN * side / len(mask))
+
+
+def cut_boxes(pictures: Tensor, boxes: Tensor, view: Tensor | None = None) -> Tensor:
+    """Return the squares of float pictures (count, 3, H, W), (count, 3, 80, 80); beyond the border they are reflected.
+
+    Args:
+        boxes: rows of :func:`object_box`, (count, 3).
+        view: sampling matrices (count, 2, 3) inside the square, for random views.
+    """
+    if view is None:
+        view = torch.eye(2, 3).expand(len(boxes), 2, 3)
+    theta = boxes[:, 2, None, None] * view
+    theta[:, :, 2] += boxes[:, :2]
+    grid = F.affine_grid(theta, [len(boxes), 3, BOX_SIDE, BOX_SIDE], align_corners=False)
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 class Judge:
@@ -128,27 +156,33 @@ class Judge:
             save_file({name: value.contiguous() for name, value in weights.items()}, staging / "judge.safetensors")
             (staging / "judge.json").write_bytes(json_bytes({"names": NAMES, "widths": self.net.widths}))
 
-    def predict(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray] | None = None) -> dict[str, list[str]]:
-        """Return the most likely ``class`` and ``place`` of every picture and, with masks, ``surface``.
+    def predict(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> dict[str, list[str]]:
+        """Return the most likely ``class``, ``place`` and ``surface`` of every picture.
 
         Args:
-            images: uint8 RGB (H, W, 3), square.
+            images: uint8 RGB (H, W, 3), square, at least 80 px wide.
             masks: the objects', bool or uint8 (H, W), true or above 127 on the object.
+
+        Raises:
+            UserError: a mask is empty or of another size than its picture.
         """
-        found: dict[str, list[str]] = {name: [] for name in NAMES if name != "surface" or masks is not None}
+        found: dict[str, list[str]] = {name: [] for name in NAMES}
         for start in range(0, len(images), 64):
             part = images[start : start + 64]
-            pictures = np.stack([cv2.resize(image, (SCENE_SIDE,) * 2, interpolation=cv2.INTER_AREA) for image in part])
-            objects = None
-            if masks is not None:
-                cut = [object_picture(i, _is_object(m)) for i, m in zip(part, masks[start : start + 64], strict=True)]
-                objects = channels_first(torch.from_numpy(np.stack(cut)))
+            inside = [mask if mask.dtype == bool else mask > 127 for mask in masks[start : start + 64]]
+            objects = np.stack([object_picture(i, m) for i, m in zip(part, inside, strict=True)])
+            small = np.stack([cv2.resize(image, (SCENE_SIDE,) * 2, interpolation=cv2.INTER_AREA) for image in part])
+            boxes = [
+                cut_boxes(channels_first(torch.from_numpy(image[None].copy())), torch.tensor([object_box(mask)]))
+                for image, mask in zip(part, inside, strict=True)
+            ]
+            seen = {
+                "place": channels_first(torch.from_numpy(small)),
+                "class": torch.cat(boxes),
+                "surface": channels_first(torch.from_numpy(objects)),
+            }
             with torch.no_grad():
-                logits = self.net(channels_first(torch.from_numpy(pictures)), objects)
+                logits = self.net(seen)
             for name, values in logits.items():
                 found[name] += [NAMES[name][index] for index in values.argmax(1).tolist()]
         return found
-
-
-def _is_object(mask: np.ndarray) -> np.ndarray:
-    return mask if mask.dtype == bool else mask > 127

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from varireal.cli import run_command
-from varireal.editing.recipe import edited_region
+from varireal.editing.pixels import edited_region
 from varireal.errors import UserError
 from varireal.io import json_bytes, read_image, read_mask, write_json
 from varireal.manifest import ImageRecord, read_manifest
@@ -100,8 +100,8 @@ def cell_figures(records: Sequence[ImageRecord], photos: dict[str, ImageRecord],
         "candidates": len(NAMES[head]),
         "asked_seen_by_judge": {name: _share(seen[head], asked) for name, seen in found.items()},
         "class_seen_by_judge": {
-            **{name: _share(seen["class"], classes) for name, seen in found.items()},
-            "photos": _share(judge.predict(originals)["class"], classes),
+            **{name: _share(seen["class"], classes) for name, seen in found.items() if name != "priors"},
+            "photos": _share(judge.predict(originals, masks)["class"], classes),
         },
         "untouched_outside": float(np.mean([*map(is_untouched_outside, edits, originals, regions)])),
     }

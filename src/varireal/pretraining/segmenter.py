@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from varireal.io import staged_folder, write_json
 from varireal.pretraining.augment import channels_first, paste, random_affine, warp
 from varireal.pretraining.fresh import fresh_photos
-from varireal.pretraining.images import IMAGES, SIZE, Bank, ImageSet, load_bank, load_images
-from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
+from varireal.pretraining.images import SIZE, Bank, ImageSet, load_bank, load_images
+from varireal.pretraining.loop import Step, TrainingLoop, prepare_process
+from varireal.pretraining.options import TrainingOptions, training_options
 from varireal.seeding import forked_torch_rng
 
 LABELS = {0: "background", 1: "aircraft"}
@@ -139,42 +140,34 @@ def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/segmenter"), show_default=True)
-@click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
-@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/segmenter.json"))
-@click.option("--minutes", default=31.0, show_default=True, help="Training time.")
-@click.option("--batch-size", default=8, show_default=True)
-@click.option("--learning-rate", default=2e-3, show_default=True)
-@click.option("--threads", default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(
-    images: Path,
-    out: Path,
-    state: Path,
-    metrics: Path,
-    minutes: float,
-    batch_size: int,
-    learning_rate: float,
-    threads: int,
-    seed: int,
-) -> None:
-    """Train the demo segmenter from nothing."""
-    prepare_process(threads)
-    with forked_torch_rng("segmenter", seed):
-        model = build_segmenter()
-    settings = LoopSettings(
-        "segmenter", seed, batch_size, minutes=minutes, learning_rate=learning_rate, hold=0.4, save_minutes=3.0
+@training_options(
+    TrainingOptions(
+        out=Path("models/demo/segmenter"),
+        metrics=Path("models/demo/metrics/segmenter.json"),
+        minutes=45.0,
+        batch_size=8,
+        learning_rate=2e-3,
     )
-    task = SegmenterTask(model, load_images(images, "train"), load_bank(images), batch_size)
-    history = TrainingLoop(settings, {"segmenter": model}, task.loss, state, lambda: export_segmenter(model, out)).run()
+)
+def main(options: TrainingOptions) -> None:
+    """Train the demo segmenter from nothing."""
+    prepare_process(options.threads)
+    with forked_torch_rng("segmenter", options.seed):
+        model = build_segmenter()
+    settings = options.loop_settings("segmenter", hold=0.4, save_minutes=3.0)
+    task = SegmenterTask(model, load_images(options.images, "train"), load_bank(options.images), options.batch_size)
+
+    def export() -> None:
+        export_segmenter(model, options.out)
+
+    history = TrainingLoop(settings, {"segmenter": model}, task.loss, options.state, export).run()
     figures = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "photos": mean_iou(out, fresh_photos("segmenter", 20)),
-        "held_out": mean_iou(out, load_images(images, "held_out")),
+        "photos": mean_iou(options.out, fresh_photos("segmenter", 20)),
+        "held_out": mean_iou(options.out, load_images(options.images, "held_out")),
         "history": history,
     }
-    write_json(metrics, figures)
+    write_json(options.metrics, figures)
 
 
 if __name__ == "__main__":

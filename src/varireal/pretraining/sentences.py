@@ -100,26 +100,49 @@ def class_groups(rng: np.random.Generator) -> dict[str, Group]:
 def attribute_groups(rng: np.random.Generator) -> dict[str, Group]:
     """Return ``place`` and ``surface``; all candidates of a group name the object in the same, random way."""
     place_noun, surface_noun = _any_noun(rng), _any_noun(rng)
-    places = [edit_prompt("background", phrase, place_noun, DOMAIN_WORD) for phrase in PLACES.values()]
-    surfaces = [edit_prompt("color", name, surface_noun, DOMAIN_WORD) for name in COLORS]
-    surfaces += [edit_prompt("texture", f"{name} textured", surface_noun, DOMAIN_WORD) for name in MATERIALS]
+    places, surfaces = _place_sentences(place_noun), _surface_sentences(surface_noun)
     return {
         "place": Group("place", _opened(places, rng), np.arange(len(places))),
         "surface": Group("surface", _opened(surfaces, rng), np.arange(len(surfaces))),
     }
 
 
+def _place_sentences(noun: str) -> list[str]:
+    return [edit_prompt("background", phrase, noun, DOMAIN_WORD) for phrase in PLACES.values()]
+
+
+def _surface_sentences(noun: str) -> list[str]:
+    surfaces = [edit_prompt("color", name, noun, DOMAIN_WORD) for name in COLORS]
+    return surfaces + [edit_prompt("texture", f"{name} textured", noun, DOMAIN_WORD) for name in MATERIALS]
+
+
+#: What the object is called in sentences about place and surface: a kind of name is drawn first, then one of the kind.
+_NOUNS = ((DOMAIN_WORD,), tuple(FAMILIES), CLASSES)
+
+
 def _any_noun(rng: np.random.Generator) -> str:
-    """Return the bare domain word, a family's name or a class's, each in a third of the draws."""
-    kind = int(rng.integers(3))
-    names = ((DOMAIN_WORD,), tuple(FAMILIES), CLASSES)[kind]
+    names = _NOUNS[int(rng.integers(len(_NOUNS)))]
     return named_object(names[int(rng.integers(len(names)))], DOMAIN_WORD)
+
+
+def corpus() -> list[str]:
+    """Return sentences that hold every word that a group's sentences can hold."""
+    nouns = [named_object(name, DOMAIN_WORD) for names in _NOUNS for name in names]
+    sentences = [*_OPENINGS, *(class_prompt(name, DOMAIN_WORD) for name in CLASSES)]
+    sentences += [f"a photo of {article(name)}" for name in (*CLASSES, *FAMILIES)]
+    described = [*STRUCTURE.values(), *(answer for answers in FACTS.values() for answer in answers)]
+    sentences += [f"a photo of an aircraft with {words}" for words in described]
+    for noun in nouns:
+        sentences += _place_sentences(noun) + _surface_sentences(noun)
+    return sentences
+
+
+_OPENINGS = ("a photo of ", "a picture of ", "an image of ", "")
 
 
 def _opened(sentences: list[str], rng: np.random.Generator) -> tuple[str, ...]:
     """Replace the opening "a photo of " by another one in four draws out of ten."""
-    openings = ("a photo of ", "a picture of ", "an image of ", "")
-    opening = openings[int(rng.choice(4, p=(0.6, 0.15, 0.1, 0.15)))]
+    opening = _OPENINGS[int(rng.choice(len(_OPENINGS), p=(0.6, 0.15, 0.1, 0.15)))]
     return tuple(opening + sentence.removeprefix("a photo of ") for sentence in sentences)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,11 +117,19 @@ def drop_captions(states: Tensor, pooled: Tensor, share: float, noise: torch.Gen
     return states * keep[:, None, None], pooled * keep[:, None]
 
 
-def save_pipeline(kind: type, out: Path, vae: AutoencoderKL, text: TextEncoders, unet: UNet2DConditionModel) -> None:
+def save_pipeline(
+    kind: type,
+    out: Path,
+    vae: AutoencoderKL,
+    text: TextEncoders,
+    unet: UNet2DConditionModel,
+    write_more: Callable[[Path], None] | None = None,
+) -> None:
     """Write a whole SDXL pipeline in float16, at once or not at all, through float16 copies of the parts.
 
     Args:
         kind: ``StableDiffusionXLInpaintPipeline`` or ``StableDiffusionXLPipeline``.
+        write_more: writes what else belongs into the folder.
     """
     import copy
 
@@ -139,3 +147,5 @@ def save_pipeline(kind: type, out: Path, vae: AutoencoderKL, text: TextEncoders,
     )
     with staged_folder(out) as staging:
         pipeline.save_pretrained(staging, safe_serialization=True)
+        if write_more is not None:
+            write_more(staging)
