@@ -28,7 +28,7 @@ ALPHA = 0.05
 DRAWS = 10_000  # of the bootstrap
 PAIRS = (("feasible", "infeasible"), ("mixed", "feasible"), ("mixed", "infeasible"))
 
-Family = Literal["feasibility", "gain"]
+Family = Literal["feasibility", "gain", "experiments"]
 Outcome = Literal["equivalent", "different", "undecided"]
 
 
@@ -39,11 +39,12 @@ class Model:
     source: str
     attribute: str = ""
     condition: str = ""
+    experiment: str = ""  # of which of two experiments, where two are compared
 
     @property
     def name(self) -> str:
         """Return the readable name, such as ``color feasible synthetic`` or ``real``."""
-        return " ".join(part for part in (self.attribute, self.condition, self.source) if part)
+        return " ".join(part for part in (self.attribute, self.condition, self.source, self.experiment) if part)
 
 
 REAL, ZERO_SHOT = Model("real"), Model("zero-shot")
@@ -53,8 +54,9 @@ REAL, ZERO_SHOT = Model("real"), Model("zero-shot")
 class Comparison:
     """Two models that are compared: ``first`` minus ``second``.
 
-    There are two questions, each a family of comparisons that is corrected by itself: whether feasibility matters
-    (``feasibility``: conditions against each other) and whether training helps (``gain``: against the baselines).
+    There are three questions, each a family of comparisons that is corrected by itself: whether feasibility matters
+    (``feasibility``: conditions against each other), whether training helps (``gain``: against the baselines), and
+    what another experiment changes (``experiments``: the same model of two experiments).
     """
 
     family: Family
@@ -148,10 +150,10 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
     different = [mean.p_value() for mean in found]
     equivalent = [mean.equivalence_p_value(margin) for mean in found]
     families = [each.family for each in compared]
-    different_holm, equivalent_holm = _holm(different, families), _holm(equivalent, families)
+    different_holm, equivalent_holm = holm(different, families), holm(equivalent, families)
     verdicts = []
     for k, comparison in enumerate(compared):
-        outcome = _outcome(found[k], different_holm[k], equivalent_holm[k])
+        outcome = outcome_of(found[k], different_holm[k], equivalent_holm[k])
         plan = outcome == "undecided" and found[k].seeds > 1
         names = (comparison.first.name, comparison.second.name)
         low, high = np.quantile(bootstrap_means(values[k], DRAWS, generator("verdict", seed, *names)), [0.025, 0.975])
@@ -175,7 +177,8 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
     return verdicts
 
 
-def _outcome(found: CrossedMean, different: float, equivalent: float) -> Outcome:
+def outcome_of(found: CrossedMean, different: float, equivalent: float) -> Outcome:
+    """Return the outcome that corrected p-values lead to; one seed alone decides nothing."""
     if found.seeds < 2:
         return "undecided"
     if equivalent <= ALPHA:
@@ -183,7 +186,7 @@ def _outcome(found: CrossedMean, different: float, equivalent: float) -> Outcome
     return "different" if different <= ALPHA else "undecided"
 
 
-def _holm(p_values: Sequence[float], families: Sequence[str]) -> list[float]:
+def holm(p_values: Sequence[float], families: Sequence[str]) -> list[float]:
     """Return the p-values after Holm's correction, each within its family."""
     from statsmodels.stats.multitest import multipletests
 

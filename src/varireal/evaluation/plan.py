@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from varireal.clip import clip_identity
 from varireal.config import ClipConfig, ComputeConfig
@@ -15,7 +16,7 @@ from varireal.manifest import ImageRecord
 from varireal.training.plan import ADAPTER_FILES
 from varireal.work import content_key
 
-REVISION = 1  # raised when the meaning of the same inputs changes
+REVISION = 3  # raised when the meaning of the same inputs changes
 PREDICTIONS = "predictions.parquet"  # an item's only file
 
 
@@ -46,16 +47,20 @@ def plan_predictions(test: EvaluationSet, evaluated: Sequence[Cell]) -> list[Pre
     """
     if not test.photos:
         raise UserError("the data set has no photo in the split test; give it some (dataset.test_* in params.yaml)")
-    shared = {
-        "revision": REVISION,
-        "clip": clip_identity(test.clip.model, test.clip.pretrained),
-        "dtype": test.compute.dtype,
-        "batch_size": test.batch_size,
-        "sentences": list(test.sentences),
-        "photos": [[photo.image_id, photo.sha256, photo.class_index] for photo in test.photos],
-    }
+    shared = {**shared_inputs(test), "sentences": list(test.sentences)}
     plan = []
     for cell in evaluated:
         hashes = [sha256_file(cell.adapter / name) for name in ADAPTER_FILES] if cell.adapter else None
         plan.append(Prediction(cell.adapter, content_key({**shared, "adapter": hashes})))
     return plan
+
+
+def shared_inputs(test: EvaluationSet) -> dict[str, Any]:
+    """Return what the key of everything that is measured on the test split holds."""
+    return {
+        "revision": REVISION,
+        "clip": clip_identity(test.clip.model, test.clip.pretrained),
+        "dtype": test.compute.dtype,
+        "batch_size": test.batch_size,
+        "photos": [[photo.image_id, photo.sha256, photo.class_index] for photo in test.photos],
+    }

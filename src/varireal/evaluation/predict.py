@@ -12,9 +12,12 @@ from varireal.devices import resolve_device, resolve_dtype
 from varireal.evaluation.plan import PREDICTIONS, EvaluationSet, Prediction
 from varireal.evaluation.table import table_bytes
 from varireal.manifest import ImageRecord
+from varireal.processes import keep_freed_memory
 from varireal.training.data import load_images
 from varireal.training.loop import scores
 from varireal.training.lora import load_adapter, remove_lora
+from varireal.training.pixels import PixelCache
+from varireal.training.sentences import unpadded
 from varireal.work import WorkStore
 
 
@@ -33,19 +36,21 @@ def predict(
     Raises:
         UserError: CLIP, an adapter or a photo cannot be loaded, or the store's disk is full.
     """
+    keep_freed_memory()
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     device = resolve_device(test.compute)
-    clip = load_clip(test.clip.model, test.clip.pretrained, device, resolve_dtype(test.compute))
-    images = load_images(test.photos, clip)
-    tokens = clip.tokenize(test.sentences)
-    for item in plan:
-        model = clip.model if item.adapter is None else load_adapter(clip.model, item.adapter)
-        logits = scores(clip, model, tokens, images, test.batch_size)
-        if item.adapter is not None:
-            remove_lora(model)
-        store.put(item.key, {PREDICTIONS: table_bytes(prediction_table(test.photos, logits))})
-        report(1)
+    dtype = resolve_dtype(test.compute)
+    clip = load_clip(test.clip.model, test.clip.pretrained, device)  # in float32, computing by autocast
+    images = load_images(test.photos, PixelCache(clip, store.root))
+    with unpadded(clip, test.sentences) as tokens:
+        for item in plan:
+            model = clip.model if item.adapter is None else load_adapter(clip.model, item.adapter)
+            logits = scores(clip, model, tokens, images, test.batch_size, dtype)
+            if item.adapter is not None:
+                remove_lora(model)
+            store.put(item.key, {PREDICTIONS: table_bytes(prediction_table(test.photos, logits))})
+            report(1)
 
 
 def prediction_table(photos: Sequence[ImageRecord], logits: torch.Tensor) -> pa.Table:

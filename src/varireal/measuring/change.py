@@ -1,0 +1,81 @@
+"""How much an edit changes a photo, inside the region that it may change and outside of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+SSIM_SIGMA, SSIM_WINDOW = 1.5, 11  # of Wang et al. (2004)
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What an edit did to a photo; None where the region leaves no pixel to measure."""
+
+    changed_outside: int  # pixels outside of the region that differ in any channel; an exact edit has none
+    psnr_inside: float | None  # dB; infinite where nothing differs
+    psnr_outside: float | None
+    ssim_inside: float | None  # in [-1, 1]; 1 where nothing differs
+    ssim_outside: float | None  # over the pixels whose whole window lies outside
+
+
+def measure_change(photo: np.ndarray, edit: np.ndarray, region: np.ndarray) -> Change:
+    """Compare an edit with its photo.
+
+    Args:
+        photo: uint8 RGB (H, W, 3), at least 6 pixels a side.
+        edit: the same shape.
+        region: bool (H, W), True where the edit may differ from the photo.
+
+    Raises:
+        ValueError: the shapes or kinds of the arrays do not fit.
+    """
+    if photo.shape != edit.shape or photo.shape[:2] != region.shape or photo.ndim != 3:
+        raise ValueError(f"photo {photo.shape}, edit {edit.shape} and region {region.shape} do not belong together")
+    if (photo.dtype, edit.dtype, region.dtype) != (np.uint8, np.uint8, np.bool_):
+        raise ValueError(f"need uint8, uint8 and bool, got {photo.dtype}, {edit.dtype} and {region.dtype}")
+    import cv2
+
+    similarity = ssim_map(photo, edit)
+    far = cv2.dilate(region.astype(np.uint8), np.ones((SSIM_WINDOW, SSIM_WINDOW), np.uint8)) == 0
+    return Change(
+        changed_outside=int((photo != edit).any(axis=2)[~region].sum()),
+        psnr_inside=_psnr(photo, edit, region),
+        psnr_outside=_psnr(photo, edit, ~region),
+        ssim_inside=float(similarity[region].mean()) if region.any() else None,
+        ssim_outside=float(similarity[far].mean()) if far.any() else None,
+    )
+
+
+def ssim_map(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the structural similarity around every pixel, float64 (H, W), the mean over the channels.
+
+    Args:
+        first: uint8 RGB (H, W, 3); windows at the border see the picture mirrored.
+        second: the same shape.
+    """
+    x, y = first.astype(np.float64), second.astype(np.float64)
+    mean_x, mean_y = _blur(x), _blur(y)
+    spread = _blur(x * x) - mean_x**2 + _blur(y * y) - mean_y**2
+    common = _blur(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    alike = (2 * mean_x * mean_y + c1) * (2 * common + c2) / ((mean_x**2 + mean_y**2 + c1) * (spread + c2))
+    return alike.mean(axis=2)
+
+
+def _blur(values: np.ndarray) -> np.ndarray:
+    """Return the means under a Gaussian window around every pixel; one row after one column, so it is fast."""
+    import cv2
+
+    size = (SSIM_WINDOW, SSIM_WINDOW)
+    return cv2.GaussianBlur(values, size, SSIM_SIGMA, sigmaY=SSIM_SIGMA, borderType=cv2.BORDER_REFLECT_101)
+
+
+def _psnr(photo: np.ndarray, edit: np.ndarray, where: np.ndarray) -> float | None:
+    """Return 10 log10(255² / mean squared error) over some pixels and all channels, in dB."""
+    if not where.any():
+        return None
+    error = float(((photo[where].astype(np.float64) - edit[where]) ** 2).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf

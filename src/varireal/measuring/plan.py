@@ -1,0 +1,88 @@
+"""What is measured: the real photos, a sample of every cell's edits, and the keys that measurements are kept under."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from varireal.clip import clip_identity
+from varireal.config import ClipConfig, ComputeConfig
+from varireal.errors import UserError
+from varireal.io import sha256_file
+from varireal.manifest import ImageRecord
+from varireal.measuring.region import region_settings
+from varireal.seeding import derive_seed
+from varireal.work import content_key
+
+REVISION = 1  # raised when the meaning of the same inputs changes
+# arrays of an item: unit features of the pictures and of their sentences, (N, D); per edit the columns of CHANGES
+FEATURES, SENTENCES, CHANGED = "features.npy", "sentences.npy", "changed.npy"
+CHANGES = ("changed_outside", "psnr_inside", "psnr_outside", "ssim_inside", "ssim_outside", "region_share")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """How pictures are looked at."""
+
+    clip: ClipConfig
+    compute: ComputeConfig
+    batch_size: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return what decides features besides pictures and sentences, as JSON values."""
+        return {
+            "revision": REVISION,
+            "clip": clip_identity(self.clip.model, self.clip.pretrained),
+            "dtype": self.compute.dtype,
+            "batch_size": self.batch_size,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Pictures that are measured together: photos, or one cell's edits with the photo of each."""
+
+    key: str
+    pictures: tuple[ImageRecord, ...]
+    photos: tuple[ImageRecord, ...] = ()  # of the edits, in their order; none for photos themselves
+
+
+def photos_task(measure: Measure, photos: Sequence[ImageRecord]) -> Task | None:
+    """Return the task of taking the photos' features, or None where there is no photo."""
+    if not photos:
+        return None
+    pictures = [[photo.image_id, photo.sha256] for photo in photos]
+    return Task(content_key({**measure.identity, "pictures": pictures}), tuple(photos))
+
+
+def edits_task(measure: Measure, edits: Sequence[ImageRecord], photos: Mapping[str, ImageRecord]) -> Task | None:
+    """Return the task of measuring edits against their photos, or None where there is no edit.
+
+    Args:
+        photos: the photos by image_id.
+
+    Raises:
+        UserError: the photo or the mask of an edit is missing.
+    """
+    if not edits:
+        return None
+    rows = []
+    for edit in edits:
+        if edit.photo_id not in photos:
+            raise UserError(f"the photos' manifest has no {edit.photo_id}, of which {edit.image_id} is an edit")
+        mask = Path(str(edit.mask_path))
+        if not mask.is_file():
+            raise UserError(f"the mask {mask} of edit {edit.image_id} is missing; run `dvc checkout` or dvc repro")
+        hashes = [edit.sha256, photos[edit.photo_id].sha256, sha256_file(mask)]
+        rows.append([edit.image_id, *hashes, edit.attribute, edit.prompt, *dataclasses.astuple(region_settings(edit))])
+    key = content_key({**measure.identity, "edits": rows})
+    return Task(key, tuple(edits), tuple(photos[edit.photo_id] for edit in edits))
+
+
+def sample(edits: Sequence[ImageRecord], most: int | None, seed: int) -> list[ImageRecord]:
+    """Return at most ``most`` edits, chosen by seed, in the order of their names; all where ``most`` is None."""
+    ranked = sorted(edits, key=lambda edit: (derive_seed("measure", seed, edit.image_id), edit.image_id))
+    return sorted(ranked[:most], key=lambda edit: edit.image_id)

@@ -1,0 +1,94 @@
+"""Which point of a sweep has an experiment already: the same settings, and the same code and inputs as now."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from varireal import layout
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+    from varireal.config import Params
+
+LAST = "report"  # the stage that makes no predictions: its code may have changed since
+WITHOUT_EFFECT = {"report", "tracking", "watch"}  # sections that no prediction depends on
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """An experiment of the repository."""
+
+    name: str
+    rev: str  # of the commit, or of the stash where it is still in the queue
+
+
+def finished(repo: Repo) -> list[Found]:
+    """Return the finished experiments of all commits, sorted by name."""
+    by_baseline: dict[str, list[tuple[str, str]]] = repo.experiments.ls(all_commits=True)
+    return sorted((Found(name, rev) for own in by_baseline.values() for name, rev in own), key=lambda f: f.name)
+
+
+def same_as_now(candidates: Iterable[Found], params: Params, pipeline: dict[str, Any]) -> list[Found]:
+    """Return the candidates with these settings whose code and inputs are those of the working directory.
+
+    Args:
+        params: the settings looked for; sections that no prediction depends on are not compared.
+        pipeline: dvc.yaml as read.
+    """
+    wanted = _deciding(params)
+    watched = _watched(pipeline)
+    return [
+        found
+        for found in candidates
+        if (settings := _settings(found.rev)) is not None
+        and _deciding(settings) == wanted
+        and _git("diff", "--quiet", found.rev, "--", *watched).returncode == 0
+    ]
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """Return ``name``, or the first of ``name-2``, ``name-3``... that is not taken."""
+    taken = set(taken)
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _watched(pipeline: dict[str, Any]) -> list[str]:
+    """Return the files and folders that predictions depend on, as far as git keeps them: code, weights, banks."""
+    keys: dict[str, Any] = pipeline["stages"]
+    written = [dep for name, stage in keys.items() if name != LAST for dep in stage.get("deps", [])]
+    core = {
+        f"${{core.{key}}}": path for entry in pipeline.get("vars", []) for key, path in entry.get("core", {}).items()
+    }
+    paths = {core.get(dep, dep) for dep in written}
+    # what params.yaml names (${watch...}, ${prompt.bank}) lies in these folders, or the settings differ
+    return sorted({path for path in paths if "${" not in path} | {"dvc.yaml", "data/banks", "models/demo"})
+
+
+def _settings(rev: str) -> Params | None:
+    """Return the settings of a commit, or None where they are missing or of another version of the project."""
+    import yaml
+    from pydantic import ValidationError
+
+    from varireal.config import Params
+
+    shown = _git("show", f"{rev}:{layout.PARAMS.as_posix()}")
+    try:
+        return Params.model_validate(yaml.safe_load(shown.stdout)) if shown.returncode == 0 else None
+    except (ValidationError, yaml.YAMLError):
+        return None
+
+
+def _deciding(params: Params) -> dict[str, Any]:
+    return params.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)

@@ -1,0 +1,82 @@
+"""PSNR and SSIM by region against formulas written out with scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from varireal.measuring.change import measure_change, ssim_map
+
+HEIGHT, WIDTH = 40, 52
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def region() -> np.ndarray:
+    area = np.zeros((HEIGHT, WIDTH), bool)
+    area[5:20, 10:30] = True
+    return area
+
+
+def scipy_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def blur(values: np.ndarray) -> np.ndarray:
+        return gaussian_filter(values, (1.5, 1.5, 0), mode="mirror", truncate=3.5)
+
+    x, y = first.astype(float), second.astype(float)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_x, mean_y = blur(x), blur(y)
+    var_x, var_y, cov = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2, blur(x * y) - mean_x * mean_y
+    values = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    return values.mean(axis=2)
+
+
+def test_ssim_is_that_of_the_formula() -> None:
+    photo = noise(0)
+    edit = np.clip(photo + np.random.default_rng(1).normal(0, 20, photo.shape), 0, 255).astype(np.uint8)
+    found = ssim_map(photo, edit)
+    assert found.shape == (HEIGHT, WIDTH)
+    np.testing.assert_allclose(found, scipy_ssim(photo, edit), atol=1e-6)
+    assert 0 < found.mean() < 1
+
+
+def test_an_exact_edit_changes_its_region_only(region: np.ndarray) -> None:
+    photo = noise(0)
+    edit = np.where(region[..., None], noise(1), photo)
+    change = measure_change(photo, edit, region)
+    assert (change.changed_outside, change.psnr_outside) == (0, math.inf)
+    assert change.ssim_outside == pytest.approx(1, abs=1e-9)
+    error = ((photo[region].astype(float) - edit[region]) ** 2).mean()
+    assert change.psnr_inside == pytest.approx(20 * math.log10(255) - 10 * math.log10(error))
+    assert change.ssim_inside == pytest.approx(scipy_ssim(photo, edit)[region].mean(), abs=1e-6)
+    assert change.ssim_inside < 0.5
+
+
+def test_every_pixel_that_leaks_out_is_counted(region: np.ndarray) -> None:
+    photo = noise(0)
+    edit = photo.copy()
+    edit[30, 40, 1] ^= 1
+    edit[35, 3] ^= 255
+    change = measure_change(photo, edit, region)
+    assert change.changed_outside == 2 and change.psnr_inside == math.inf
+    squares = (photo.astype(float) - edit)[~region] ** 2
+    assert change.psnr_outside == pytest.approx(10 * math.log10(255**2 / squares.mean()))
+    assert change.ssim_outside < 1 and change.ssim_inside == pytest.approx(1, abs=1e-9)
+
+
+def test_a_region_without_an_outside_has_no_figures_there() -> None:
+    change = measure_change(noise(0), noise(1), np.ones((HEIGHT, WIDTH), bool))
+    assert (change.changed_outside, change.psnr_outside, change.ssim_outside) == (0, None, None)
+    assert change.psnr_inside is not None
+
+
+def test_arrays_that_do_not_fit_are_refused(region: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="do not belong together"):
+        measure_change(noise(0), noise(1)[:-1], region)
+    with pytest.raises(ValueError, match="need uint8"):
+        measure_change(noise(0), noise(1).astype(float), region)
