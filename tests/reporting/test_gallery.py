@@ -15,7 +15,7 @@ from varireal import layout
 from varireal.io import encode_png
 from varireal.manifest import ImageRecord, read_manifest
 from varireal.reporting import gallery
-from varireal.reporting.gallery import build_examples, choose_examples, data_uri
+from varireal.reporting.gallery import Try, build_examples, choose_examples, data_uri
 
 
 @pytest.fixture
@@ -28,11 +28,12 @@ def decode(uri: str) -> Image.Image:
 
 
 def test_only_accepted_edits_are_shown_and_the_classes_take_turns(edits: list[ImageRecord]) -> None:
-    chosen = choose_examples(edits, 4, seed=0)
+    chosen = choose_examples(edits, "accepted", 4, seed=0)
     assert all(edit.status == "accepted" for edit in chosen)
     assert [edit.class_name for edit in chosen[:2]] in (["glider", "<b>jet</b>"], ["<b>jet</b>", "glider"])
-    assert len(choose_examples(edits, 50, seed=0)) == 5  # one of the six is exhausted
-    assert choose_examples([], 4, seed=0) == []
+    assert len(choose_examples(edits, "accepted", 50, seed=0)) == 5  # one of the six is exhausted
+    assert [edit.status for edit in choose_examples(edits, "exhausted", 50, seed=0)] == ["exhausted"]
+    assert choose_examples([], "accepted", 4, seed=0) == []
 
 
 def test_the_choice_depends_on_the_seed_and_not_on_the_order(edits: list[ImageRecord]) -> None:
@@ -41,26 +42,34 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order(edits: list[ImageRe
         for e in edits
         for k in range(9)
     ]
-    ids = [[e.image_id for e in choose_examples(many, 6, seed)] for seed in range(4)]
-    assert [e.image_id for e in choose_examples(many[::-1], 6, 0)] == ids[0]
+    ids = [[e.image_id for e in choose_examples(many, "accepted", 6, seed)] for seed in range(4)]
+    assert [e.image_id for e in choose_examples(many[::-1], "accepted", 6, 0)] == ids[0]
     assert len({tuple(chosen) for chosen in ids}) == 4
 
 
 def test_other_cells_show_the_same_photos(finished_study: Path, edits: list[ImageRecord]) -> None:
     other = read_manifest(layout.edit_folder("texture", "infeasible") / "manifest.parquet")
-    assert [e.photo_id for e in choose_examples(edits, 4, 0)] == [e.photo_id for e in choose_examples(other, 4, 0)]
+    first, second = (choose_examples(each, "accepted", 4, 0) for each in (edits, other))
+    assert [e.photo_id for e in first] == [e.photo_id for e in second]
 
 
 def test_masks_stay_exact_and_large_pictures_shrink(tmp_path: Path) -> None:
     mask = np.zeros((40, 60), np.uint8)
     mask[10:30, 20:50] = 255
     (tmp_path / "mask.png").write_bytes(encode_png(mask))
-    packed = decode(data_uri(tmp_path / "mask.png", 384))
-    assert packed.format == "PNG" and np.array_equal(np.asarray(packed.convert("L")), mask)
+    packed = decode(data_uri(tmp_path / "mask.png", 384, exact=False))
+    assert packed.format == "WEBP" and np.array_equal(np.asarray(packed.convert("L")), mask)
     photo = np.random.default_rng(0).integers(0, 256, (300, 600, 3), dtype=np.uint8)
     (tmp_path / "photo.png").write_bytes(encode_png(photo))
-    packed = decode(data_uri(tmp_path / "photo.png", 96))
-    assert packed.format == "JPEG" and packed.size == (96, 48)
+    packed = decode(data_uri(tmp_path / "photo.png", 192, exact=True))
+    assert packed.format == "JPEG" and packed.size == (192, 96)
+
+
+def test_small_edits_stay_exact(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    (tmp_path / "photo.png").write_bytes(encode_png(photo))
+    assert np.array_equal(np.asarray(decode(data_uri(tmp_path / "photo.png", 384, exact=True)).convert("RGB")), photo)
+    assert decode(data_uri(tmp_path / "photo.png", 384, exact=False)).format == "JPEG"
 
 
 def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +78,8 @@ def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monke
 
     def width(budget: int) -> int:
         monkeypatch.setattr(gallery, "BUDGET", budget)
-        (example, *_) = build_examples({("color", "feasible"): edits}, photos)["color", "feasible"]
-        return decode(example.shots[0].uri).width
+        (example, *_) = build_examples(edits, photos)
+        return decode(example.shots["photo"].uri).width
 
     assert [width(10_000_000), width(1000)] == [24, 12]
 
@@ -78,5 +87,16 @@ def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monke
 def test_an_edit_without_prior_is_shown_without_it(edits: list[ImageRecord]) -> None:
     photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
     bare = [dataclasses.replace(edit, prior_path=None) for edit in edits[:1]]
-    (example,) = build_examples({("color", "feasible"): bare}, photos)["color", "feasible"]
-    assert [shot.kind for shot in example.shots] == ["photo", "mask", "edit"]
+    (example,) = build_examples(bare, photos)
+    assert list(example.shots) == ["photo", "mask", "edit"]
+
+
+def test_attempts_are_told_with_seeds_and_scores(edits: list[ImageRecord]) -> None:
+    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    tried = (
+        '[{"accepted": false, "scores": {"class": 0.5, "attribute": 0.25}, "seed": 3},'
+        ' {"accepted": true, "scores": {}, "seed": 9}]'
+    )
+    (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)], photos)
+    assert example.tries == (Try(3, False, (("attribute", 0.25), ("class", 0.5))), Try(9, True, ()))
+    assert example.seed == 9

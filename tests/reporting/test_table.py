@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from varireal import layout
 from varireal.config import load_params
 from varireal.errors import UserError
+from varireal.evaluation.comparisons import comparisons, judge, read_answers
 from varireal.reporting.results import Results, read_results
-from varireal.reporting.table import build_rows, contrasts, curves_csv, table_csv, table_json
+from varireal.reporting.table import build_rows, curves_csv, table_csv, table_json
 
 
 @pytest.fixture
@@ -36,25 +38,23 @@ def test_a_row_holds_mean_spread_and_gains(results: Results) -> None:
     assert row.minus_zero_shot == 18.0
 
 
-def test_contrasts_pair_feasible_with_infeasible_seed_by_seed(results: Results) -> None:
-    found = contrasts(results)
-    assert [(pair.attribute, pair.source) for pair in found] == [
-        ("color", "synthetic"), ("color", "real+synthetic"), ("texture", "synthetic"), ("texture", "real+synthetic"),
-    ]  # fmt: skip
-    assert all((pair.points.mean, pair.points.std) == (3.0, 0.0) for pair in found)
-
-
-def test_no_contrast_without_both_conditions(finished_study: Path) -> None:
-    grid = load_params(finished_study / "params.yaml").grid.model_copy(update={"conditions": ["feasible", "mixed"]})
-    assert contrasts(read_results(grid)) == []
-
-
 def test_one_seed_has_no_spread(finished_study: Path) -> None:
     grid = load_params(finished_study / "params.yaml").grid.model_copy(update={"seeds": [1]})
     results = read_results(grid)
-    table = table_json(build_rows(results), contrasts(results))
+    table = table_json(build_rows(results), [])
     assert table["cells"]["color"]["mixed"]["synthetic"]["top1_std"] is None
-    assert table["feasible_minus_infeasible"]["color"]["synthetic"] == {"points": 3.0, "std": None}
+    assert table["feasible_minus_infeasible"] == {}
+
+
+def test_feasible_minus_infeasible_is_that_of_the_verdicts(finished_study: Path, results: Results) -> None:
+    grid = load_params(finished_study / "params.yaml").grid
+    verdicts = judge(comparisons(grid), read_answers(layout.PREDICTIONS, grid), 0.3, seed=0)
+    table = table_json(build_rows(results), verdicts)["feasible_minus_infeasible"]
+    assert {(attribute, source) for attribute, own in table.items() for source in own} == {
+        ("color", "synthetic"), ("color", "real+synthetic"), ("texture", "synthetic"), ("texture", "real+synthetic"),
+    }  # fmt: skip
+    low, high = verdicts[0].interval
+    assert table["color"]["synthetic"] == {"points": 3.0, "low": round(low, 4), "high": round(high, 4)}
 
 
 def test_csv_leaves_empty_what_does_not_exist(results: Results) -> None:

@@ -14,6 +14,7 @@ from varireal.config import load_params
 from varireal.evaluation.comparisons import Verdict, comparisons, judge, read_answers
 from varireal.evaluation.statistics import Size, crossed_mean
 from varireal.reporting.verdicts import (
+    answers,
     headline,
     interval_words,
     p_words,
@@ -27,7 +28,8 @@ from varireal.reporting.verdicts import (
 
 
 @pytest.fixture
-def verdicts(finished_study: Path) -> list[Verdict]:
+def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
+    monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)  # no test here looks at the bootstrap
     grid = load_params(finished_study / "params.yaml").grid
     return judge(comparisons(grid), read_answers(layout.PREDICTIONS, grid), 0.3, seed=0)
 
@@ -44,23 +46,23 @@ def test_words_of_a_difference_name_the_better_one(verdicts: list[Verdict]) -> N
 def test_models_that_never_differ_on_400_photos_are_undecided(verdicts: list[Verdict]) -> None:
     same = next(v for v in verdicts if versus(v) == "mixed − feasible")
     assert same.difference.mean == 0.0 and same.p_difference == 1.0
-    assert verdict_words(same, 0.3).startswith("undecided: about ")
+    assert verdict_words(same, 0.3).startswith("undecided: needs about ")
     assert interval_words(same) == "−0.5 to +0.5"
 
 
 @pytest.mark.parametrize(
     ("needed", "said"),
     [
-        ([Size(41234, 2)], "about 41,000 more test photos (photos are the limit: seeds alone would not do) would be"),
-        ([Size(400, 9)], "about 7 more seeds (seeds are the limit: photos alone would not do) would be needed"),
-        ([Size(950, 2), Size(400, 3)], "about 550 more test photos or 1 more seeds would be needed"),
-        ([Size(950, 8)], "about 550 more test photos and 6 more seeds would be needed"),
-        ([], "not even 10,000,000 test photos and 1,000 seeds would settle it"),
+        ([Size(41234, 2)], "undecided: needs about 41,000 more photos"),
+        ([Size(400, 9)], "undecided: needs about 7 more seeds"),
+        ([Size(950, 2), Size(400, 3)], "undecided: needs about 550 more photos or 1 more seed"),
+        ([Size(950, 8)], "undecided: needs about 550 more photos and 6 more seeds"),
+        ([], "undecided: even 10,000,000 test photos and 1,000 seeds would not do"),
     ],
 )
 def test_words_of_the_undecided_say_what_is_lacking(verdicts: list[Verdict], needed: list[Size], said: str) -> None:
     undecided = dataclasses.replace(verdicts[0], outcome="undecided", needed=needed)
-    assert verdict_words(undecided, 0.3).startswith(f"undecided: {said}")
+    assert verdict_words(undecided, 0.3) == said
 
 
 def test_words_of_one_seed_and_of_equivalence(verdicts: list[Verdict]) -> None:
@@ -69,30 +71,47 @@ def test_words_of_one_seed_and_of_equivalence(verdicts: list[Verdict]) -> None:
     found = dataclasses.replace(found, p_difference_holm=0.01)
     assert verdict_words(found, 0.3) == "equivalent within ±0.3 (a difference is there, but smaller than that)"
     one = dataclasses.replace(found, outcome="undecided", difference=dataclasses.replace(found.difference, seeds=1))
-    assert "with one seed the spread over seeds is unknown" in verdict_words(one, 0.3)
+    assert verdict_words(one, 0.3) == "undecided: needs a second seed, to know the spread over seeds"
 
 
 def test_headline_answers_both_questions(verdicts: list[Verdict]) -> None:
-    lines = headline(verdicts, 0.3)
+    feasibility, gain = answers(verdicts, 0.3)
     # per attribute and source: feasible and mixed each 3 above infeasible, and mixed the same as feasible
-    assert lines[0] == (
-        "Does feasibility matter? Of 12 comparisons 8 different, 0 equivalent within ±0.3 points, 4 undecided."
+    assert feasibility.question == "Does feasibility matter?"
+    assert feasibility.short == "Of 12 comparisons 8 different, 0 equivalent within ±0.3 points, 4 undecided."
+    assert feasibility.details[0] == (
+        "feasible is better than infeasible: color, synthetic (+3.0); color, real+synthetic (+3.0); "
+        "texture, synthetic (+3.0); texture, real+synthetic (+3.0)."
     )
-    assert (
-        lines[1]
-        == "What does training add? Of 13 comparisons 13 different, 0 equivalent within ±0.3 points, 0 undecided."
+    assert feasibility.details[1].startswith("mixed is better than infeasible: color, synthetic (+3.0);")
+    assert feasibility.details[2] == (
+        "The undecided differences lie from 0.0 to 0.0 points, but their 95 % intervals reach from −0.5 to +0.5."
     )
-    assert lines[2] == "color, synthetic: different: feasible is 3.0 points better than infeasible."
-    assert len(lines) == 2 + 8
-    undecided = [dataclasses.replace(v, outcome="undecided") for v in verdicts]
-    assert headline(undecided, 0.3)[0].endswith("This study is too small to say: all 12 comparisons are undecided.")
+    assert feasibility.details[3].startswith("Nearest to a verdict is color, synthetic (mixed − feasible): it needs")
+    assert len(feasibility.details) == 4
+    assert gain.short == "Of 13 comparisons 13 different, 0 equivalent within ±0.3 points, 0 undecided."
+    assert gain.details[-1] == "real only is better than zero-shot: baselines (+31.0)."
+
+
+def test_answers_of_one_kind(verdicts: list[Verdict]) -> None:
+    undecided = [dataclasses.replace(v, outcome="undecided", needed=[]) for v in verdicts]
+    found = answers(undecided, 0.3)[0]
+    assert found.short == "This study is too small to say: undecided in 12 of 12 comparisons."
+    assert len(found.details) == 1
     equivalent = [dataclasses.replace(v, outcome="equivalent") for v in verdicts]
-    assert "No difference that matters" in headline(equivalent, 0.3)[0]
+    assert answers(equivalent, 0.3)[0].short.startswith("No difference that matters: equivalent within ±0.3 points in")
+    assert answers(equivalent, 0.3)[0].details == ()
+
+
+def test_headline_puts_the_details_under_their_answer(verdicts: list[Verdict]) -> None:
+    lines = headline(verdicts, 0.3)
+    assert lines[0].startswith("Does feasibility matter? Of 12 comparisons 8 different")
+    assert lines[1].startswith("  feasible is better than infeasible: ")
 
 
 def test_json_nests_every_comparison_with_its_figures(verdicts: list[Verdict], finished_study: Path) -> None:
-    answers = read_answers(layout.PREDICTIONS, load_params(finished_study / "params.yaml").grid)
-    found = verdicts_json(verdicts, {model: crossed_mean(right) for model, right in answers.items()}, 0.3)
+    right = read_answers(layout.PREDICTIONS, load_params(finished_study / "params.yaml").grid)
+    found = verdicts_json(verdicts, {model: crossed_mean(each) for model, each in right.items()}, 0.3)
     pair = found["comparisons"]["feasibility"]["texture"]["real+synthetic"]["feasible_minus_infeasible"]
     assert (pair["points"], pair["photos"], pair["seeds"], pair["outcome"]) == (3.0, 400, 2, "different")
     assert pair["low"] < 3.0 < pair["high"] and pair["p_difference"] <= pair["p_difference_holm"]
@@ -105,7 +124,7 @@ def test_json_nests_every_comparison_with_its_figures(verdicts: list[Verdict], f
 def test_metrics_have_names_that_mlflow_takes(verdicts: list[Verdict]) -> None:
     from mlflow.utils.validation import _validate_metric_name
 
-    metrics = verdict_metrics(verdicts)
+    metrics = verdict_metrics(verdicts_json(verdicts, {}, 0.3))
     assert metrics["verdict/color/real-and-synthetic/feasible_minus_infeasible/points"] == 3.0
     assert len(metrics) == 3 * 25
     for name in metrics:
@@ -117,9 +136,9 @@ def test_tables_hold_a_line_for_every_comparison(verdicts: list[Verdict]) -> Non
     for table in verdicts_tables(verdicts, 0.3):
         console.print(table)
     text = console.file.getvalue()
-    assert text.count("points better than infeasible") == 8 and text.count("undecided: about") == 4
+    assert text.count("points better than infeasible") == 8 and text.count("undecided: needs about") == 4
     assert text.count("feasible − real only") == 8  # those of infeasible end alike
-    assert "400 test photos and 2 seed(s)" in text
+    assert "400 test photos and 2 seeds" in text
 
 
 def test_small_p_values_are_not_shown_as_zero() -> None:

@@ -1,82 +1,33 @@
-"""Geometry of the chart: for every cell a bar of mean ± spread and a dot per seed, on one common axis."""
+"""The chart of top-1: for every cell a band of mean ± spread and a dot per seed, on one axis for all attributes."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Sequence
 
+from varireal.reporting.strips import Axis, Panel, Strip, axis_over
 from varireal.reporting.table import Row
-
-LABEL_WIDTH, PLOT_WIDTH, RIGHT = 206, 320, 24  # in units of the SVG's view box
-LINE_HEIGHT, TOP, BOTTOM = 26, 8, 34
-
-
-@dataclasses.dataclass(frozen=True)
-class Bar:
-    """One cell, in coordinates of the view box."""
-
-    label: str
-    source: str
-    y: float  # middle of the line
-    left: float  # mean - spread
-    width: float
-    mean: float
-    dots: tuple[float, ...]
-    title: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Chart:
-    """One attribute's cells beside the baselines."""
-
-    attribute: str
-    width: float
-    height: float
-    label_end: float  # x at which the cells' names end
-    bars: tuple[Bar, ...]
-    baselines: tuple[tuple[str, float], ...]  # source, x
-    ticks: tuple[tuple[str, float], ...]  # label, x
-
-
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """A range of percent in which every row lies, with round ticks."""
-
-    low: float
-    high: float
-    step: float
-
-    def x(self, value: float) -> float:
-        """Return the place of a percentage on the plot."""
-        return LABEL_WIDTH + (value - self.low) / (self.high - self.low) * PLOT_WIDTH
+from varireal.reporting.words import with_spread
 
 
 def common_axis(rows: Sequence[Row]) -> Axis:
     """Return the narrowest axis with round ends that holds every seed and every mean ± spread."""
-    values = [value for row in rows for value in (*row.points, *_ends(row))]
-    low, high = max(0.0, min(values)), min(100.0, max(values))
-    step = next((s for s in (1, 2, 5, 10, 20) if (high - low) / s <= 6), 20)
-    start, end = math.floor(low / step) * step, math.ceil(high / step) * step
-    return Axis(start, max(end, start + step), step)
+    return axis_over([value for row in rows for value in (*row.points, *_ends(row))])
 
 
-def build_charts(rows: Sequence[Row]) -> list[Chart]:
-    """Return a chart per attribute, all on the same axis."""
+def build_charts(rows: Sequence[Row]) -> list[Panel]:
+    """Return a panel per attribute, all on the same axis, with the baselines as vertical lines."""
     axis = common_axis(rows)
     named = {row.source: row for row in rows if row.attribute is None}
-    baselines = tuple((source, axis.x(named[source].top1.mean)) for source in ("zero-shot", "real"))
-    count = round((axis.high - axis.low) / axis.step)
-    ticks = tuple((f"{axis.low + k * axis.step:g} %", axis.x(axis.low + k * axis.step)) for k in range(count + 1))
-    charts = []
-    for attribute in dict.fromkeys(row.attribute for row in rows if row.attribute is not None):
-        own = [row for row in rows if row.attribute == attribute]
-        bars = tuple(_bar(row, axis, TOP + (k + 0.5) * LINE_HEIGHT) for k, row in enumerate(own))
-        height = TOP + len(own) * LINE_HEIGHT + BOTTOM
-        charts.append(
-            Chart(attribute, LABEL_WIDTH + PLOT_WIDTH + RIGHT, height, LABEL_WIDTH - 12, bars, baselines, ticks)
+    baselines = tuple((source, axis.place(named[source].top1.mean)) for source in ("zero-shot", "real"))
+    return [
+        Panel(
+            title=attribute,
+            strips=tuple(_strip(row, axis) for row in rows if row.attribute == attribute),
+            ticks=axis.ticks(),
+            marks=baselines,
         )
-    return charts
+        for attribute in dict.fromkeys(row.attribute for row in rows if row.attribute is not None)
+    ]
 
 
 def _ends(row: Row) -> tuple[float, float]:
@@ -84,15 +35,14 @@ def _ends(row: Row) -> tuple[float, float]:
     return max(0.0, row.top1.mean - std), min(100.0, row.top1.mean + std)
 
 
-def _bar(row: Row, axis: Axis, y: float) -> Bar:
-    left, right = (axis.x(value) for value in _ends(row))
-    return Bar(
+def _strip(row: Row, axis: Axis) -> Strip:
+    left, right = (axis.place(value) for value in _ends(row))
+    return Strip(
         label=f"{row.condition}, {row.source}",
-        source=row.source,
-        y=y,
+        kind="both" if "+" in row.source else "alone",
         left=left,
         width=right - left,
-        mean=axis.x(row.top1.mean),
-        dots=tuple(axis.x(value) for value in row.points),
-        title=f"{row.cell}: {row.top1.mean:.1f} %",
+        mean=axis.place(row.top1.mean),
+        dots=tuple(axis.place(value) for value in row.points),
+        figures=f"{with_spread(row.top1)} %",
     )

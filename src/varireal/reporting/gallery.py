@@ -6,15 +6,18 @@ import base64
 import dataclasses
 import io
 import itertools
+import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from varireal.io import read_image
-from varireal.manifest import ImageRecord
+from varireal.manifest import ImageRecord, Status
 from varireal.seeding import derive_seed
 
 SIDES = (384, 256, 192, 128, 96)  # longer side in pixels, tried from the largest until the pictures fit
+LOSSLESS_SIDE = 160  # pixels: up to it a picture is kept to the last bit, which costs about 20 kB at 128
+EXACT = ("photo", "edit")  # kinds of pictures that differ on the page only where they differ in truth
 BUDGET = 6_000_000  # bytes of all data URIs of a page
 
 
@@ -28,54 +31,66 @@ class Shot:
 
 
 @dataclasses.dataclass(frozen=True)
+class Try:
+    """One attempt at an edit, as the manifest tells it; the pictures of rejected attempts are not kept."""
+
+    seed: int
+    accepted: bool
+    scores: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Example:
-    """One edit on the page: its pictures from left to right, and what was asked for."""
+    """One edit on the page: its pictures, what was asked for, and what the filter said."""
 
     class_name: str
+    attribute: str
+    feasibility: str
+    status: Status
     value: str
     prompt: str
-    shots: tuple[Shot, ...]
+    seed: int | None
+    shots: dict[str, Shot]  # by kind; a prior is not always kept
+    tries: tuple[Try, ...]
 
 
-def choose_examples(edits: Iterable[ImageRecord], count: int, seed: int) -> list[ImageRecord]:
-    """Return up to ``count`` accepted edits, chosen by seed and never by looks, spread over the classes.
+def choose_examples(edits: Iterable[ImageRecord], status: Status, count: int, seed: int) -> list[ImageRecord]:
+    """Return up to ``count`` edits of a status, chosen by seed and never by looks, spread over the classes.
 
     The order of photos depends on seed and photo alone, so the cells of a grid mostly show the same photos.
     """
     by_class: dict[str, list[ImageRecord]] = defaultdict(list)
-    accepted = [edit for edit in edits if edit.status == "accepted"]
-    for edit in sorted(accepted, key=lambda e: (derive_seed("report", seed, e.photo_id), e.index or 0, e.image_id)):
+    own = [edit for edit in edits if edit.status == status]
+    for edit in sorted(own, key=lambda e: (derive_seed("report", seed, e.photo_id), e.index or 0, e.image_id)):
         by_class[edit.class_name].append(edit)
     classes = sorted(by_class, key=lambda name: derive_seed("report", seed, name))
     rounds = itertools.zip_longest(*(by_class[name] for name in classes))
     return [edit for turn in rounds for edit in turn if edit is not None][:count]
 
 
-def build_examples(
-    chosen: dict[tuple[str, str], list[ImageRecord]], photos: dict[str, ImageRecord]
-) -> dict[tuple[str, str], list[Example]]:
-    """Return the examples of each cell with their pictures, at the largest size at which all fit one page.
+def build_examples(chosen: Sequence[ImageRecord], photos: dict[str, ImageRecord]) -> list[Example]:
+    """Return the examples with their pictures, at the largest size at which all fit one page.
 
     Args:
-        chosen: the edits to show, by attribute and feasibility.
+        chosen: the edits to show.
         photos: the photos by image_id.
 
     Raises:
         UserError: a picture is missing or cannot be read.
     """
-    shown = [path for edits in chosen.values() for edit in edits for _, path in _files(edit, photos)]
+    shown = [(path, kind in EXACT) for edit in chosen for kind, path in _files(edit, photos)]
     uris: dict[str, str] = {}
     for side in SIDES:
-        uris = {path: data_uri(Path(path), side) for path in dict.fromkeys(shown)}
-        if sum(len(uris[path]) for path in shown) <= BUDGET:
+        uris = {path: data_uri(Path(path), side, exact) for path, exact in dict.fromkeys(shown)}
+        if sum(len(uris[path]) for path, _ in shown) <= BUDGET:
             break
-    return {cell: [_example(edit, photos, uris) for edit in edits] for cell, edits in chosen.items()}
+    return [_example(edit, photos, uris) for edit in chosen]
 
 
-def data_uri(path: Path, side: int) -> str:
+def data_uri(path: Path, side: int, exact: bool) -> str:
     """Return a picture as a data URI, scaled down to ``side`` if it is larger.
 
-    Pictures of two colours (masks) become PNG, all others JPEG.
+    Masks, and small pictures that must be ``exact``, become lossless WebP; all others become JPEG.
     """
     from PIL import Image
 
@@ -83,9 +98,9 @@ def data_uri(path: Path, side: int) -> str:
     is_mask = picture.getcolors(2) is not None
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if is_mask:  # JPEG would blur its edge
-        picture.convert("L").save(buffer, format="PNG", optimize=True)
-        return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    if is_mask or (exact and max(picture.size) <= LOSSLESS_SIDE):
+        picture.save(buffer, format="WEBP", lossless=True, method=4)
+        return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     picture.save(buffer, format="JPEG", quality=90, subsampling=0, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
@@ -104,5 +119,17 @@ def _example(edit: ImageRecord, photos: dict[str, ImageRecord], uris: dict[str, 
         "prior": f"First guess of {edit.attribute} {value} for the photo of class {edit.class_name}",
         "edit": f"Edit: {edit.class_name} with {edit.feasibility} {edit.attribute} {value}",
     }
-    shots = tuple(Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit, photos))
-    return Example(edit.class_name, value, edit.prompt or "", shots)
+    return Example(
+        class_name=edit.class_name,
+        attribute=edit.attribute or "",
+        feasibility=edit.feasibility or "",
+        status=edit.status,
+        value=value,
+        prompt=edit.prompt or "",
+        seed=edit.seed,
+        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit, photos)},
+        tries=tuple(
+            Try(each["seed"], each["accepted"], tuple(sorted(each["scores"].items())))
+            for each in json.loads(edit.attempts or "[]")
+        ),
+    )

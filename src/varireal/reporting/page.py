@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from varireal.evaluation.comparisons import Verdict
 from varireal.manifest import SPLITS
-from varireal.reporting import verdicts as verdict_texts
-from varireal.reporting.chart import Chart
+from varireal.reporting.chart import build_charts
+from varireal.reporting.classes import ClassTable
+from varireal.reporting.curves import MEASURES, build_curves
+from varireal.reporting.data import SHAPES, build_data_plots, causes_grid, data_grid
+from varireal.reporting.dose import DoseResponse, dose_headline
+from varireal.reporting.dose_drawing import build_dose_plots
+from varireal.reporting.forest import build_forest
 from varireal.reporting.gallery import Example
+from varireal.reporting.grids import Grid, edits_grid, mixes_grid, results_grid, verdict_grid
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results
+from varireal.reporting.strips import Panel
 from varireal.reporting.table import Row
-from varireal.reporting.words import signed, with_spread
+from varireal.reporting.verdicts import QUESTIONS, Answer, answers
+from varireal.reporting.words import signed
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FILTERS = ("class_name", "attribute", "feasibility", "status")  # fields of an example that the gallery filters by
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One question of the study: its answer, its comparisons drawn, and its comparisons as a table."""
+
+    answer: Answer
+    panels: list[Panel]
+    grid: Grid
 
 
 def render_page(
@@ -21,22 +46,78 @@ def render_page(
     dataset: dict[str, Any],
     results: Results,
     rows: Sequence[Row],
-    sentences: Sequence[str],
     verdicts: Sequence[Verdict],
     margin: float,
-    charts: Sequence[Chart],
-    examples: dict[tuple[str, str], list[Example]],
+    classes: Sequence[ClassTable],
+    examples: Sequence[Example],
     params: str,
+    clip: str,
     made: Provenance,
+    dose: DoseResponse | None = None,
 ) -> str:
-    """Return the page as HTML; every text is escaped.
+    """Return the page as HTML; every text is escaped, and a browser that reads it runs no script but the page's own.
 
     Args:
         dataset: data/prepared/dataset.json.
         margin: points of top-1 below which a difference does not matter.
-        examples: the edits to show, by attribute and feasibility.
+        examples: the edits to show.
         params: params.yaml as it was read.
+        clip: name of the CLIP that the data were measured with.
+        dose: the sweep of this study, if there was one.
     """
+    environment = _environment()
+    script = environment.get_template("script.js.j2").render()
+    return environment.get_template("report.html.j2").render(
+        dataset=dataset,
+        splits={split: sum(dataset["counts"][split].values()) for split in SPLITS},
+        results=results,
+        questions=_questions(verdicts, margin),
+        margin=margin,
+        charts=build_charts(rows),
+        table=results_grid(rows),
+        curves={title: build_curves(results, measure) for measure, title in MEASURES.items()},
+        classes=classes,
+        examples=examples,
+        choices={field: list(dict.fromkeys(getattr(each, field) for each in examples)) for field in FILTERS},
+        edits=edits_grid(results),
+        mixes=mixes_grid(results),
+        params=params,
+        data=_data(results, verdicts, clip),
+        made=made,
+        dose=_dose(dose),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _data(results: Results, verdicts: Sequence[Verdict], clip: str) -> dict[str, Any]:
+    plots = build_data_plots(results, verdicts)
+    attributes = dict.fromkeys(attribute for attribute, _ in results.measured)
+    return {
+        "clip": clip,
+        "grid": data_grid(results),
+        "plots": {source: [p for p in plots if p.title == source] for source in dict.fromkeys(p.title for p in plots)},
+        "shapes": dict(zip(attributes, SHAPES)),
+        "causes": causes_grid(results),
+    }
+
+
+def _dose(found: DoseResponse | None) -> dict[str, Any] | None:
+    return found and {"found": found, "plots": build_dose_plots(found), "headline": dose_headline(found)}
+
+
+def _questions(verdicts: Sequence[Verdict], margin: float) -> list[Question]:
+    found = {answer.question: answer for answer in answers(verdicts, margin)}
+    questions = []
+    for family, question in QUESTIONS.items():
+        if question in found:
+            own = [verdict for verdict in verdicts if verdict.comparison.family == family]
+            grid = verdict_grid(question, own, margin)
+            questions.append(Question(found[question], build_forest(verdicts, family, margin), grid))
+    return questions
+
+
+def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -46,23 +127,5 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(signed=signed, with_spread=with_spread)
-    for name in ("versus", "interval_words", "verdict_words", "p_words"):
-        environment.filters[name] = getattr(verdict_texts, name)
-    return environment.get_template("report.html.j2").render(
-        dataset=dataset,
-        splits={split: sum(dataset["counts"][split].values()) for split in SPLITS},
-        results=results,
-        rows=rows,
-        sentences=sentences,
-        headline=verdict_texts.headline(verdicts, margin),
-        verdicts=verdicts,
-        questions=verdict_texts.QUESTIONS,
-        margin=margin,
-        charts=charts,
-        examples=examples,
-        attributes=list(dict.fromkeys(attribute for attribute, _ in examples)),
-        feasibilities=list(dict.fromkeys(feasibility for _, feasibility in examples)),
-        params=params,
-        made=made,
-    )
+    environment.filters["signed"] = signed
+    return environment

@@ -6,8 +6,12 @@ import dataclasses
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from varireal import layout
 
 PACKAGES = (
     "varireal",
@@ -32,9 +36,10 @@ class Provenance:
     experiment: str | None  # DVC's name of the experiment, if there is one
     versions: dict[str, str]
     data: dict[str, str]  # output of the pipeline -> DVC's hash, as far as dvc.lock has it
+    changed_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # keys unlike the commit's -> values
 
 
-def provenance(lock: Path = Path("dvc.lock")) -> Provenance:
+def provenance(lock: Path = Path("dvc.lock"), params: Path = layout.PARAMS) -> Provenance:
     """Gather the provenance of the results in the working directory."""
     # a run itself changes its metrics, its lock and, as an experiment, params.yaml; what matters is the code
     status = _git(
@@ -46,6 +51,7 @@ def provenance(lock: Path = Path("dvc.lock")) -> Provenance:
         experiment=os.environ.get("DVC_EXP_NAME"),
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         data=_locked_outputs(lock),
+        changed_settings=_changed_settings(params),
     )
 
 
@@ -66,3 +72,23 @@ def _locked_outputs(lock: Path) -> dict[str, str]:
     stages = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {})
     outs = [out for stage in stages.values() for out in stage.get("outs", [])]
     return {out["path"]: out["md5"] for out in sorted(outs, key=lambda out: out["path"]) if "md5" in out}
+
+
+def flat_settings(section: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted keys, lists whole."""
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        path = f"{prefix}{key}"
+        found |= flat_settings(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return found
+
+
+def _changed_settings(params: Path) -> dict[str, Any]:
+    """Return the settings that differ from those of the commit, by dotted keys; none where either is missing."""
+    import yaml
+
+    committed = _git("show", f"HEAD:./{params.as_posix()}")
+    if committed is None or not params.is_file():
+        return {}
+    before, now = (flat_settings(yaml.safe_load(text)) for text in (committed, params.read_text(encoding="utf-8")))
+    return {key: value for key, value in sorted(now.items()) if key not in before or before[key] != value}

@@ -48,6 +48,7 @@ class ZeroShot:
     top1: float
     top5: float
     per_class: dict[str, float | None]
+    anchor: dict[str, Any] | None = None  # expected, found, tolerance, passed: where an accuracy was known beforehand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Results:
     segment: dict[str, Any]
     edits: dict[tuple[str, str], dict[str, Any]]  # (attribute, feasibility) -> metrics of its edits
     mixes: dict[tuple[str, str], dict[str, Any]]  # (attribute, condition) -> metrics of its training set
+    measured: dict[tuple[str, str], dict[str, Any]]  # (attribute, feasibility) -> figures of its edits
+    photos: dict[str, Any]  # the same figures of the real photos, as far as they have them
 
 
 def read_results(grid: GridConfig, folder: Path = layout.METRICS) -> Results:
@@ -94,13 +97,16 @@ def read_results(grid: GridConfig, folder: Path = layout.METRICS) -> Results:
             trained = read_json(path)
             cells += [cell(attribute, condition, source, trained, path) for source in grid.sources]
     zero_shot = tested["zero_shot"]
+    measured = read_json(folder / layout.MEASURED.name)
     return Results(
-        zero_shot=ZeroShot(zero_shot["top1"], zero_shot["top5"], zero_shot["per_class"]),
+        zero_shot=ZeroShot(zero_shot["top1"], zero_shot["top5"], zero_shot["per_class"], zero_shot.get("anchor")),
         real=real,
         cells=tuple(cells),
         segment=read_json(folder / "segment.json"),
         edits=_by_cell(folder / "edit", grid.attributes, grid.feasibilities),
         mixes=_by_cell(folder / "mix", grid.attributes, grid.conditions),
+        measured=_measured(measured, grid, folder / layout.MEASURED.name),
+        photos=measured["real"],
     )
 
 
@@ -114,6 +120,19 @@ def _seed_run(seed: int, row: dict[str, Any], run: dict[str, Any]) -> SeedRun:
         best_step=run["best_step"],
         curve=tuple(run["curve"]),
     )
+
+
+def _measured(found: dict[str, Any], grid: GridConfig, path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    cells = {}
+    for attribute in grid.attributes:
+        for feasibility in grid.feasibilities:
+            figures = found["cells"].get(attribute, {}).get(feasibility)
+            if figures is None:
+                raise UserError(
+                    f"{path} holds nothing of {attribute} {feasibility}; make it anew with dvc repro measure"
+                )
+            cells[attribute, feasibility] = figures
+    return cells
 
 
 def _by_cell(folder: Path, attributes: Sequence[str], others: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from varireal.evaluation.comparisons import Verdict
 from varireal.evaluation.spread import Spread, spread
 from varireal.manifest import SOURCES
 from varireal.reporting.results import Cell, Results
@@ -73,28 +74,11 @@ def _row(cell: Cell, results: Results) -> Row:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Contrast:
-    """Feasible minus infeasible, with everything else alike."""
+def table_json(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return the table as nested objects (attribute, condition, source), the shape `dvc metrics show` flattens.
 
-    attribute: str
-    source: str
-    points: Spread
-
-
-def contrasts(results: Results) -> list[Contrast]:
-    """Return feasible minus infeasible for every attribute and source that the grid has both conditions of."""
-    cells = {(cell.attribute, cell.source, cell.condition): cell for cell in results.cells}
-    found = []
-    for attribute, source in dict.fromkeys((cell.attribute, cell.source) for cell in results.cells):
-        pair = [cells.get((attribute, source, condition)) for condition in ("feasible", "infeasible")]
-        if attribute and pair[0] and pair[1]:
-            found.append(Contrast(attribute, source, difference(pair[0], pair[1])))
-    return found
-
-
-def table_json(rows: Sequence[Row], between: Sequence[Contrast]) -> dict[str, Any]:
-    """Return the table as nested objects (attribute, condition, source), the shape `dvc metrics show` flattens."""
+    With it go the comparisons that the study is about, feasible minus infeasible, in points with their intervals.
+    """
     cells: dict[str, Any] = {}
     baselines: dict[str, Any] = {}
     for row in rows:
@@ -103,11 +87,15 @@ def table_json(rows: Sequence[Row], between: Sequence[Contrast]) -> dict[str, An
         else:
             cells.setdefault(row.attribute, {}).setdefault(row.condition, {})[row.source] = _figures(row)
     pairs: dict[str, Any] = {}
-    for contrast in between:
-        pairs.setdefault(contrast.attribute, {})[contrast.source] = {
-            "points": _round(contrast.points.mean),
-            "std": _round(contrast.points.std),
-        }
+    for verdict in verdicts:
+        first, second = verdict.comparison.first, verdict.comparison.second
+        if (first.condition, second.condition) == ("feasible", "infeasible"):
+            low, high = verdict.interval
+            pairs.setdefault(first.attribute, {})[first.source] = {
+                "points": _round(verdict.difference.mean),
+                "low": _round(low),
+                "high": _round(high),
+            }
     return {**baselines, "cells": cells, "feasible_minus_infeasible": pairs}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from varireal.reporting.table import Row
-from varireal.reporting.words import signed, with_spread
+from varireal.reporting.words import counted, signed, with_spread
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,7 @@ def terminal_table(rows: Sequence[Row], dataset: str) -> Table:
 
     seeds = max(row.top1.count for row in rows)
     table = Table(
-        title=f"Top-1 on the test photos of {dataset} (%), mean ± standard deviation over {seeds} seed(s)",
+        title=f"Top-1 on the test photos of {dataset} (%), mean ± standard deviation over {counted(seeds, 'seed')}",
         title_justify="left",
         title_style="bold",
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import dataclasses
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.evaluation.comparisons import ALPHA, Family, Model, Outcome, Verdict
 from varireal.evaluation.statistics import MOST_PHOTOS, MOST_SEEDS, CrossedMean, Size
-from varireal.reporting.words import signed
+from varireal.reporting.words import counted, signed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 QUESTIONS: dict[Family, str] = {
     "feasibility": "Does feasibility matter?",
     "gain": "What does training add?",
+    "experiments": "Do the experiments differ?",
 }
 
 
 def label(model: Model) -> str:
-    """Return what tells a model from the others of its comparison: its condition, or the baseline's name."""
-    return model.condition or {"real": "real only"}.get(model.source, model.source)
+    """Return what tells a model from the others of its comparison: experiment, condition or the baseline's name."""
+    return model.experiment or model.condition or {"real": "real only"}.get(model.source, model.source)
 
 
 def where(verdict: Verdict) -> str:
@@ -49,50 +51,103 @@ def verdict_words(verdict: Verdict, margin: float) -> str:
         points = verdict.difference.mean
         than = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
         return f"different: {label(verdict.comparison.first)} is {than} {label(verdict.comparison.second)}"
-    if verdict.difference.seeds < 2:
-        return "undecided: with one seed the spread over seeds is unknown; at least one more seed is needed"
-    if not verdict.needed:
-        return f"undecided: not even {MOST_PHOTOS:,} test photos and {MOST_SEEDS:,} seeds would settle it"
-    return f"undecided: {_needed_words(verdict.difference, verdict.needed)} would be needed"
+    return undecided_words(verdict.difference.photos, verdict.difference.seeds, verdict.needed)
 
 
-def _needed_words(found: CrossedMean, needed: Sequence[Size]) -> str:
-    """Return the ways to a verdict, and say it where one of photos and seeds alone is none."""
+def undecided_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:
+    """Return what a study of ``photos`` test photos and ``seeds`` lacks, from the sizes that would decide."""
+    if seeds < 2:
+        return "undecided: needs a second seed, to know the spread over seeds"
+    if not needed:
+        return f"undecided: even {MOST_PHOTOS:,} test photos and {MOST_SEEDS:,} seeds would not do"
+    return f"undecided: needs {_needed_words(photos, seeds, needed)}"
+
+
+def _needed_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:
+    """Return the ways to a verdict; where photos or seeds are not named, no number of them alone would do."""
     ways = []
     for size in needed:
         parts = []
-        if size.photos > found.photos:
-            parts.append(f"{float(f'{size.photos - found.photos:.2g}'):,.0f} more test photos")
-        if size.seeds > found.seeds:
-            parts.append(f"{size.seeds - found.seeds} more seeds")
+        if size.photos > photos:
+            parts.append(counted(float(f"{size.photos - photos:.2g}"), "more photo"))
+        if size.seeds > seeds:
+            parts.append(counted(size.seeds - seeds, "more seed"))
         ways.append(" and ".join(parts))
-    only = ""
-    if len(needed) == 1 and needed[0].photos == found.photos:
-        only = " (seeds are the limit: photos alone would not do)"
-    elif len(needed) == 1 and needed[0].seeds == found.seeds:
-        only = " (photos are the limit: seeds alone would not do)"
-    return f"about {' or '.join(ways)}{only}"
+    return f"about {' or '.join(ways)}"
 
 
-def headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
-    """Return the answers to the study's questions in plain sentences, and the conditions that differ."""
-    lines = []
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the comparisons of one question say together, in plain sentences."""
+
+    question: str
+    short: str
+    details: tuple[str, ...]
+
+
+def answers(verdicts: Sequence[Verdict], margin: float) -> list[Answer]:
+    """Return an answer to each question of the study that has comparisons."""
+    found = []
     for family, question in QUESTIONS.items():
         own = [verdict for verdict in verdicts if verdict.comparison.family == family]
         if own:
-            lines.append(f"{question} {_answer(Counter(verdict.outcome for verdict in own), len(own), margin)}")
-    different = [v for v in verdicts if v.comparison.family == "feasibility" and v.outcome == "different"]
-    return lines + [f"{where(verdict)}: {verdict_words(verdict, margin)}." for verdict in different]
+            short = _short_answer(Counter(verdict.outcome for verdict in own), len(own), margin)
+            undecided = [verdict for verdict in own if verdict.outcome == "undecided"]
+            found.append(Answer(question, short, (*_which_differ(own), *_what_is_open(undecided))))
+    return found
 
 
-def _answer(counts: Counter[Outcome], total: int, margin: float) -> str:
+def headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
+    """Return the answers as lines for the terminal."""
+    return [
+        line
+        for answer in answers(verdicts, margin)
+        for line in (f"{answer.question} {answer.short}", *(f"  {detail}" for detail in answer.details))
+    ]
+
+
+def _short_answer(counts: Counter[Outcome], total: int, margin: float) -> str:
     different, equivalent, undecided = (counts[outcome] for outcome in ("different", "equivalent", "undecided"))
+    of_all = f"{total} of {counted(total, 'comparison')}"
     if equivalent == total:
-        return f"No difference that matters: all {total} comparisons are equivalent within ±{margin:g} points."
+        return f"No difference that matters: equivalent within ±{margin:g} points in {of_all}."
     if undecided == total:
-        return f"This study is too small to say: all {total} comparisons are undecided."
-    counted = f"{different} different, {equivalent} equivalent within ±{margin:g} points, {undecided} undecided."
-    return f"Of {total} comparisons {counted}"
+        return f"This study is too small to say: undecided in {of_all}."
+    shares = f"{different} different, {equivalent} equivalent within ±{margin:g} points, {undecided} undecided"
+    return f"Of {counted(total, 'comparison')} {shares}."
+
+
+def _which_differ(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a sentence for every pair of conditions and direction, naming the cells where it was found."""
+    by_claim: defaultdict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.outcome == "different":
+            pair, better = verdict.comparison, "better" if verdict.difference.mean > 0 else "worse"
+            by_claim[f"{label(pair.first)} is {better} than {label(pair.second)}"].append(verdict)
+    return [
+        f"{claim}: {'; '.join(f'{where(v)} ({signed(v.difference.mean)})' for v in own)}."
+        for claim, own in by_claim.items()
+    ]
+
+
+def _what_is_open(undecided: Sequence[Verdict]) -> list[str]:
+    """Return how far the undecided differences could lie from zero, and what would decide the nearest of them."""
+    if not undecided:
+        return []
+    means = [verdict.difference.mean for verdict in undecided]
+    low, high = min(v.interval[0] for v in undecided), max(v.interval[1] for v in undecided)
+    lines = [
+        f"The undecided differences lie from {signed(min(means))} to {signed(max(means))} points, but their "
+        f"95 % intervals reach from {signed(low)} to {signed(high)}."
+    ]
+    planned = [(size.photos * size.seeds, k) for k, v in enumerate(undecided) for size in v.needed]
+    if planned:
+        nearest = undecided[min(planned)[1]]
+        lines.append(
+            f"Nearest to a verdict is {where(nearest)} ({versus(nearest)}): "
+            f"it needs {_needed_words(nearest.difference.photos, nearest.difference.seeds, nearest.needed)}."
+        )
+    return lines
 
 
 def p_words(p_value: float) -> str:
@@ -112,7 +167,7 @@ def verdicts_json(
         branch = compared.setdefault(verdict.comparison.family, {})
         for name in (verdict.comparison.first.attribute, _source(verdict)):
             branch = branch.setdefault(name, {}) if name else branch
-        branch[_key(verdict)] = _figures(verdict, margin)
+        branch[_key(verdict)] = figures(verdict, margin)
     top1: dict[str, Any] = {}
     for model, mean in accuracies.items():
         low, high = mean.interval()
@@ -120,14 +175,20 @@ def verdicts_json(
     return {"margin": margin, "alpha": ALPHA, "comparisons": compared, "top1": top1}
 
 
-def verdict_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return difference and interval of every comparison by a path that MLflow allows as a metric's name."""
+def verdict_metrics(told: Mapping[str, Any]) -> dict[str, float]:
+    """Return difference and interval of every comparison by a path that MLflow allows as a metric's name.
+
+    Args:
+        told: from :func:`verdicts_json`.
+    """
     metrics = {}
-    for verdict in verdicts:
-        parts = ("verdict", verdict.comparison.first.attribute, _source(verdict), _key(verdict))
-        path = "/".join(part for part in parts if part).replace("+", "-and-")
-        low, high = verdict.interval
-        metrics |= {f"{path}/points": verdict.difference.mean, f"{path}/low": low, f"{path}/high": high}
+    todo = [("verdict", branch) for branch in told["comparisons"].values()]
+    while todo:
+        path, branch = todo.pop(0)
+        if "points" in branch:
+            metrics |= {f"{path}/{name}": branch[name] for name in ("points", "low", "high")}
+        else:
+            todo += [(f"{path}/{name.replace('+', '-and-')}", inner) for name, inner in branch.items()]
     return metrics
 
 
@@ -143,7 +204,7 @@ def _table(own: Sequence[Verdict], margin: float) -> Table:
     found = own[0].difference
     table = Table(
         title=f"{QUESTIONS[own[0].comparison.family]} Differences of top-1 in points, with 95 % intervals over "
-        f"{found.photos} test photos and {found.seeds} seed(s)",
+        f"{counted(found.photos, 'test photo')} and {counted(found.seeds, 'seed')}",
         title_justify="left",
         title_style="bold",
     )
@@ -176,7 +237,8 @@ def _key(verdict: Verdict) -> str:
     return "_minus_".join(names).replace("-", "_")
 
 
-def _figures(verdict: Verdict, margin: float) -> dict[str, Any]:
+def figures(verdict: Verdict, margin: float) -> dict[str, Any]:
+    """Return the figures of a comparison as JSON values: points of top-1 and p-values, rounded to four decimals."""
     found = verdict.difference
     return {
         "outcome": verdict.outcome,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from varireal.config import Params, load_params
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results, read_results
-from varireal.tracking import TrackingError, log_study, study_entries
+from varireal.tracking import Study, TrackingError, log_study
+from varireal.tracking.entries import study_entries, study_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,8 +61,14 @@ def runs(root: Path) -> dict[str, Run]:
     return named
 
 
-def log(study: tuple[Params, Results], made: Provenance = MADE) -> str:
-    return log_study(study[0], "rendered_aircraft", "d1", study[1], made, {}, {"verdict/color/points": 1.5})
+def described(study: tuple[Params, Results], made: Provenance = MADE) -> Study:
+    params, results = study
+    verdicts = {"verdict/color/points": 1.5}
+    return Study(params, "rendered_aircraft", "d1", results, made, verdicts, "* It does not.", {})
+
+
+def log(study: tuple[Params, Results], made: Provenance = MADE, *, anew: bool = False) -> str:
+    return log_study(described(study, made), anew=anew)
 
 
 def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(
@@ -80,8 +88,10 @@ def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(
 
     cell = children["color infeasible synthetic seed 1"]
     assert cell.data.params == {
-        "attribute": "color", "condition": "infeasible", "training_source": "synthetic", "ratio": "1.0", "seed": "1",
+        "cell": "color infeasible synthetic", "attribute": "color", "condition": "infeasible",
+        "training_source": "synthetic", "ratio": "1.0", "seed": "1",
     }  # fmt: skip
+    assert (cell.data.metrics["data/cmmd"], cell.data.metrics["data/clip_gain"]) == (2.0, 10.0)
     assert cell.data.metrics["test/top1"] == 49.0 and cell.data.metrics["val/best_top1"] == 51.0
     history = client(finished_study).get_metric_history(cell.info.run_id, "val/top1")
     assert sorted((point.step, point.value) for point in history) == [(0, 41), (5, 46), (10, 51)]
@@ -92,6 +102,7 @@ def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(
 
     assert parent.data.params["mix.ratio"] == "0.5" and parent.data.params["grid.seeds"] == "[0, 1]"
     assert parent.data.metrics["color/infeasible/synthetic/top1"] == 48.0
+    assert parent.data.metrics["data/color/feasible/cmmd"] == 0.5
     assert parent.data.tags["mlflow.source.git.commit"] == "c0ffee"
 
     log(study)
@@ -121,13 +132,16 @@ def test_another_experiment_gets_a_parent_and_children_of_its_own(
     log(study)
     params, results = study
     mix = params.mix.model_copy(update={"ratio": 0.25, "shares": {**params.mix.shares, "mixed": 0.25}})
-    log((params.model_copy(update={"mix": mix}), results), dataclasses.replace(MADE, experiment="quarter"))
+    changed = {"mix.ratio": 0.25, "mix.shares.mixed": 0.25}
+    made = dataclasses.replace(MADE, experiment="quarter", changed_settings=changed)
+    log((params.model_copy(update={"mix": mix}), results), made)
     store = client(finished_study)
     experiment = store.get_experiment_by_name("rendered_aircraft")
     assert experiment is not None
     found = store.search_runs([experiment.experiment_id])
     parents = {run.info.run_name: run for run in found if "mlflow.parentRunId" not in run.data.tags}
-    assert len(parents) == 2 and parents["quarter"].data.params["mix.ratio"] == "0.25"
+    assert set(parents) == {"rendered_aircraft", "rendered_aircraft · ratio 0.25 (quarter)"}
+    assert parents["rendered_aircraft · ratio 0.25 (quarter)"].data.params["mix.ratio"] == "0.25"
     assert len(found) == 2 * (1 + len(study_entries(params, results)))
 
 
@@ -155,6 +169,59 @@ def test_another_process_with_the_lock_is_waited_for_and_then_named(
 ) -> None:
     from filelock import FileLock
 
-    monkeypatch.setattr("varireal.tracking.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("varireal.tracking.store.LOCK_SECONDS", 0.2)
     with FileLock(finished_study / "mlflow.db.lock"), pytest.raises(TrackingError, match="another process held"):
         log(study)
+
+
+def test_sending_again_replaces_every_run(finished_study: Path, study: tuple[Params, Results]) -> None:
+    log(study)
+    before = runs(finished_study)
+    log(study, anew=True)
+    after = runs(finished_study)
+    assert after.keys() == before.keys()
+    assert not {run.info.run_id for run in after.values()} & {run.info.run_id for run in before.values()}
+
+
+def test_descriptions_lead_to_a_prepared_view_of_the_studys_cells(
+    finished_study: Path, study: tuple[Params, Results]
+) -> None:
+    log(study)
+    experiment = client(finished_study).get_experiment_by_name("rendered_aircraft")
+    assert experiment is not None
+    parent = runs(finished_study)["rendered_aircraft"]
+    note = parent.data.tags["mlflow.note.content"]
+    (link,) = re.findall(r"\]\((#[^)]+)\)", note)
+    assert "* It does not." in note and link in experiment.tags["mlflow.note.content"]
+    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{re.search('viewStateShareKey=([0-9a-f]+)', link)[1]}"])
+    found = client(finished_study).search_runs([experiment.experiment_id], view["searchFilter"])
+    assert {run.info.run_name for run in found} == runs(finished_study).keys() - {"rendered_aircraft"}
+    assert view["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "cell"}]
+    assert {run.data.params["cell"] for run in found} == {
+        "zero-shot", "real", "color feasible synthetic", "color infeasible synthetic",
+    }  # fmt: skip
+    of_cells = next(run for run in found if run.data.params["cell"] == "real")
+    assert {chart["metricKey"] for chart in view["compareRunCharts"]} <= of_cells.data.metrics.keys()
+
+
+def test_a_description_of_somebody_elses_is_left_alone(finished_study: Path, study: tuple[Params, Results]) -> None:
+    log(study)
+    store = client(finished_study)
+    experiment = store.get_experiment_by_name("rendered_aircraft")
+    store.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "my own words")
+    log(study)
+    assert store.get_experiment(experiment.experiment_id).tags["mlflow.note.content"] == "my own words"
+
+
+@pytest.mark.parametrize(
+    ("changed", "experiment", "name"),
+    [
+        ({}, None, "pets"),
+        ({"mix.ratio": 0.25, "mix.shares.mixed": 0.25}, "ratio-0p25", "pets · ratio 0.25 (ratio-0p25)"),
+        ({"grid.attributes": ["color"], "train.max_steps": 3}, None, "pets · attributes [color], max_steps 3"),
+        ({"grid.seeds": [0], "mix.ratio": 0.5}, None, "pets · ratio 0.5, seeds [0]"),
+        ({"a.b": 1, "a.c": 2, "a.d": None, "a.e": 4, "a.f": "x"}, None, "pets · b 1, c 2, d null, 2 more changes"),
+    ],
+)
+def test_names_tell_what_differs_from_the_commit(changed: dict[str, Any], experiment: str | None, name: str) -> None:
+    assert study_name("pets", dataclasses.replace(MADE, changed_settings=changed, experiment=experiment)) == name

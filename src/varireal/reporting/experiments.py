@@ -1,0 +1,146 @@
+"""A finished experiment's predictions and settings: from a folder, a file, or a revision that DVC has in its cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from varireal import layout
+from varireal.errors import UserError
+from varireal.evaluation.comparisons import Model
+from varireal.reporting.provenance import flat_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NO_SEED = -1  # stands for the missing seed of zero-shot
+KEYS = ["source", "attribute", "condition", "seed"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What an experiment predicted for its test photos, and how it was set."""
+
+    name: str  # as the user gave it
+    photos: tuple[str, ...]  # image_ids, sorted
+    labels: np.ndarray  # int (photos,): the class of every photo
+    predicted: dict[Model, dict[int, np.ndarray]]  # by seed (NO_SEED: zero-shot) the predicted class, int (photos,)
+    settings: dict[str, Any] | None  # params.yaml by dotted keys, lists whole; None where it is not known
+
+
+def read_experiment(name: str) -> Experiment:
+    """Read an experiment by its name.
+
+    Args:
+        name: a folder with data/predictions/predictions.parquet below it, such a file, or else an experiment of DVC
+            or a git revision of the repository that the current folder belongs to.
+
+    Raises:
+        UserError: there is no such folder, file or revision, the cache lacks its predictions, or they are unreadable,
+            or do not hold every photo once for every model.
+    """
+    path = Path(name)
+    if path.is_file():
+        is_usual = path.resolve().as_posix().endswith(f"/{layout.PREDICTIONS.as_posix()}")
+        params = path.resolve().parents[2] / layout.PARAMS if is_usual else None
+        return _from_files(name, path, params)
+    if path.is_dir():
+        if not (path / layout.PREDICTIONS).is_file():
+            raise UserError(
+                f"the folder {name} holds no {layout.PREDICTIONS}; run `dvc repro evaluate` or `dvc checkout` there, "
+                "or name a folder, a file, a DVC experiment or a git revision that has predictions"
+            )
+        return _from_files(name, path / layout.PREDICTIONS, path / layout.PARAMS)
+    return _from_revision(name)
+
+
+def _from_files(name: str, predictions: Path, params: Path | None) -> Experiment:
+    try:
+        settings = params.read_bytes() if params is not None and params.is_file() else None
+        return parse_experiment(name, predictions.read_bytes(), settings)
+    except OSError as error:
+        raise UserError(f"cannot read {predictions}: {error.strerror}; check its permissions") from error
+
+
+def _from_revision(name: str) -> Experiment:
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
+
+    predictions, params = layout.PREDICTIONS.as_posix(), layout.PARAMS.as_posix()
+    try:
+        files = DVCFileSystem(rev=name)
+        entries = files.ls("", detail=False)
+    except (DvcException, SCMError) as error:
+        raise UserError(
+            f"{name} is no folder, no file, no DVC experiment and no git revision here ({_line(error)}); "
+            "`dvc exp show` and `git tag` list what there is"
+        ) from error
+    try:
+        files.info(predictions)
+    except FileNotFoundError as error:
+        raise UserError(f"the revision {name} has no {predictions} in its dvc.lock; choose one that has") from error
+    try:
+        found = files.read_bytes(predictions)
+    except OSError as error:
+        raise UserError(
+            f"DVC's cache lacks the predictions of {name} ({_line(error)}); get them with `dvc pull`, "
+            f"or make them anew: `dvc exp apply {name}`, `dvc repro`"
+        ) from error
+    return parse_experiment(name, found, files.read_bytes(params) if params in entries else None)
+
+
+def parse_experiment(name: str, predictions: bytes, params: bytes | None) -> Experiment:
+    """Return the experiment that the bytes of predictions.parquet and of params.yaml hold.
+
+    Raises:
+        UserError: as for :func:`read_experiment`.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(io.BytesIO(predictions), columns=["image_id", *KEYS, "class_index", "predicted"])
+        table = table.fillna({"attribute": "", "condition": "", "seed": NO_SEED}).astype({"seed": int})
+        wide = table.set_index(["image_id", *KEYS])["predicted"].unstack(KEYS).sort_index()
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"the predictions of {name} cannot be read ({_line(error)}); make them anew") from error
+    if len(wide) < 2:
+        raise UserError(f"the predictions of {name} are of {len(wide)} photos, two are the least to compare")
+    labels = table.groupby("image_id")["class_index"]
+    if (torn := labels.nunique() > 1).any():
+        raise UserError(f"the predictions of {name} give {torn.idxmax()} two classes; make them anew")
+    predicted: dict[Model, dict[int, np.ndarray]] = defaultdict(dict)
+    for source, attribute, condition, seed in sorted(wide.columns):
+        column = wide[source, attribute, condition, seed]
+        model = Model(source, attribute, condition)
+        if column.isna().any():
+            which = model.name if seed == NO_SEED else f"{model.name}, seed {seed}"
+            raise UserError(f"{name} lacks predictions of {which} for {column.isna().idxmax()}; make them anew")
+        predicted[model][int(seed)] = column.to_numpy(dtype=int)
+    return Experiment(
+        name=name,
+        photos=tuple(wide.index),
+        labels=labels.first().loc[wide.index].to_numpy(dtype=int),
+        predicted=dict(predicted),
+        settings=None if params is None else _settings(name, params),
+    )
+
+
+def _settings(name: str, params: bytes) -> dict[str, Any]:
+    import yaml
+
+    try:
+        raw = yaml.safe_load(params)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"params.yaml of {name} is not valid YAML: {_line(error)}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"params.yaml of {name} must hold sections, found {type(raw).__name__}")
+    return flat_settings(json.loads(json.dumps(raw, default=str)))  # YAML also knows dates
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,95 @@
+"""Pictures of the results as files, for MLflow and for papers: the comparisons' intervals, sheets of edits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from varireal.evaluation.comparisons import Family, Outcome, Verdict
+from varireal.io import read_image
+from varireal.manifest import ImageRecord
+from varireal.reporting.verdicts import QUESTIONS, interval_words, versus, where
+from varireal.reporting.words import signed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+COLOURS: dict[Outcome, str] = {"different": "#c4471d", "equivalent": "#1a7f37", "undecided": "#6e7781"}
+SIDE, LABEL, GAP = 144, 16, 6  # pixels: of a picture on a sheet, of the line of text above it, between edits
+KINDS = ("photo", "prior", "edit")
+
+
+def intervals_figure(verdicts: Sequence[Verdict], family: Family, margin: float) -> bytes:
+    """Return the differences of one question with their 95 % intervals as PNG bytes, the margin shaded.
+
+    Args:
+        margin: points of top-1 within which a difference does not matter.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    own = [verdict for verdict in verdicts if verdict.comparison.family == family]
+    figure = Figure(figsize=(9, 1.2 + 0.3 * len(own)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.axvspan(-margin, margin, color="#1668b8", alpha=0.15, label=f"±{margin:g} points")
+    axes.axvline(0, color="#1b1f24", linewidth=0.8)
+    for place, verdict in enumerate(own):
+        mean, (low, high) = verdict.difference.mean, verdict.interval
+        axes.errorbar(
+            mean, place, xerr=[[mean - low], [high - mean]], marker="o", markersize=5, capsize=3,
+            color=COLOURS[verdict.outcome],
+        )  # fmt: skip
+    axes.set_yticks(range(len(own)), [f"{where(verdict)}: {versus(verdict)}" for verdict in own], fontsize=8)
+    axes.invert_yaxis()
+    right = axes.secondary_yaxis("right")
+    figures = [f"{signed(v.difference.mean)} ({interval_words(v)}) {v.outcome}" for v in own]
+    right.set_yticks(range(len(own)), figures, fontsize=8)
+    axes.set_xlabel("difference of top-1 in points, 95 % interval over photos and seeds", fontsize=9)
+    axes.set_title(QUESTIONS[family], fontsize=11, loc="left")
+    axes.grid(axis="x", alpha=0.25)
+    written = io.BytesIO()
+    figure.savefig(written, format="png", metadata={"Software": None})  # no version: the same figure, the same bytes
+    return written.getvalue()
+
+
+def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: dict[str, ImageRecord]) -> bytes:
+    """Return edits as JPEG bytes: a block for every title, in it photo, prior and edit one below the other.
+
+    Args:
+        rows: a title and its edits each, as many in every row as there are.
+        photos: the photos by image_id.
+
+    Raises:
+        UserError: a picture is missing or cannot be read.
+    """
+    from PIL import Image, ImageDraw
+
+    columns = max(1, *(len(edits) for _, edits in rows))
+    block = 2 * LABEL + len(KINDS) * SIDE + GAP
+    sheet = Image.new("RGB", (columns * (SIDE + GAP), len(rows) * block), "white")
+    pen = ImageDraw.Draw(sheet)
+    for line, (title, edits) in enumerate(rows):
+        pen.text((2, line * block + 1), f"{title}: {', '.join(KINDS)}", fill="black")
+        for column, edit in enumerate(edits):
+            left, top = column * (SIDE + GAP), line * block + LABEL
+            pen.text((left + 2, top + 1), f"{edit.class_name}: {edit.value}"[:26], fill="#59636e")
+            for place, picture in enumerate(_pictures(edit, photos)):
+                if picture is not None:
+                    sheet.paste(picture, (left, top + LABEL + place * SIDE))
+    written = io.BytesIO()
+    sheet.save(written, format="JPEG", quality=88, subsampling=0, optimize=True)
+    return written.getvalue()
+
+
+def _pictures(edit: ImageRecord, photos: dict[str, ImageRecord]) -> list[Image | None]:
+    """Return an edit's pictures in the order of ``KINDS``; priors are not always kept."""
+    from PIL import Image, ImageOps
+
+    paths = (photos[edit.photo_id].path, edit.prior_path, edit.path)
+    return [
+        None if path is None else ImageOps.pad(Image.fromarray(read_image(Path(path))), (SIDE, SIDE), color="white")
+        for path in paths
+    ]

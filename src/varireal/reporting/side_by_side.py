@@ -1,0 +1,258 @@
+"""Two experiments side by side: the same models on the same test photos, with the paired statistics of the study."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from varireal.errors import UserError
+from varireal.evaluation.comparisons import ALPHA, ZERO_SHOT, Comparison, Model, Verdict, judge
+from varireal.evaluation.statistics import CrossedMean, crossed_mean
+from varireal.reporting.experiments import Experiment
+from varireal.reporting.verdicts import answers, figures, interval_words, p_words, verdict_words
+from varireal.reporting.words import signed
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FIRST, SECOND = "A", "B"
+SAME = "the same answers to every photo"
+ABSENT = "(not set)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A model of both experiments. Accuracies are points of top-1 over the seeds that both have."""
+
+    model: Model
+    first: CrossedMean
+    second: CrossedMean
+    same: bool  # every prediction is: nothing to test
+    verdict: Verdict  # of A − B
+
+
+@dataclasses.dataclass(frozen=True)
+class SideBySide:
+    """Two experiments, compared model by model."""
+
+    names: tuple[str, str]
+    photos: int
+    margin: float
+    rows: tuple[Row, ...]
+    only: tuple[tuple[str, ...], tuple[str, ...]]  # models and seeds that only A, only B has, in words
+    settings: dict[str, tuple[Any, Any]] | None  # dotted key -> both values (or ABSENT); None: not known of both
+
+
+def compare(first: Experiment, second: Experiment, margin: float, seed: int = 0) -> SideBySide:
+    """Compare every model that both experiments have, seed by seed over the seeds that both have.
+
+    Models whose every prediction agrees are not tested, and take no part in Holm's correction of the others. Nor does
+    zero-shot, which has no seeds: McNemar's test speaks of such a pair.
+
+    Args:
+        margin: points of top-1 within which a difference does not matter.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: the test photos or their classes differ, or no model is in both.
+    """
+    check_same_test_set(first, second)
+    shared = {
+        model: sorted(first.predicted[model].keys() & second.predicted[model].keys())
+        for model in sorted(first.predicted.keys() & second.predicted.keys(), key=_order)
+    }
+    shared = {model: seeds for model, seeds in shared.items() if seeds}
+    if not shared:
+        raise UserError(
+            f"{first.name} and {second.name} have no model with a seed in common; compare experiments with the "
+            "same grid (grid.attributes, grid.conditions, grid.sources and grid.seeds of params.yaml)"
+        )
+    return SideBySide(
+        names=(first.name, second.name),
+        photos=len(first.photos),
+        margin=margin,
+        rows=_rows(first, second, shared, margin, seed),
+        only=(_only(first, second), _only(second, first)),
+        settings=differing_settings(first, second),
+    )
+
+
+def check_same_test_set(first: Experiment, second: Experiment) -> None:
+    """Check that both experiments were tested on the same photos of the same classes.
+
+    Raises:
+        UserError: they were not; the first difference, by image_id, is named.
+    """
+    remedy = "predictions can be paired on one test set only; compare experiments on the same data"
+    if first.photos != second.photos:
+        image_id = min(set(first.photos) ^ set(second.photos))
+        has, lacks = (first, second) if image_id in first.photos else (second, first)
+        raise UserError(
+            f"the test sets differ: {has.name} has the photo {image_id}, {lacks.name} does not "
+            f"({len(first.photos)} and {len(second.photos)} photos); {remedy}"
+        )
+    for image_id, own, other in zip(first.photos, first.labels, second.labels):
+        if own != other:
+            raise UserError(
+                f"the test sets differ: {image_id} is of class {own} in {first.name}, of class {other} in "
+                f"{second.name}; {remedy}"
+            )
+
+
+def differing_settings(first: Experiment, second: Experiment) -> dict[str, tuple[Any, Any]] | None:
+    """Return the keys of params.yaml whose values differ, with both values; None where a params.yaml is missing."""
+    if first.settings is None or second.settings is None:
+        return None
+    keys = sorted(first.settings.keys() | second.settings.keys())
+    values = {key: (first.settings.get(key, ABSENT), second.settings.get(key, ABSENT)) for key in keys}
+    return {key: (a, b) for key, (a, b) in values.items() if a != b}
+
+
+def _order(model: Model) -> tuple[Any, ...]:
+    """Baselines first, then attribute by attribute."""
+    return (bool(model.attribute), model != ZERO_SHOT, model.attribute, model.condition, model.source)
+
+
+def _rows(
+    first: Experiment, second: Experiment, shared: dict[Model, list[int]], margin: float, seed: int
+) -> tuple[Row, ...]:
+    import numpy as np
+
+    right, pairs, same = {}, {}, set()
+    for model, seeds in shared.items():
+        pair = [dataclasses.replace(model, experiment=name) for name in (FIRST, SECOND)]
+        predicted = [np.stack([own.predicted[model][s] for s in seeds], axis=1) for own in (first, second)]
+        right |= {one: each == first.labels[:, None] for one, each in zip(pair, predicted)}
+        pairs[model] = Comparison("experiments", *pair)
+        if np.array_equal(*predicted):
+            same.add(model)
+    tested = [model for model in pairs if model not in same and model != ZERO_SHOT]
+    apart = [[model] for model in pairs if model not in tested]
+    verdicts = {
+        model: verdict
+        for family in (tested, *apart)
+        for model, verdict in zip(family, judge([pairs[model] for model in family], right, margin, seed))
+    }
+    return tuple(
+        Row(
+            model,
+            crossed_mean(right[pairs[model].first]),
+            crossed_mean(right[pairs[model].second]),
+            model in same,
+            verdicts[model],
+        )
+        for model in pairs
+    )
+
+
+def _only(own: Experiment, other: Experiment) -> tuple[str, ...]:
+    found = []
+    for model in sorted(own.predicted, key=_order):
+        seeds = sorted(own.predicted[model].keys() - other.predicted.get(model, {}).keys())
+        if model not in other.predicted:
+            found.append(model.name)
+        elif seeds:
+            found.append(f"{model.name}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
+    return tuple(found)
+
+
+def row_words(row: Row, margin: float) -> str:
+    """Return the verdict on a model in words."""
+    if row.same:
+        return SAME
+    if row.model == ZERO_SHOT:
+        told = "differ" if row.verdict.mcnemar <= ALPHA else "cannot be told apart"
+        return f"without seeds: these two {told} (McNemar)"
+    return verdict_words(row.verdict, margin)
+
+
+def summary_lines(found: SideBySide) -> list[str]:
+    """Return what the comparison shows in plain sentences."""
+    tested = [row.verdict for row in found.rows if not row.same and row.model != ZERO_SHOT]
+    lines = [f"{answer.question} {answer.short}" for answer in answers(tested, found.margin)]
+    if same := sum(row.same for row in found.rows):
+        lines.append(f"{same} of {len(found.rows)} models give {SAME}.")
+    for name, only in zip((FIRST, SECOND), found.only):
+        if only:
+            lines.append(f"Only {name} has: {'; '.join(only)}.")
+    if found.settings is None:
+        lines.append("Settings are not compared: params.yaml is not known of both.")
+    elif not found.settings:
+        lines.append("No setting of params.yaml differs.")
+    return lines
+
+
+def as_json(found: SideBySide) -> dict[str, Any]:
+    """Return everything about the comparison as JSON values; differences are A − B in points."""
+    settings = None
+    if found.settings is not None:
+        settings = {key: {FIRST: a, SECOND: b} for key, (a, b) in found.settings.items()}
+    return {
+        FIRST: found.names[0],
+        SECOND: found.names[1],
+        "photos": found.photos,
+        "margin": found.margin,
+        "alpha": ALPHA,
+        "models": [
+            {
+                "attribute": row.model.attribute or None,
+                "condition": row.model.condition or None,
+                "source": row.model.source,
+                "top1": {FIRST: round(row.first.mean, 4), SECOND: round(row.second.mean, 4)},
+                "verdict": row_words(row, found.margin),
+                "difference": None if row.same else figures(row.verdict, found.margin),
+            }
+            for row in found.rows
+        ],
+        "only": {FIRST: list(found.only[0]), SECOND: list(found.only[1])},
+        "settings": settings,
+    }
+
+
+def tables(found: SideBySide) -> list[Table]:
+    """Return the tables for the terminal: models, and the settings that differ."""
+    return [_models_table(found), *([_settings_table(found.settings)] if found.settings else [])]
+
+
+def _models_table(found: SideBySide) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=escape(
+            f"{FIRST}: {found.names[0]}\n{SECOND}: {found.names[1]}\n"
+            f"Top-1 on {found.photos} test photos (%), difference {FIRST} − {SECOND} in points with its 95 % interval"
+        ),
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("model")
+    table.add_column("seeds", justify="right")
+    for name in (FIRST, SECOND, f"{FIRST} − {SECOND}", "95 % interval", "McNemar p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", min_width=24)
+    for row, following in zip(found.rows, [*found.rows[1:], None]):
+        table.add_row(
+            escape(row.model.name),
+            "–" if row.model == ZERO_SHOT else str(row.verdict.difference.seeds),
+            f"{row.first.mean:.1f}",
+            f"{row.second.mean:.1f}",
+            signed(row.verdict.difference.mean),
+            "" if row.same else interval_words(row.verdict),
+            "" if row.same else p_words(row.verdict.mcnemar),
+            row_words(row, found.margin),
+            end_section=following is not None and following.model.attribute != row.model.attribute,
+        )
+    return table
+
+
+def _settings_table(settings: dict[str, tuple[Any, Any]]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="Settings that differ", title_justify="left", title_style="bold")
+    for name in ("key", FIRST, SECOND):
+        table.add_column(name, overflow="fold")
+    for key, values in settings.items():
+        table.add_row(escape(key), *(escape(str(value)) for value in values))
+    return table

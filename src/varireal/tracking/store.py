@@ -1,0 +1,170 @@
+"""MLflow's store: opened under a lock, its runs found by tags, made, filled and replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from varireal.tracking.entries import Entry
+from varireal.tracking.view import VIEW, cells_view, experiment_note, view_key
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+LOCK_SECONDS = 120
+STUDY, CELL, CONTENT = "varireal.study", "varireal.cell", "varireal.content"  # tags that find runs again
+NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as a description, in Markdown
+
+
+class TrackingError(Exception):
+    """MLflow's store could not be used; its message is one line."""
+
+
+@contextlib.contextmanager
+def open_store(experiment: str) -> Iterator[Store]:
+    """Yield an experiment of the store, for this process alone.
+
+    The store is ``MLFLOW_TRACKING_URI``, else sqlite in the DVC repository.
+
+    Raises:
+        TrackingError: the store cannot be reached, locked or written.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is away must not hold the report up
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.pop("MLFLOW_RUN_ID", None)  # another run's, inherited from the shell
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for noisy in ("mlflow", "alembic", "urllib3"):  # after the import, which sets levels of its own
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    root = Path(os.environ.get("DVC_ROOT", ".")).resolve()
+    try:
+        with _locked(root):
+            yield Store(os.environ.get("MLFLOW_TRACKING_URI"), experiment, root)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TrackingError(textwrap.shorten(first_line, 160, placeholder=" ...")) from error
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Let one process at a time make the schema, look for runs and add them."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(root / "mlflow.db.lock", timeout=LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrackingError(f"another process held {lock.lock_file} for {LOCK_SECONDS} s") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Store:
+    """The runs of one MLflow experiment."""
+
+    def __init__(self, server: str | None, experiment: str, root: Path) -> None:
+        from mlflow import MlflowClient
+
+        self.uri = server or f"sqlite:///{quote(str(root / 'mlflow.db'))}"  # SQLAlchemy unquotes it
+        self._client: MlflowClient = MlflowClient(self.uri)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is not None:
+            self.experiment_id: str = found.experiment_id
+        else:
+            local = None if server else (root / "mlartifacts").as_uri()
+            self.experiment_id = self._client.create_experiment(experiment, artifact_location=local)
+            # MLflow's pages show such an experiment's runs first, and not the traces of a language model
+            self._client.set_experiment_tag(self.experiment_id, "mlflow.experimentKind", "custom_model_development")
+
+    def find(self, tags: Mapping[str, str]) -> list[Run]:
+        """Return the runs that have all these tags."""
+        from mlflow.store.tracking import SEARCH_MAX_RESULTS_THRESHOLD
+
+        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return list(self._client.search_runs([self.experiment_id], wanted, max_results=SEARCH_MAX_RESULTS_THRESHOLD))
+
+    def create(self, entry: Entry, tags: Mapping[str, str], data: tuple[str, str] | None = None) -> str:
+        """Return the id of a new run with everything in it; one that could not be filled ends as FAILED.
+
+        Args:
+            data: name and digest of the data set that the run is of.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        run_id: str = self._client.create_run(self.experiment_id, tags=dict(tags), run_name=entry.name).info.run_id
+        status = "FAILED"
+        try:
+            if data is not None:
+                source = json.dumps({"uri": "data/prepared"})
+                logged = Dataset(*data, source_type="local", source=source)
+                self._client.log_inputs(run_id, [DatasetInput(logged, [InputTag("mlflow.data.context", "study")])])
+            self.fill(run_id, entry)
+            status = "FINISHED"
+        finally:
+            self._client.set_terminated(run_id, status)
+        return run_id
+
+    def fill(self, run_id: str, entry: Entry) -> None:
+        """Log an entry's values; the tag with the hash of its content comes last, so that it marks a whole run."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, 0) for name, value in entry.metrics.items()]
+        for look in entry.curve:
+            metrics += [Metric(name, value, now, int(look["step"])) for name, value in look.items() if name != "step"]
+        params = [Param(name, value) for name, value in entry.params.items()]
+        for start in range(0, max(len(metrics), len(params)), 100):  # as many params as one call may hold
+            self._client.log_batch(run_id, metrics[start : start + 100], params[start : start + 100])
+        if entry.per_class:
+            columns = {"class": list(entry.per_class), "top1": list(entry.per_class.values())}
+            self._client.log_table(run_id, columns, "per_class.json")
+        self._client.log_batch(run_id, tags=[RunTag("mlflow.runName", entry.name), RunTag(CONTENT, entry.content)])
+
+    def keep(self, run: Run | None, entry: Entry, tags: Mapping[str, str], data: tuple[str, str] | None = None) -> str:
+        """Return the id of the run that holds an entry: the one given if it does, else a new one in its place."""
+        if run is not None and run.data.tags.get(CONTENT) == entry.content:
+            return str(run.info.run_id)
+        if run is not None:
+            self.remove(run)
+        return self.create(entry, tags, data)
+
+    def attach(self, run_id: str, artifacts: Mapping[str, Path]) -> None:
+        """Keep files and whole folders with a run, by the folder they go to there ("" is the top)."""
+        for folder, path in artifacts.items():
+            log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+            log(run_id, str(path), folder or None)
+
+    def attach_json(self, run_id: str, value: dict[str, Any], name: str) -> None:
+        """Keep a value with a run as a JSON file."""
+        self._client.log_dict(run_id, value, name)
+
+    def describe(self, run_id: str, markdown: str) -> None:
+        """Set the description that MLflow's page of a run shows."""
+        self._client.set_tag(run_id, NOTE, markdown)
+
+    def prepare_view(self, study: str) -> None:
+        """Keep the prepared comparison of a study's cells with the experiment."""
+        self._client.set_experiment_tag(self.experiment_id, f"{VIEW}{view_key(study)}", cells_view(study))
+
+    def lead_to(self, name: str, link: str) -> None:
+        """Put a line into the experiment's description, unless somebody else wrote that."""
+        old = self._client.get_experiment(self.experiment_id).tags.get(NOTE)
+        if (note := experiment_note(old, name, link)) is not None:
+            self._client.set_experiment_tag(self.experiment_id, NOTE, note)
+
+    def remove(self, run: Run) -> None:
+        """Delete a run; MLflow keeps it among the deleted ones until `mlflow gc`."""
+        self._client.delete_run(run.info.run_id)

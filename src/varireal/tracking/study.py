@@ -1,0 +1,85 @@
+"""What the stage `report` logs: a parent for the study and a run for every cell and seed below it.
+
+DVC skips stages whose outputs it has, and a skipped stage logs nothing; so the last stage logs the whole table, and a
+run that is there already with the same content is left as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from varireal.tracking.entries import parent_entry, study_entries, study_name
+from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
+from varireal.tracking.view import study_note, view_link
+from varireal.work import content_key
+
+if TYPE_CHECKING:
+    from varireal.config import Params
+    from varireal.reporting.provenance import Provenance
+    from varireal.reporting.results import Results
+
+PARENT = "study"  # value of the tag CELL on the parent
+DVC_EXPERIMENT = "varireal.dvc_experiment"  # tag: the name by which DVC knows it
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """All that is logged of a study."""
+
+    params: Params
+    dataset: str  # name of the data set, and of MLflow's experiment unless ``tracking.experiment`` says otherwise
+    digest: str  # a hash of the data set's content, at most 36 characters
+    results: Results
+    made: Provenance
+    verdicts: Mapping[str, float]  # metrics that tell of the comparisons between cells
+    summary: str  # in Markdown
+    artifacts: Mapping[str, Path]  # files and folders kept with the parent, by the folder they go to there
+
+
+def log_study(study: Study, *, anew: bool = False) -> str:
+    """Log a study as one parent run with a child per baseline, cell and seed; return where it lies, in words.
+
+    Runs are found again by their tags: the same study updates its runs; another DVC experiment or other settings get a
+    parent of their own.
+
+    Args:
+        anew: replace also the runs that are there with the same content.
+
+    Raises:
+        TrackingError: the store cannot be reached, locked or written.
+    """
+    params, made, data = study.params, study.made, (study.dataset, study.digest)
+    experiment = params.tracking.experiment or study.dataset
+    parent = parent_entry(study_name(study.dataset, made), params, study.results, study.verdicts)
+    # params cannot change within a run
+    key = content_key({"experiment": made.experiment, "params": parent.params})
+    tags = {STUDY: key, "mlflow.source.type": "PROJECT", "mlflow.source.name": "varireal"}
+    if made.commit:
+        tags["mlflow.source.git.commit"] = made.commit
+    with open_store(experiment) as store:
+        old = {run.data.tags[CELL]: run for run in store.find({STUDY: key})}
+        if anew:
+            for run in old.values():
+                store.remove(run)
+            old = {}
+        first = old.pop(PARENT, None)
+        if first is None:
+            own = {DVC_EXPERIMENT: made.experiment} if made.experiment else {}
+            parent_id = store.create(parent, {**tags, **own, CELL: PARENT}, data)
+        else:
+            parent_id = first.info.run_id
+            if first.data.tags.get(CONTENT) != parent.content:
+                store.fill(parent_id, parent)
+        for entry in study_entries(params, study.results):
+            below = {**tags, CELL: entry.name, "mlflow.parentRunId": parent_id}
+            store.keep(old.get(entry.name), entry, below, data)
+        store.attach_json(parent_id, dict(made.data), "outputs.json")
+        store.attach(parent_id, study.artifacts)
+        store.prepare_view(key)
+        link = view_link(store.experiment_id, key)
+        store.describe(parent_id, study_note(study.summary, link))
+        store.lead_to(parent.name, link)
+    return f"experiment '{experiment}', run '{parent.name}' in {store.uri}"

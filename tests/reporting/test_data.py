@@ -1,0 +1,107 @@
+"""The section about the data: its table, its causes and its plots."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from varireal import layout
+from varireal.config import load_params
+from varireal.errors import UserError
+from varireal.evaluation.comparisons import Verdict, comparisons, judge, read_answers
+from varireal.io import read_json, write_json
+from varireal.reporting.data import build_data_plots, causes_grid, data_grid, explaining
+from varireal.reporting.results import Results, read_results
+
+
+@pytest.fixture
+def results(finished_study: Path) -> Results:
+    return read_results(load_params(layout.PARAMS).grid)
+
+
+@pytest.fixture
+def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
+    monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)
+    grid = load_params(layout.PARAMS).grid
+    return judge(comparisons(grid), read_answers(layout.PREDICTIONS, grid), 0.3, seed=0)
+
+
+def changed(results: Results, **figures: float | None) -> Results:
+    cell = ("color", "feasible")
+    return dataclasses.replace(results, measured={**results.measured, cell: {**results.measured[cell], **figures}})
+
+
+def test_the_table_has_every_cell_and_the_real_photos(results: Results) -> None:
+    grid = data_grid(results)
+    assert [line.cells[:2] for line in grid.lines] == [
+        ("color", "feasible"), ("color", "infeasible"), ("texture", "feasible"), ("texture", "infeasible"),
+        ("real photos", "val to train"),
+    ]  # fmt: skip
+    named = dict(zip((name for name, _ in grid.columns), grid.lines[1].cells))
+    assert named == {
+        "attribute": "color", "feasibility": "infeasible", "edits": "5", "exact outside": "yes", "SSIM inside": "0.50",
+        "PSNR inside": "12.0 dB", "CLIP score": "30.0", "gained": "+10.0", "CMMD": "2.000", "diversity": "0.750",
+        "pass rate": "83 %",
+    }  # fmt: skip
+    assert grid.lines[-1].cells[2:] == ("6", "–", "–", "–", "–", "–", "0.100", "0.800", "–")
+
+
+def test_leaks_samples_and_what_is_unknown_are_said(results: Results) -> None:
+    cells = data_grid(changed(results, changed_outside=3, measured=4, psnr_inside=None)).lines[0].cells
+    assert cells[2:6] == ("4 of 5", "no: 3", "0.50", "–")
+    unknown = dict.fromkeys(("changed_outside", "clip_score", "clip_score_of_photo", "cmmd", "ssim_inside"))
+    assert data_grid(changed(results, **unknown)).lines[0].cells[3:9] == ("–", "–", "12.0 dB", "–", "–", "–")
+    assert explaining(changed(results, **unknown).measured["color", "feasible"]) == {"diversity": 0.75}
+
+
+def test_failures_are_counted_by_cause(results: Results) -> None:
+    masks = {"a": "its mask is empty", "b": "its mask is empty", "c": "it has no mask"}
+    by_question = {"attribute": 0.75, "class": 1.0}
+    failures = {
+        "failed_photos": masks,
+        "failed_edits": {"a#0": "memory"},
+        "first_pass_rate_by_question": by_question,
+    }
+    cell = ("texture", "feasible")
+    edits = {cell: {**results.edits[cell], **failures}}
+    lines = [line.cells[2:] for line in causes_grid(dataclasses.replace(results, edits=edits)).lines]
+    assert lines == [
+        ("photo not edited: it has no mask", "1 photo"),
+        ("photo not edited: its mask is empty", "2 photos"),
+        ("edit could not be made: memory", "1 edit"),
+        ("no attempt passed the filter", "1 edit"),
+        ("first attempt rejected for its attribute", "25 %"),
+    ]
+    none = {"failed_photos": {}, "failed_edits": {}, "exhausted": 0, "first_pass_rate_by_question": {"class": None}}
+    assert causes_grid(dataclasses.replace(results, edits={cell: {**results.edits[cell], **none}})) is None
+
+
+def test_dots_stand_where_gain_and_figure_put_them(results: Results, verdicts: list[Verdict]) -> None:
+    plots = build_data_plots(results, verdicts)
+    assert [plot.title for plot in plots] == ["synthetic"] * 4 + ["real+synthetic"] * 4
+    cmmd = plots[0]
+    assert cmmd.label.endswith("(CMMD)") and len(cmmd.dots) == 4  # mixed has none
+    feasible, infeasible = cmmd.dots[:2]
+    assert (feasible.kind, feasible.shape, infeasible.kind, cmmd.dots[2].shape) == (
+        "feasible", "circle", "infeasible", "square",
+    )  # fmt: skip
+    # axis 0.4..2 or wider: 0.5 left of 2.0; feasible is 10 points below real only, infeasible 13
+    (left, low), (right, high) = (
+        (float(label.replace("−", "-")), x) for label, x in (cmmd.x_ticks[0], cmmd.x_ticks[-1])
+    )
+    assert feasible.x == pytest.approx(low + (0.5 - left) / (right - left) * (high - low))
+    ticks = dict(cmmd.y_ticks)
+    assert feasible.y < infeasible.y and ticks["−10"] == pytest.approx(feasible.y, abs=1e-6)
+    assert feasible.high < feasible.y < feasible.low
+    assert feasible.words.startswith("color feasible: −10.0 points (") and feasible.words.endswith(") at 0.5")
+
+
+def test_a_cell_that_was_not_measured_is_named(results: Results) -> None:
+    path = layout.MEASURED
+    found = read_json(path)
+    del found["cells"]["texture"]["infeasible"]
+    write_json(path, found)
+    with pytest.raises(UserError, match=r"measure\.json holds nothing of texture infeasible; .* dvc repro measure"):
+        read_results(load_params(layout.PARAMS).grid)
