@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from tests.doctor.conftest import endpoint
+
+from varireal import layout
+from varireal.cli import main
+from varireal.config import load_params
+from varireal.doctor.checkpoints import used_checkpoints
+from varireal.doctor.hub import Hub
+from varireal.doctor.work import count_work
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """Return a function that writes the default params.yaml with changes; the current folder has the repository's."""
+    for name in ("models", "data", "src"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    monkeypatch.chdir(tmp_path)
+
+    def write(**changes: object) -> Path:
+        params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+        for key, value in changes.items():
+            section = params
+            *path, last = key.split("__")
+            for name in path:
+                section = section.setdefault(name, {})
+            section[last] = value
+        layout.PARAMS.write_text(yaml.safe_dump(params))
+        return layout.PARAMS
+
+    return write
+
+
+def doctor(*arguments: str):
+    return CliRunner().invoke(main, ["doctor", *arguments], catch_exceptions=False)
+
+
+def findings(result) -> dict[tuple[str, str], dict]:
+    return {(entry["part"], entry["name"]): entry for entry in json.loads(result.stdout)["findings"]}
+
+
+def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
+    settings(edit__refine={"checkpoint": None})
+    result = doctor("--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["ready"] is True
+    found = findings(result)
+    assert found["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 100, "test": 600}
+    assert found["work", "edits"]["values"] == {"edits": 960, "cells": 6, "max_attempts": 3}
+    recipes = yaml.safe_load(layout.PARAMS.read_text())["edit"]["recipes"]
+    steps = sum(
+        int(recipe["num_inference_steps"] * recipe["strength"])
+        for kinds in recipes.values()
+        for recipe in kinds.values()
+    )
+    assert found["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
+    # 9 cells of 2 sources, and real only; 3 seeds
+    assert found["work", "fine-tunings"]["values"] == {"fine_tunings": 57, "optimisation_steps": 57 * 20}
+    assert found["work", "predictions"]["values"] == {"models": 58, "images": 58 * 600}
+    assert found["work", "looks at val"]["values"] == {"images": 57 * 2 * 100}
+    local = {name for part, name in found if part == "checkpoints"}
+    assert {"edit.inpaint.checkpoint", "segment.checkpoint", "filter.model", "clip.model"} <= local
+
+
+def test_the_table_names_what_is_missing_with_its_remedy_and_ends_with_exit_code_1(settings):
+    settings(dataset__name="oxford_pets", dataset__root="nowhere", segment__checkpoint="models/demo/gone")
+    result = doctor()
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    text = " ".join(result.output.split())
+    assert "Missing: segment.checkpoint, oxford_pets" in text
+    assert "images.tar.gz" in text and "→" in text
+
+
+def test_a_bank_without_a_list_is_named_before_any_stage_runs(settings):
+    bank = yaml.safe_load((REPOSITORY / "data/banks/rendered_aircraft.yaml").read_text())
+    del bank["texture"]
+    Path("bank.yaml").write_text(yaml.safe_dump(bank))
+    settings(prompt__bank="bank.yaml")
+    found = findings(doctor("--json"))["prompts", "bank.yaml"]
+    assert found["status"] == "missing" and "texture" in found["found"]
+
+
+def test_only_checkpoints_that_the_settings_use_are_looked_for(settings):
+    names = {"detector": {"checkpoint": "a/b"}, "sam2": {"checkpoint": "a/c"}, "clipseg": {"checkpoint": "a/d"}}
+    keys = lambda: [named.key for named in used_checkpoints(load_params(layout.PARAMS))]  # noqa: E731
+    settings(segment__detector=names["detector"], segment__sam2=names["sam2"], segment__clipseg=names["clipseg"])
+    assert [key for key in keys() if key.startswith("segment")] == ["segment.checkpoint"]
+    settings(segment={"source": "grounded_sam2", "fallback": "clipseg", **names})
+    assert [key for key in keys() if key.startswith("segment")] == [
+        "segment.detector.checkpoint", "segment.sam2.checkpoint", "segment.clipseg.checkpoint",
+    ]  # fmt: skip
+    settings(edit__method="paste", filter__name="none")
+    assert [key for key in keys() if not key.startswith("segment")] == ["clip.model"]
+    settings(edit__prior__source="text_to_image")
+    assert "edit.prior.checkpoint" in keys()
+    settings(edit__prior__source="text_to_image", grid__attributes=["color"])
+    assert "edit.prior.checkpoint" not in keys()
+
+
+def test_the_refining_networks_are_looked_for_and_their_steps_counted(settings):
+    refine = {
+        "checkpoint": "a/base",
+        "controlnet": {"checkpoint": "a/control"},
+        "vae": {"checkpoint": "a/vae"},
+        "ip_adapter": {"checkpoint": "a/ip", "subfolder": "sdxl_models", "weight_name": "ip.safetensors"},
+    }
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    settings(edit__refine=refine)
+    named = {named.key: named for named in used_checkpoints(load_params(layout.PARAMS))}
+    parts = {key.removeprefix("edit.refine."): named[key] for key in named if key.startswith("edit.refine.")}
+    assert {key: (part.name, part.kind) for key, part in parts.items()} == {
+        "checkpoint": ("a/base", "pipeline"),
+        "vae.checkpoint": ("a/vae", "part"),
+        "controlnet.checkpoint": ("a/control", "part"),
+        "ip_adapter.checkpoint": ("a/ip", "ip_adapter"),
+    }
+    assert parts["ip_adapter.checkpoint"].encoder == "sdxl_models/image_encoder"
+    recipe = params["edit"]["recipes"]["color"]["feasible"]
+    inpainting = int(recipe["num_inference_steps"] * recipe["strength"])
+    refining = int(recipe.get("refine_steps", 20) * recipe.get("refine_strength", 1.0))
+    work = count_work(load_params(layout.PARAMS), {"train": 3, "val": 2, "test": 4})
+    assert work.denoising_steps["color feasible"] == inpainting + refining
+    settings(edit__refine=refine, grid__attributes=["background"])
+    assert not [n for n in used_checkpoints(load_params(layout.PARAMS)) if n.key.startswith("edit.refine")]
+
+
+def test_checkpoints_of_the_hub_are_told_apart(settings, hub_server, hub_cache, monkeypatch):
+    """One in the cache, one to download, one unknown to the hub; the disk is too small for the download."""
+    snapshot = hub_cache / "models--someone--clipseg/snapshots/main"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"0" * 5000)
+    settings(
+        edit__inpaint__checkpoint="someone/pipeline",
+        segment={"source": "clipseg", "clipseg": {"checkpoint": "someone/clipseg"}},
+        filter={"name": "vqa", "model": "someone/nothing"},
+    )
+    monkeypatch.setattr("varireal.doctor.hub.Hub", lambda: Hub(endpoint(hub_server)))
+    found = findings(doctor("--json"))
+    assert found["checkpoints", "segment.clipseg.checkpoint"]["found"] == "someone/clipseg: in the local cache, 5.0 kB"
+    download = found["checkpoints", "edit.inpaint.checkpoint"]
+    assert download["status"] == "note" and download["values"] == {"download_bytes": 10_300_502_300}
+    assert found["checkpoints", "filter.model"]["status"] == "missing"
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9, total=10**10, used=0))
+    room = findings(doctor("--json"))["checkpoints", "room"]
+    assert room["status"] == "missing" and room["remedy"].startswith("free some")
+
+
+def test_offline_an_uncached_checkpoint_is_missing_and_its_size_unknown(settings, monkeypatch):
+    settings(edit__inpaint__checkpoint="someone/pipeline")
+    monkeypatch.setattr("varireal.doctor.hub.Hub", lambda: Hub("http://127.0.0.1:9"))
+    found = findings(doctor("--json"))["checkpoints", "edit.inpaint.checkpoint"]
+    assert found["status"] == "missing" and "size unknown: offline (" in found["found"]
+    assert found["remedy"] == "connect, or copy the checkpoint here and name its folder"
+
+
+def test_a_tag_of_open_clip_is_looked_for_at_the_hub(settings, hub_server, monkeypatch):
+    settings(clip={"model": "ViT-B-16-quickgelu", "pretrained": "openai"})
+    monkeypatch.setattr("varireal.doctor.hub.Hub", lambda: Hub(endpoint(hub_server)))
+    doctor("--json")
+    assert hub_server.asked == ["timm/vit_base_patch16_clip_224.openai"]
+
+
+def test_a_device_that_is_not_there_is_missing(settings):
+    settings(compute__device="cuda:7")
+    found = findings(doctor("--json"))["machine", "device"]
+    assert found["status"] == "missing" and "compute.device = 'cuda:7'" in found["found"]
+
+
+def test_work_of_paste_has_no_denoising(settings):
+    settings(edit__method="paste")
+    work = count_work(load_params(layout.PARAMS), {"train": 3, "val": 2, "test": 4})
+    assert set(work.denoising_steps.values()) == {0} and work.edits == 18

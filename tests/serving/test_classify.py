@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from tests.serving.conftest import SENTENCES, picture
+
+from varireal.config import ComputeConfig
+from varireal.serving.adapter import load_merged
+from varireal.serving.classify import Classifier, predict_photos, ranked
+from varireal.training.lora import load_adapter
+
+
+def classifier(adapter) -> Classifier:
+    return Classifier(*load_merged(adapter, ComputeConfig(device="cpu")))
+
+
+def expected(adapter, tiny_clip, images: list[np.ndarray]) -> np.ndarray:
+    """The softmax of open_clip's own logits, with the adapter on, every sentence with all its padding."""
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tiny_clip}")
+    adapted = load_adapter(model, adapter)
+    tokens = open_clip.get_tokenizer(f"local-dir:{tiny_clip}")(SENTENCES)
+    with torch.no_grad():
+        batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+        cosines = adapted.encode_image(batch, normalize=True) @ adapted.encode_text(tokens, normalize=True).T
+        return (model.logit_scale.exp() * cosines).softmax(1).numpy()
+
+
+def test_probabilities_are_those_of_open_clip_with_the_adapter_on(adapter, tiny_clip):
+    images = [picture("a"), picture("b", 90, 31), picture("c", 32, 32)]
+    found = classifier(adapter).probabilities(images)
+    np.testing.assert_allclose(found, expected(adapter, tiny_clip, images), atol=1e-4)
+    np.testing.assert_allclose(found.sum(1), 1)
+
+
+def test_photos_come_in_their_order_and_a_corrupt_one_stops_no_other(adapter, tiny_clip, photos):
+    photos[1].write_bytes(photos[1].read_bytes()[:60])
+    found = list(predict_photos(classifier(adapter), photos, top=2))
+    assert [prediction.photo for prediction in found] == photos
+    assert found[1].ranked == () and f"the image {photos[1]} cannot be read" in found[1].problem
+    truth = expected(adapter, tiny_clip, [picture("a.png"), picture("c.png")])
+    for prediction, row in zip((found[0], found[2]), truth):
+        assert [index for index, _ in prediction.ranked] == list(np.argsort(-row)[:2])
+        np.testing.assert_allclose([share for _, share in prediction.ranked], np.sort(row)[::-1][:2], atol=1e-4)
+
+
+def test_of_equal_probabilities_the_lower_index_comes_first():
+    assert ranked(np.array([0.2, 0.3, 0.2, 0.3]), 3) == ((1, 0.3), (3, 0.3), (0, 0.2))
