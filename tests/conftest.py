@@ -10,6 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 import yaml
+from tests.editing.tiny_pipelines import save_pipeline
 
 from varireal import layout
 from varireal.io import atomic_write_bytes, encode_png, sha256_bytes, write_json
@@ -43,83 +44,22 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-TINY_SIZE = 32  # pixels: the side of the pictures of the tiny pipelines below
-
-
-def _tiny_tokenizer() -> Any:
-    """CLIP's tokenizer without merges: a token per byte, enough for any sentence of the tests."""
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import CLIPTokenizer
-
-    signs = sorted(ByteLevel.alphabet())
-    words = [*signs, *(f"{sign}</w>" for sign in signs), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: index for index, word in enumerate(words)}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77, pad_token="<|endoftext|>")
-
-
-def _tiny_parts(xl: bool, in_channels: int) -> dict[str, Any]:
-    """The networks of a Stable Diffusion pipeline, of width 32, with random weights; XL's second text encoder too."""
-    import torch
-    from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    tokenizer = _tiny_tokenizer()
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, projection_dim=32, num_hidden_layers=2,
-        num_attention_heads=2, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8,
-             "projection_class_embeddings_input_dim": 32 + 6 * 8}  # fmt: skip
-    with torch.random.fork_rng():
-        torch.random.manual_seed(0)
-        unet = UNet2DConditionModel(
-            sample_size=TINY_SIZE // 2, in_channels=in_channels, out_channels=4, layers_per_block=1,
-            block_out_channels=(32, 64), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), norm_num_groups=8, attention_head_dim=8,
-            cross_attention_dim=64 if xl else 32, **(added if xl else {}),
-        )  # fmt: skip
-        vae = AutoencoderKL(
-            block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=8,
-            up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, sample_size=TINY_SIZE,
-        )  # fmt: skip
-        parts = {"text_encoder": CLIPTextModel(text), "tokenizer": tokenizer, "unet": unet, "vae": vae}
-        parts["scheduler"] = DPMSolverMultistepScheduler()
-        if xl:
-            parts |= {"text_encoder_2": CLIPTextModelWithProjection(text), "tokenizer_2": tokenizer}
-        else:
-            parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    return parts
-
-
 @pytest.fixture(scope="session")
 def tiny_sdxl_inpaint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an SDXL-inpainting pipeline for pictures of 32 pixels."""
-    from diffusers import StableDiffusionXLInpaintPipeline
-
-    folder = tmp_path_factory.mktemp("tiny_sdxl_inpaint")
-    StableDiffusionXLInpaintPipeline(**_tiny_parts(xl=True, in_channels=9)).save_pretrained(folder)
-    return folder
+    return save_pipeline(tmp_path_factory.mktemp("tiny_sdxl_inpaint"), xl=True, inpaint=True)
 
 
 @pytest.fixture(scope="session")
 def tiny_sd_inpaint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an inpainting pipeline of the Stable Diffusion 1.5 family for pictures of 32 pixels."""
-    from diffusers import StableDiffusionInpaintPipeline
-
-    folder = tmp_path_factory.mktemp("tiny_sd_inpaint")
-    StableDiffusionInpaintPipeline(**_tiny_parts(xl=False, in_channels=9)).save_pretrained(folder)
-    return folder
+    return save_pipeline(tmp_path_factory.mktemp("tiny_sd_inpaint"), xl=False, inpaint=True)
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a text-to-image SDXL pipeline for pictures of 32 pixels."""
-    from diffusers import StableDiffusionXLPipeline
-
-    folder = tmp_path_factory.mktemp("tiny_sdxl_base")
-    StableDiffusionXLPipeline(**_tiny_parts(xl=True, in_channels=4)).save_pretrained(folder)
-    return folder
+    return save_pipeline(tmp_path_factory.mktemp("tiny_sdxl_base"), xl=True)
 
 
 STUDY_CLASSES = ("glider", "<b>jet</b>")  # a name that must be escaped on a page
@@ -194,7 +134,8 @@ def _study_metrics(root: Path, grid: dict[str, Any]) -> None:
     for attribute in grid["attributes"]:
         for feasibility in grid["feasibilities"]:
             figures = {"edits": 6, "accepted": 5, "exhausted": 1, "failed": 0, "pass_rate": 0.83, "mean_attempts": 1.5}
-            write_json(metrics / "edit" / f"{attribute}_{feasibility}.json", figures)
+            causes = {"failed_photos": {}, "failed_edits": {}, "first_pass_rate_by_question": {"attribute": 0.75}}
+            write_json(metrics / "edit" / f"{attribute}_{feasibility}.json", figures | causes)
         for condition in grid["conditions"]:
             runs = [trained(source, seed) for source in grid["sources"] for seed in seeds]
             write_json(metrics / "train" / f"{attribute}_{condition}.json", {"val": {}, "runs": runs})
@@ -202,12 +143,25 @@ def _study_metrics(root: Path, grid: dict[str, Any]) -> None:
             where = {"attribute": attribute, "condition": condition}
             cells += [{**where, "source": s, **tested(condition, s, seed)} for s in grid["sources"] for seed in seeds]
     write_json(metrics / "train" / "real.json", {"val": {}, "runs": [trained("real", seed) for seed in seeds]})
+    _study_measured(metrics / "measure.json", grid)
     write_json(metrics / "segment.json", {"photos": 6, "failures": 0, "mean_iou": 0.95})
     zero_shot = {"top1": 30.0, "top5": 80.0, "per_class": dict.fromkeys(STUDY_CLASSES, 30.0)}
     real = [tested(None, "real", seed) for seed in seeds]
     write_json(metrics / "evaluate.json", {"images": 400, "zero_shot": zero_shot, "real": real, "cells": cells})
     baselines = [{"source": "zero-shot", "seed": None, **zero_shot}, *({"source": "real", **row} for row in real)]
     _study_predictions(root, [{"attribute": None, "condition": None, **row} for row in baselines] + cells)
+
+
+def _study_measured(path: Path, grid: dict[str, Any]) -> None:
+    cell = {
+        "edits": 5, "measured": 5, "changed_outside": 0, "pixels_changed_outside": 0, "region_share": 0.25,
+        "ssim_inside": 0.5, "ssim_outside": 1.0, "psnr_inside": 12.0, "clip_score": 30.0, "clip_score_of_photo": 20.0,
+        "diversity": 0.75,
+    }  # fmt: skip
+    distance = {"feasible": 0.5, "infeasible": 2.0}
+    cells = {a: {f: {**cell, "cmmd": distance[f]} for f in grid["feasibilities"]} for a in grid["attributes"]}
+    real = {"photos": 6, "val_photos": 4, "cmmd_of_val": 0.1, "diversity": 0.8}
+    write_json(path, {"real": real, "cells": cells})
 
 
 def _study_predictions(root: Path, rows: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from varireal import checkpoints
 from varireal.checkpoints import check_checkpoint, checkpoint_identity, is_hub_id
 from varireal.errors import UserError
 
@@ -60,5 +61,30 @@ def test_the_identity_is_the_content_or_the_revision(folder: Path) -> None:
     assert before == checkpoint_identity("models/net", "ignored")
     (folder / "model.safetensors").write_bytes(b"other weights")
     assert checkpoint_identity("models/net", None) != before
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, and no hub."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    checkpoints._hub_commit.cache_clear()
+    return tmp_path / "hub"
+
+
+def test_a_branch_of_the_hub_stands_for_its_cached_commit(hub_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    refs = hub_cache / "models--owner--name" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_text("a" * 40)
+    (refs / "v2").write_text("b" * 40)
+    assert checkpoint_identity("owner/name", None) == f"owner/name@{'a' * 40}"
+    assert checkpoint_identity("owner/name", "v2") == f"owner/name@{'b' * 40}"
+    assert checkpoint_identity("owner/name", "c" * 40) == f"owner/name@{'c' * 40}"
+    assert not caplog.records
+
+
+def test_a_branch_of_unknown_commit_is_warned_of(hub_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert checkpoint_identity("owner/name", None) == "owner/name@main"
-    assert checkpoint_identity("owner/name", "v2") == "owner/name@v2"
+    assert "the commit of its revision main is not known here" in caplog.text

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from varireal.clip import check_clip, clip_identity, load_clip
+from varireal.clip import _weights, check_clip, clip_identity, load_clip
 from varireal.errors import UserError
 from varireal.seeding import generator
 
@@ -120,3 +120,57 @@ def test_the_identity_follows_the_weights(copied):
     save_file(weights, path)
     assert clip_identity(f"local-dir:{copied}", None) != before
     assert clip_identity("ViT-B-16", "openai") == "ViT-B-16:openai"
+
+
+@pytest.fixture
+def hub(monkeypatch, copied):
+    """A hub that has, for every repository, the files named here, with the tiny model's weights; None: no network."""
+    from unittest.mock import Mock
+
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+
+    asked: list[tuple[str, str]] = []
+    files: list[str] | None = []
+
+    def download(repository: str, name: str) -> str:
+        asked.append((repository, name))
+        if files == ["offline"]:
+            raise LocalEntryNotFoundError("no network")
+        if name not in files:
+            raise RemoteEntryNotFoundError("404", response=Mock(headers={}))
+        return str(copied / "open_clip_model.safetensors")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return asked, files
+
+
+def test_openais_weights_come_as_safetensors_from_the_repository_that_open_clip_names(hub, copied):
+    import open_clip
+
+    asked, files = hub
+    files.append("open_clip_model.safetensors")
+    for model in ("ViT-B-16", "ViT-B-16-quickgelu"):
+        assert _weights(open_clip, model, "openai", "clip") == copied / "open_clip_model.safetensors"
+    assert set(asked) == {("timm/vit_base_patch16_clip_224.openai", "open_clip_model.safetensors")}
+
+
+def test_a_repository_with_pickles_only_is_refused_with_the_way_to_convert_and_nothing_is_downloaded(hub):
+    import open_clip
+
+    asked, _ = hub
+    with pytest.raises(UserError, match=r"pickle only, .* convert it once: .*save_file, and name the file in"):
+        _weights(open_clip, "hf-hub:someone/pickled", None, "clip")
+    assert {name.rpartition(".")[2] for _, name in asked} == {"safetensors"}
+    asked.clear()
+    with pytest.raises(UserError, match=r"RN50-quickgelu .* is published as a pickle only"):
+        _weights(open_clip, "RN50-quickgelu", "none of its tags has a repository", "clip")
+    assert not asked
+
+
+def test_without_network_the_error_says_so(hub):
+    import open_clip
+
+    hub[1].append("offline")
+    with pytest.raises(UserError, match=r"filter\.model: hf-hub:a/b cannot be downloaded \(no network\); check"):
+        _weights(open_clip, "hf-hub:a/b", None, "filter")

@@ -14,15 +14,16 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from varireal.cli import COMMANDS
+from varireal.cli import STAGES
 from varireal.config import Params, load_params
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = REPOSITORY / "src"
 # modules that decide where, how fast and with which words a stage works, but none of its results
 PLUMBING = {
-    "varireal", "varireal.cli", "varireal.config", "varireal.devices", "varireal.errors", "varireal.layout",
-    "varireal.parallel", "varireal.processes", "varireal.progress", "varireal.stages", "varireal.stages.common",
+    "varireal", "varireal.cli", "varireal.config", "varireal.devices", "varireal.engines", "varireal.engines.base",
+    "varireal.engines.local", "varireal.errors", "varireal.interruption", "varireal.layout", "varireal.parallel",
+    "varireal.packs", "varireal.processes", "varireal.progress", "varireal.stages", "varireal.stages.common",
     "varireal.work",
 }  # fmt: skip
 
@@ -82,7 +83,7 @@ def dependencies(stage: PipelineStage) -> list[Path]:
 
 def test_every_stage_of_the_command_is_in_the_graph_and_the_other_way_round(stages: list[PipelineStage]) -> None:
     commands = {re.match(r"python -m varireal\.stages\.(\w+)( .*)?$", stage.cmd).group(1) for stage in stages}
-    assert commands == set(COMMANDS)
+    assert commands == set(STAGES)
 
 
 def test_every_cell_of_the_grid_is_a_stage(stages: list[PipelineStage]) -> None:

@@ -32,5 +32,11 @@ def test_names_that_leave_a_folder_are_refused(text):
     assert path_part_problem(text, 50) is not None
 
 
-def test_names_with_spaces_and_accents_are_fine():
-    assert path_part_problem("coral reef é", 50) is None
+@pytest.mark.parametrize("text", ["con", "NUL", "aux.png", "com1", "LPT9.tar.gz", "COM²", "nul .txt", "lava."])
+def test_names_that_windows_keeps_for_itself_are_refused(text):
+    assert "Windows does not take" in path_part_problem(text, 50)
+
+
+@pytest.mark.parametrize("text", ["coral reef é", "console", "com", "com10", "nul-1", "a.con"])
+def test_names_with_spaces_and_accents_and_words_like_devices_are_fine(text):
+    assert path_part_problem(text, 50) is None

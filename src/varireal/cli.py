@@ -11,16 +11,28 @@ from varireal import __version__
 from varireal.errors import UserError
 
 # name -> (module, help line); the module's `command` is imported only when it is called or asked for its own help
-COMMANDS = {
+STAGES = {
     "prepare": ("varireal.stages.prepare", "Write photos, masks, classes, splits and the manifest."),
     "prompt": ("varireal.stages.prompt", "Write the validated attributes of each class and feasibility."),
     "segment": ("varireal.stages.segment", "Find the object in every photo."),
     "edit": ("varireal.stages.edit", "Edit the training photos of one attribute and feasibility."),
+    "measure": ("varireal.stages.measure", "Measure the edits against photos and prompts."),
     "mix": ("varireal.stages.mix", "Choose the synthetic training set of one attribute and condition."),
     "train": ("varireal.stages.train", "Fine-tune CLIP with LoRA for one cell, or on real photos only."),
     "evaluate": ("varireal.stages.evaluate", "Open the test split: predict with every adapter of the grid."),
     "report": ("varireal.stages.report", "Print the table, write the page with pictures, log the runs."),
 }
+TOOLS = {  # no stages of dvc.yaml
+    "doctor": ("varireal.stages.doctor", "What a run needs and means, before anything expensive."),
+    "predict": ("varireal.stages.predict", "Name the classes of any photo by a trained adapter."),
+    "export": ("varireal.stages.export", "A trained model or the edits, in formats of other tools."),
+    "track": ("varireal.stages.track", "Log the results on disk to MLflow, where `report` could not."),
+    "compare": ("varireal.stages.compare", "Two experiments side by side, with paired statistics."),
+    "sweep": ("varireal.stages.sweep", "Accuracy against the share of infeasible images: run, collect, draw."),
+    "rate": ("varireal.stages.rate", "Rate edits blind on a local page: could they exist?"),
+    "ratings": ("varireal.stages.ratings", "How ratings agree with what was asked for, and with each other."),
+}
+COMMANDS = STAGES | TOOLS
 
 
 class LazyGroup(click.Group):
@@ -35,8 +47,9 @@ class LazyGroup(click.Group):
         return importlib.import_module(COMMANDS[cmd_name][0]).command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands, in the order of the pipeline"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        for title, commands in (("Stages, in the order of the pipeline", STAGES), ("Around the pipeline", TOOLS)):
+            with formatter.section(title):
+                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +57,7 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Does it matter whether synthetic training images could exist?
 
-    Each command is a stage of dvc.yaml and reads params.yaml; `dvc repro` runs them all.
+    The stages are those of dvc.yaml and read params.yaml; `dvc repro` runs them all.
     """
 
 

@@ -29,6 +29,7 @@ LOCAL = "local-dir:"
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
 # open_clip's own order of preference among the weights of a folder, without the pickles
+HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 
 
@@ -41,6 +42,7 @@ class Clip:
     image_size: int  # side of the square input, in pixels
     mean: tuple[float, float, float]  # per channel, of values in [0, 1]
     std: tuple[float, float, float]
+    preprocessing: str  # open_clip's settings of the geometry, as JSON: what a resized picture depends on
     geometry: Any  # open_clip's resize and crop of a PIL picture: the part of its transform before the normalisation
 
     @property
@@ -110,13 +112,15 @@ def check_clip(model: str, pretrained: str | None, key: str = "clip") -> None:
         _refuse_pickle(Path(pretrained), key)
 
 
-def clip_identity(model: str, pretrained: str | None) -> str:
+def clip_identity(model: str, pretrained: str | None, key: str = "clip") -> str:
     """Return what stands for the weights in a content key: a hash of local files, else the name and the tag.
+
+    ``key`` is what asked for the model, for the message.
 
     Raises:
         UserError: the local files are missing.
     """
-    check_clip(model, pretrained)
+    check_clip(model, pretrained, key)
     if model.startswith(LOCAL):
         return sha256_folder(Path(model.removeprefix(LOCAL)))
     if pretrained and Path(pretrained).is_file():
@@ -184,6 +188,9 @@ def load_clip(
         image_size=sides.pop(),
         mean=tuple(config.mean),
         std=tuple(config.std),
+        preprocessing=json.dumps(
+            {name: value for name, value in dataclasses.asdict(config).items() if name not in ("mean", "std")}
+        ),
         geometry=functools.partial(_apply, steps[:-2]),  # the last two turn it into a tensor and normalise
     )
 
@@ -271,18 +278,41 @@ def _weights(open_clip: Any, model: str, pretrained: str | None, key: str) -> Pa
         return _local_weights(Path(model.removeprefix(LOCAL)), key)
     if pretrained and Path(pretrained).is_file():
         return Path(pretrained)
-    try:
-        if model.startswith(HUB):
-            found = open_clip.pretrained.download_pretrained_from_hf(model.removeprefix(HUB))
-        elif pretrained:
-            found = open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, pretrained))
-        else:
-            return None
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"{key}.model = {model!r} cannot be downloaded ({_short(error)}); check the name and the network, "
-            "or use local-dir:<folder>"
-        ) from error
-    if Path(found).suffix != ".safetensors":
-        raise UserError(f"{key}.model = {model!r} offers no safetensors, only {Path(found).name}; choose other weights")
-    return Path(found)
+    if model.startswith(HUB):
+        return _hub_weights(model.removeprefix(HUB), model, key)
+    if not pretrained:
+        return None
+    repository = str(open_clip.get_pretrained_cfg(model, pretrained).get("hf_hub") or "").rpartition("/")[0]
+    return _hub_weights(repository, f"{model} ({pretrained})", key)
+
+
+def _hub_weights(repository: str, name: str, key: str) -> Path:
+    """Download the safetensors of a hub repository in open_clip's format, and never a pickle.
+
+    open_clip's table has a repository for most tags, such as timm/vit_base_patch16_clip_224.openai for OpenAI's; its
+    own download would fall back to pickles there.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for file in HUB_WEIGHTS if repository else ():
+        try:
+            return Path(hf_hub_download(repository, file))
+        except LocalEntryNotFoundError as error:  # a kind of EntryNotFoundError, but it says that there is no network
+            raise _no_download(name, key, error) from error
+        except EntryNotFoundError:
+            continue
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _no_download(name, key, error) from error
+    raise UserError(
+        f"{key}.model: {name} is published as a pickle only, which can run code and is not read; where you trust it, "
+        "convert it once: load it with open_clip.create_model, write its state_dict with safetensors.torch.save_file, "
+        f"and name the file in {key}.pretrained"
+    )
+
+
+def _no_download(name: str, key: str, error: BaseException) -> UserError:
+    return UserError(
+        f"{key}.model: {name} cannot be downloaded ({_short(error)}); check the name and the network, "
+        "or use local-dir:<folder>"
+    )

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from varireal.config import ComputeConfig
 
 
+def device_type(compute: ComputeConfig) -> str:
+    """Return the kind of device alone, such as ``cuda``; one that is named need not be in this machine.
+
+    Raises:
+        UserError: the device is ``auto`` and cannot be used, as for :func:`resolve_device`.
+    """
+    return resolve_device(compute).type if compute.device == "auto" else compute.device.partition(":")[0]
+
+
 def resolve_device(compute: ComputeConfig) -> torch.device:
     """Return the asked device; ``auto`` takes CUDA, then MPS, then the CPU.
 

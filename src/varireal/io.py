@@ -12,8 +12,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from varireal.archives import open_file
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ def named_os_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` through a temporary file, fsync and rename: the old file or the new one, whole.
+@contextlib.contextmanager
+def atomic_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+    """Yield a file to write, which takes ``path``'s place after fsync if the block ends well, and else vanishes.
+
+    Without ``replace`` it vanishes too where another process was first.
 
     Raises:
         UserError: the disk is full, read-only or forbids writing; nothing half-written remains.
@@ -50,13 +54,37 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o644)
-            temporary.replace(path)
+            if replace or not _appeared(temporary, path):
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _appeared(temporary: Path, path: Path) -> bool:
+    """Give a file a second name unless it is taken, and return whether a file of that name is there now."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return True
+    except OSError:  # a file system without links
+        return path.exists()
+    return True
+
+
+def atomic_write_bytes(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """Write ``data`` to ``path`` through a temporary file, fsync and rename: the old file or the new one, whole.
+
+    Without ``replace`` a file that is there stays.
+
+    Raises:
+        UserError: the disk is full, read-only or forbids writing; nothing half-written remains.
+    """
+    with atomic_file(path, replace=replace) as file:
+        file.write(data)
 
 
 def json_bytes(value: Any) -> bytes:
@@ -79,8 +107,34 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; run the stage that makes it (dvc repro)") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of thousands of digits
         raise UserError(f"{path} is not valid JSON ({error}); make it anew with dvc repro") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file with PyYAML's safe loader, made to refuse a key that stands twice in one place.
+
+    Raises:
+        UserError: the file cannot be read or is no YAML.
+        FileNotFoundError: it does not exist; the caller knows the remedy.
+    """
+    import yaml
+
+    class UniqueKeys(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key in keys:
+                if keys.count(key) > 1 and key != "<<":  # YAML would silently keep the last
+                    message = f"the key {key!r} stands twice in one place"
+                    raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
 
 
 @contextlib.contextmanager
@@ -103,14 +157,25 @@ def staged_folder(final: Path) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
+def read_file(path: Path) -> bytes:
+    """Return a file's content; the file may lie in a shard.
+
+    Raises:
+        OSError: it is missing or cannot be read.
+        UserError: its shard is damaged.
+    """
+    with open_file(path) as file:
+        return file.read()
+
+
 def sha256_bytes(data: bytes) -> str:
     """Return the SHA-256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal, read in blocks."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file's content in hexadecimal, read in blocks; the file may lie in a shard."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -138,10 +203,23 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read a picture as uint8 RGB (H, W, 3): EXIF rotation applied, any colour mode converted.
+def decode_png(data: bytes) -> np.ndarray:
+    """Return the uint8 pixels of what :func:`encode_png` made."""
+    import numpy as np
+    from PIL import Image
 
-    Transparent pixels are laid over white, as a viewer would show them.
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a picture, which may lie in a shard, as uint8 RGB (H, W, 3), as :func:`decode_image` does."""
+    return decode_image(path, str(path))
+
+
+def decode_image(file: Path | BinaryIO, name: str) -> np.ndarray:
+    """Decode a picture as uint8 RGB (H, W, 3): EXIF rotation applied, any colour mode converted.
+
+    Transparent pixels are laid over white, as a viewer would show them. ``name`` is what messages call it.
 
     Raises:
         UserError: the file is missing, is no picture, is cut short, or is larger than 178 million pixels.
@@ -150,7 +228,9 @@ def read_image(path: Path) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(open_file(file)) if isinstance(file, Path) else file
+            opened = stack.enter_context(Image.open(source))
             picture = _eight_bits(ImageOps.exif_transpose(opened))
             if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
                 picture = picture.convert("RGBA")
@@ -158,11 +238,15 @@ def read_image(path: Path) -> np.ndarray:
                 picture = Image.alpha_composite(white, picture)
             return np.asarray(picture.convert("RGB"))
     except FileNotFoundError as error:
-        raise UserError(f"the image {path} does not exist") from error
+        raise UserError(f"the image {name} does not exist") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"the image {path} is too large to open safely ({error})") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"the image {path} cannot be read ({error}); replace or remove the file") from error
+        raise UserError(f"the image {name} is too large to open safely ({error})") from error
+    except UnidentifiedImageError as error:  # its own words name an address in memory where there is no path
+        raise UserError(
+            f"the image {name} cannot be read (it is no picture that Pillow knows); replace or remove the file"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"the image {name} cannot be read ({error}); replace or remove the file") from error
 
 
 def _eight_bits(picture: Image) -> Image:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+CONF = Path("conf")  # what params.yaml is composed from
+PIPELINE = Path("dvc.yaml")
 
 PREPARED = Path("data/prepared")  # photos/, masks/ (if the data set has them), pictures/, manifest, info
 PHOTOS_MANIFEST = PREPARED / "manifest.parquet"
@@ -19,7 +21,14 @@ MASKS_MANIFEST = SEGMENTED / "manifest.parquet"
 PREDICTIONS = Path("data/predictions/predictions.parquet")
 
 METRICS = Path("metrics")
+MEASURED = METRICS / "measure.json"  # what `measure` found of every cell's edits
+SWEEP = METRICS / "sweep.json"  # what `varireal sweep` found, {} before the first
+SWEEP_FIGURE = METRICS / "plots" / "sweep.png"
+VERDICTS = METRICS / "verdicts.json"
 REPORTS = Path("reports")
+PAGE = REPORTS / "index.html"
+SUMMARY = REPORTS / "summary.md"
+PROVENANCE = REPORTS / "provenance.json"
 ADAPTERS = Path("models/adapters")
 
 

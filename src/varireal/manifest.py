@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import io
-import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes
+from varireal.io import atomic_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Attribute = Literal["background", "color", "texture"]
 Feasibility = Literal["feasible", "infeasible"]
@@ -61,6 +63,54 @@ class ImageRecord:
 
 _FIELDS = [field.name for field in dataclasses.fields(ImageRecord)]
 _INTEGERS = {"class_index", "width", "height", "index", "seed"}
+# columns in which the same text stands in many rows, of which memory shall hold one
+_REPEATED = {"origin", "split", "class_name", "status", "note", "attribute", "feasibility", "value", "prompt",
+             "settings"}  # fmt: skip
+ROWS = 2**14  # of a row group: what a stream of rows holds in memory
+
+
+def schema() -> pa.Schema:
+    """Return the columns of a manifest file."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.int64() if name in _INTEGERS else pa.string()) for name in _FIELDS])
+
+
+@contextlib.contextmanager
+def manifest_writer(path: Path) -> Iterator[Callable[[ImageRecord], None]]:
+    """Yield a function that appends a row; the file appears whole when the block ends well, or not at all.
+
+    The rows must come sorted by ``image_id``. The same rows give the same bytes, and few of them are in memory.
+
+    Raises:
+        ValueError: a row has the ``image_id`` of the one before, or one that sorts before it.
+        UserError: the disk is full or not writable.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[ImageRecord] = []
+    last: str | None = None
+
+    def write() -> None:
+        parquet.write_table(pa.table({name: [getattr(row, name) for row in rows] for name in _FIELDS}, schema()))
+        rows.clear()
+
+    def add(record: ImageRecord) -> None:
+        nonlocal last
+        if last is not None and record.image_id <= last:
+            if record.image_id == last:
+                raise ValueError(f"two records of {path} share the image_id {last!r}")
+            raise ValueError(f"{record.image_id!r} comes behind {last!r} in {path}")
+        last = record.image_id
+        rows.append(record)
+        if len(rows) == ROWS:
+            write()
+
+    with atomic_file(path) as file, pq.ParquetWriter(file, schema(), compression="zstd") as parquet:
+        yield add
+        if rows or last is None:
+            write()
 
 
 def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
@@ -70,18 +120,9 @@ def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
         ValueError: two records share an ``image_id``.
         UserError: the disk is full or not writable.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = sorted(records, key=lambda record: record.image_id)
-    for first, second in itertools.pairwise(rows):
-        if first.image_id == second.image_id:
-            raise ValueError(f"two records of {path} share the image_id {first.image_id!r}")
-    schema = pa.schema([(name, pa.int64() if name in _INTEGERS else pa.string()) for name in _FIELDS])
-    table = pa.table({name: [getattr(row, name) for row in rows] for name in _FIELDS}, schema=schema)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    atomic_write_bytes(path, buffer.getvalue())
+    with manifest_writer(path) as add:
+        for record in sorted(records, key=lambda record: record.image_id):
+            add(record)
 
 
 def read_manifest(path: Path) -> list[ImageRecord]:
@@ -90,14 +131,39 @@ def read_manifest(path: Path) -> list[ImageRecord]:
     Raises:
         UserError: the file is missing, is no Parquet file, or lacks a column.
     """
+    return list(iterate_manifest(path))
+
+
+def iterate_manifest(path: Path) -> Iterator[ImageRecord]:
+    """Yield the records of a manifest, in their stored order, with few of them in memory.
+
+    Raises:
+        UserError: as for :func:`read_manifest`.
+    """
+    texts: dict[str, str] = {}
+    for batch in manifest_batches(path, _FIELDS):
+        columns = batch.to_pydict()
+        for name in _REPEATED:
+            columns[name] = [value if value is None else texts.setdefault(value, value) for value in columns[name]]
+        yield from map(ImageRecord, *(columns[name] for name in _FIELDS))
+
+
+def manifest_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of a manifest, a few thousand rows at a time, in their stored order.
+
+    Raises:
+        UserError: as for :func:`read_manifest`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise UserError(f"the manifest {path} is missing; run the stage that makes it (dvc repro)")
     try:
-        columns = pq.read_table(path, columns=_FIELDS).to_pydict()
-        return [ImageRecord(*values) for values in zip(*(columns[name] for name in _FIELDS))]
-    except (pa.ArrowException, KeyError) as error:
+        with pq.ParquetFile(path) as file:
+            if missing := [name for name in columns if name not in file.schema_arrow.names]:
+                raise KeyError(f"no column {missing[0]}")
+            yield from file.iter_batches(ROWS, columns=list(columns))
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         first_line = (str(error).splitlines() or ["unreadable"])[0]
         raise UserError(f"the manifest {path} cannot be read ({first_line}); make it anew with dvc repro") from error

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from varireal.interruption import ignore_signals
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -45,4 +47,5 @@ def _single_threaded() -> None:
     """Keep a worker to one core: the other workers use the rest."""
     import cv2
 
+    ignore_signals()
     cv2.setNumThreads(1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+_DEVICES = re.compile(r"con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]", re.IGNORECASE)
 
 
 def text_problem(text: str, max_length: int) -> str | None:
@@ -23,10 +26,20 @@ def text_problem(text: str, max_length: int) -> str | None:
     return None
 
 
+def names_a_device(file_name: str) -> bool:
+    """Return whether Windows takes a file name for a device, whatever suffix follows (`nul.png`).
+
+    Microsoft, "Naming Files, Paths, and Namespaces".
+    """
+    return _DEVICES.fullmatch(file_name.partition(".")[0].rstrip()) is not None
+
+
 def path_part_problem(text: str, max_length: int) -> str | None:
     """Say why a text cannot be the name of one file or folder, or None."""
     if problem := text_problem(text, max_length):
         return problem
     if text.startswith(".") or any(letter in text for letter in '/\\:*?"<>|'):
         return 'begins with a dot or has one of / \\ : * ? " < > |, which file names must not'
+    if text.endswith(".") or names_a_device(text):
+        return "ends with a dot or is the name of a device (con, nul, com1), which Windows does not take as a file name"
     return None

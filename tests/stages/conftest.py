@@ -55,7 +55,7 @@ def _photos() -> list[ImageRecord]:
 def _edits(photos: list[ImageRecord], attribute: str, feasibility: str) -> list[ImageRecord]:
     rows = []
     for photo in photos:
-        image_id = f"{photo.image_id}#0"
+        image_id = f"{photo.image_id}#{attribute}-{feasibility}-0"
         path = layout.edit_folder(attribute, feasibility) / "images" / f"{photo.image_id.replace('/', '-')}.png"
         fields = _picture(path, photo.class_name, attribute, feasibility, image_id)
         rows.append(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.filtering.tiny_vlms import save_tiny_vlm
 
 from varireal import layout
 from varireal.errors import UserError
@@ -78,7 +79,7 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         attribute: dict.fromkeys(("feasible", "infeasible"), RECIPE) for attribute in ("background", "color", "texture")
     }
     params["filter"] = {"name": "none"}
-    params["compute"] |= {"device": "cpu", "num_threads": None}
+    params["compute"] |= {"device": "cpu", "num_threads": None, "workers": 1}
     layout.PARAMS.write_text(yaml.safe_dump(params))
     photos = [photo(index, number) for index in (0, 1) for number in range(3)] + [photo(0, 9, "test")]
     write_manifest(layout.MASKS_MANIFEST, photos)
@@ -93,9 +94,10 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def diffusion_cell(cell: Path, change_params, tiny_sdxl_inpaint: Path) -> Path:
-    """The same with method diffusion and the tiny SDXL pipeline."""
+    """The same with method diffusion and the tiny SDXL pipeline, without refinement."""
     change_params("edit.method", "diffusion")
     change_params("edit.inpaint.checkpoint", str(tiny_sdxl_inpaint))
+    change_params("edit.refine.checkpoint", None)
     return cell
 
 
@@ -185,6 +187,26 @@ def test_a_clip_that_never_agrees_exhausts_every_edit(cell: Path, change_params,
     assert (figures["exhausted"], figures["pass_rate"], figures["mean_attempts"]) == (12, 0.0, 3.0)
 
 
+def test_a_vision_language_model_judges_every_edit_by_three_questions(
+    cell: Path, change_params, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = save_tiny_vlm("smolvlm", tmp_path_factory.mktemp("vlm"))
+    change_params("filter", {"name": "vqa", "model": str(folder), "possibility_threshold": 1.0})
+    run("background", "infeasible")
+    records = read_manifest(layout.edit_folder("background", "infeasible") / "manifest.parquet")
+    attempts = [attempt for record in records for attempt in json.loads(record.attempts)]
+    assert len(records) == 12 and len(attempts) == 36
+    assert all(set(attempt["scores"]) == {"attribute", "class", "possibility"} for attempt in attempts)
+    assert all(0 < score < 1 for attempt in attempts for score in attempt["scores"].values())
+    figures = read_json(layout.METRICS / "edit" / "background_infeasible.json")
+    firsts = [json.loads(record.attempts)[0]["scores"] for record in records]
+    seen = round(sum(first["attribute"] >= 0.5 for first in firsts) / 12, 4)
+    assert figures["first_pass_rate_by_question"] == {"attribute": seen, "class": 1.0, "possibility": 0.0}
+    assert figures["first_mean_score_by_question"]["class"] == pytest.approx(
+        np.mean([first["class"] for first in firsts]), abs=1e-4
+    )
+
+
 def test_priors_may_come_from_a_text_to_image_pipeline(
     diffusion_cell: Path, change_params, tiny_sdxl_base: Path
 ) -> None:
@@ -212,12 +234,12 @@ def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_
     process = subprocess.Popen(arguments("background", "infeasible"), cwd=diffusion_cell, env=environment)
     work = diffusion_cell / ".work" / "edit"
     deadline = time.monotonic() + 240
-    while process.poll() is None and len(list(work.glob("??/[0-9a-f]*/image.png"))) < 4 and time.monotonic() < deadline:
+    while process.poll() is None and len(list(work.glob("??/[0-9a-f]*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    finished = {path: path.stat().st_mtime_ns for path in work.glob("??/[0-9a-f]*/image.png")}
-    assert 4 <= len(finished) < 12
+    finished = {path: path.stat().st_mtime_ns for path in work.glob("??/[0-9a-f]*")}
+    assert 2 <= len(finished) < 4  # batches of three
     assert not (diffusion_cell / layout.edit_folder("background", "infeasible")).exists()
 
     subprocess.run(arguments("background", "infeasible"), check=True, cwd=diffusion_cell, env=environment)
@@ -232,6 +254,8 @@ def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_
         ("edit.recipes.color.feasible.strenght", 0.5, "did you mean strength?"),
         ("edit.recipes.color.feasible.strength", 1.5, "edit.recipes.color.feasible.strength = 1.5"),
         ("filter", {"name": "clip", "model": "local-dir:models/nowhere"}, "models/nowhere"),
+        ("filter", {"name": "vqa", "model": "models/nowhere/x"}, "filter.model = 'models/nowhere/x'"),
+        ("filter", {"name": "vqa", "model": "local-dir:models/demo/clip"}, "are open_clip's"),
     ],
 )
 def test_wrong_settings_are_one_line_before_anything_is_made(

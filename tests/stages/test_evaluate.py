@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from varireal import layout
@@ -71,3 +72,18 @@ def test_a_missing_adapter_or_an_empty_test_split_is_refused(trained):
     write_manifest(layout.PHOTOS_MANIFEST, [p for p in read_manifest(layout.PHOTOS_MANIFEST) if p.split != "test"])
     with pytest.raises(UserError, match="no photo in the split test"):
         run("evaluate")
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_a_known_zero_shot_accuracy_is_checked(trained, change_params, caplog, missed):
+    run("evaluate")
+    assert read_json(layout.METRICS / "evaluate.json")["zero_shot"].keys() == {"top1", "top5", "per_class"}
+    model = yaml.safe_load(layout.PARAMS.read_text())["clip"]["model"]
+    # the study's own sentence, so that the accuracy is the table's
+    top1 = read_json(layout.METRICS / "evaluate.json")["zero_shot"]["top1"]
+    anchor = {"models": [model], "pretrained": None, "images": 12, "templates": ["a photo of a {} aircraft"]}
+    change_params("evaluate.anchors", [{**anchor, "top1": top1 + 30 if missed and top1 < 50 else top1 - 30 * missed}])
+    run("evaluate")
+    found = read_json(layout.METRICS / "evaluate.json")["zero_shot"]["anchor"]
+    assert found["found"] == pytest.approx(top1) and found["passed"] is not missed
+    assert ("zero-shot CLIP reaches" in caplog.text) is missed

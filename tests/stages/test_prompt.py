@@ -1,11 +1,17 @@
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dvc.utils.hydra import compose_and_dump
+from tests.prompts.llm.server import FakeEndpoint, status
 
 from varireal import layout
+from varireal.config import load_params
 from varireal.errors import UserError
 from varireal.io import atomic_write_bytes
+from varireal.manifest import ATTRIBUTES
 from varireal.prompts import load_prompts
 from varireal.stages.prompt import command
 
@@ -63,3 +69,67 @@ def test_a_spoilt_data_set_is_named(bank):
     atomic_write_bytes(layout.DATASET_INFO, b"{}")
     with pytest.raises(UserError, match=r"dataset\.json has no classes"):
         prompt()
+
+
+@pytest.fixture
+def model_server(workspace, monkeypatch, change_params):
+    """The lists of one cell come from a server that speaks the chat-completions protocol."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server = FakeEndpoint()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    counts = {attribute: {"feasible": 3, "infeasible": 3} for attribute in ATTRIBUTES}
+    change_params("prompt.source", "openai")
+    change_params(
+        "prompt.llm", {"model": "m", "base_url": server.url, "counts": counts, "min_wait": 0.01, "max_attempts": 2}
+    )
+    change_params("grid.attributes", ["background"])
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_lists_of_a_language_model_are_written_with_their_answers(model_server):
+    result = prompt()
+    table = load_prompts(layout.PROMPTS)
+    assert [spec.name for spec in table.specs("background", "infeasible", "glider")] == ["lava", "moon", "aquarium"]
+    folder = layout.PROMPTS.parent
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json")) == [
+        "answers/0001-propose.json", "answers/0002-propose.json", "answers/0003-judge.json",
+        "dropped.json", "prompts.json", "usage.json",
+    ]  # fmt: skip
+    assert result.stdout.startswith("6 values from 3 answers (3 asked now), ")
+    assert "300 tokens in, 60 out\n" in result.stdout
+
+
+def test_a_second_run_asks_nothing_and_writes_the_same(model_server):
+    prompt()
+    before = {path: path.read_bytes() for path in layout.PROMPTS.parent.rglob("*.json")}
+    shutil.rmtree(layout.PROMPTS.parent)  # as DVC does before it runs a stage
+    assert "(0 asked now)" in prompt().stdout
+    assert {path: path.read_bytes() for path in layout.PROMPTS.parent.rglob("*.json")} == before
+    assert len(model_server.requests) == 3
+
+
+def test_a_run_that_fails_keeps_the_lists_that_were_there(model_server, change_params):
+    prompt()
+    before = layout.PROMPTS.read_bytes()
+    change_params("seed", 7)
+    model_server.default = status(503)
+    with pytest.raises(UserError, match=r"no usable answer in 2 attempts; .* answers 503"):
+        prompt()
+    assert layout.PROMPTS.read_bytes() == before
+
+
+def test_a_source_without_its_model_is_told(workspace, change_params):
+    change_params("prompt.source", "openai")
+    with pytest.raises(UserError, match=r"params\.yaml: prompt: source openai needs llm\.model"):
+        prompt()
+
+
+def test_dvc_can_set_the_model_on_its_command_line(tmp_path):
+    target = tmp_path / "params.yaml"
+    overrides = ["prompt.source=openai", "+prompt.llm.model=m", "+prompt.llm.base_url=https://example.org/v1"]
+    compose_and_dump(target, str(REPOSITORY / "conf"), None, "config.yaml", str(tmp_path), overrides)
+    assert load_params(target).prompt.llm.model == "m"

@@ -1,9 +1,11 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.segmentation import tiny_checkpoints as tiny
 
 from varireal import layout
 from varireal.errors import UserError
@@ -62,11 +64,13 @@ def test_masks_of_the_data_set_go_into_the_manifest_of_train_photos(masks):
     assert all(Path(record.mask_path).is_file() for record in records if record.mask_path)
     assert read_json(layout.METRICS / "segment.json") == {
         "photos": 12, "failures": 2, "failure_share": 2 / 12, "failures_by_reason": {"empty": 1, "no mask": 1},
+        "fallbacks": 0, "fallback_share": 0,
     }  # fmt: skip
 
 
 def test_a_checkpoint_is_compared_with_the_true_masks(masks, tiny_segformer, change_params):
     change_params("segment.max_area", 1.0)
+    change_params("segment.max_border", 1.0)
     segment()
     metrics = read_json(layout.METRICS / "segment.json")
     # full masks against 256 of 1024 pixels, in 10 photos, and against an empty mask in one
@@ -77,11 +81,61 @@ def test_a_checkpoint_is_compared_with_the_true_masks(masks, tiny_segformer, cha
 
 def test_segmenting_again_finds_the_kept_masks(masks, tiny_segformer, change_params, monkeypatch):
     change_params("segment.max_area", 1.0)
+    change_params("segment.max_border", 1.0)
     segment()
     first = sha256_folder(layout.SEGMENTED)
     monkeypatch.setattr("transformers.AutoModelForSemanticSegmentation.from_pretrained", None)  # would raise if called
     segment()
     assert sha256_folder(layout.SEGMENTED) == first
+
+
+@pytest.fixture
+def asked_with_words(workspace, change_params):
+    """Tiny networks that are asked with words, and checks that every mask of random networks passes."""
+    change_params("segment.detector", {"checkpoint": str(tiny.save_grounding_dino(workspace / "dino"))})
+    change_params("segment.sam2", {"checkpoint": str(tiny.save_sam2(workspace / "sam2"))})
+    change_params("segment.sam3", {"checkpoint": str(tiny.save_sam3(workspace / "sam3")), "score_threshold": 0.9})
+    change_params("segment.clipseg", {"checkpoint": str(tiny.save_clipseg(workspace / "clipseg"))})
+    for key, value in {"min_area": 0.0, "max_area": 1.0, "max_border": 1.0, "min_main_fragment": 0.0}.items():
+        change_params(f"segment.{key}", value)
+    change_params("segment.fallback", "clipseg")
+
+
+def test_the_fallback_finds_what_the_source_does_not(asked_with_words, change_params, monkeypatch):
+    change_params("segment.source", "sam3")
+    segment()
+    metrics = read_json(layout.METRICS / "segment.json")
+    assert metrics["fallbacks"] == 12 - metrics["failures_by_reason"].get("no mask", 0) > 0
+    found = [record for record in read_manifest(layout.MASKS_MANIFEST) if record.status == "ok"]
+    for record in found:
+        details = json.loads(record.settings)
+        assert details["source"] == "clipseg" and details["phrase"] == f"{record.class_name} aircraft"
+    first = sha256_folder(layout.SEGMENTED)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", None)  # would raise if called
+    segment()
+    assert sha256_folder(layout.SEGMENTED) == first
+
+
+def test_detector_and_sam2_make_masks_of_the_photos(asked_with_words, change_params):
+    change_params("segment.source", "grounded_sam2")
+    change_params("segment.detector.box_threshold", 0.01)
+    change_params("segment.detector.text_threshold", 0.01)
+    change_params("segment.query", "domain")
+    segment()
+    found = [json.loads(record.settings) for record in read_manifest(layout.MASKS_MANIFEST) if record.settings]
+    boxes = [details["box"] for details in found if "box" in details]
+    assert boxes and {details["phrase"] for details in found} == {"aircraft"}
+    sources = read_json(layout.METRICS / "segment.json")["sources"]
+    assert sources["grounded_sam2"]["photos"] >= len(boxes)
+
+
+def test_a_missing_fallback_is_told_first(asked_with_words, change_params):
+    change_params("segment.source", "sam3")
+    change_params("segment.clipseg.checkpoint", "models/none/here")
+    with pytest.raises(
+        UserError, match=r"segment\.clipseg\.checkpoint = 'models/none/here': this folder does not exist"
+    ):
+        segment()
 
 
 def test_no_usable_mask_is_an_error_and_leaves_nothing(masks, tiny_segformer):

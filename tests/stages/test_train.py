@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.torch import load
 
 from varireal import layout
 from varireal.cli import main
 from varireal.errors import UserError
 from varireal.io import read_json
 from varireal.manifest import read_manifest, write_manifest
+from varireal.seeding import generator
 
 CELL = ("--attribute", "color", "--condition", "mixed")
 ADAPTER = layout.adapter_folder("color", "mixed")
@@ -97,6 +105,8 @@ def test_a_change_of_seed_images_or_settings_changes_the_keys(clip_workspace, ch
 
     first = key()
     assert key() == first and key(seed=1) != first
+    change_params("train.gradient_checkpointing", True)
+    assert key() == first  # it changes no bit of an adapter
     change_params("train.lambda_real", 0.4)
     second = key()
     assert second != first
@@ -139,3 +149,60 @@ def test_a_lost_photo_ends_the_stage_and_leaves_no_output(clip_workspace):
 def test_a_cell_or_the_baseline_must_be_named(clip_workspace, arguments):
     result = CliRunner().invoke(main, ["train", *arguments])
     assert result.exit_code == 2 and "give --attribute and --condition, or --real-only" in result.output
+
+
+def curves(name: str) -> list[float]:
+    runs = read_json(layout.METRICS / "train" / f"{name}.json")["runs"]
+    return [look[key] for run in runs for look in run["curve"] for key in ("train_loss", "val_loss")]
+
+
+def test_two_processes_train_the_adapter_that_one_does(clip_workspace, change_params):
+    run("mix", *CELL)
+    change_params("grid.sources", ["real+synthetic"])
+    change_params("grid.seeds", [0])
+    change_params("train.accumulation_steps", 2)
+    run("train", *CELL)
+    alone, expected = load(files(ADAPTER)["real+synthetic/seed-0/adapter_model.safetensors"]), curves("color_mixed")
+    shutil.rmtree(".work")
+    change_params("compute.processes", 2)
+    run("train", *CELL)
+    together = load(files(ADAPTER)["real+synthetic/seed-0/adapter_model.safetensors"])
+    assert curves("color_mixed") == pytest.approx(expected, abs=1e-4)
+    for name, weights in alone.items():
+        torch.testing.assert_close(together[name], weights, atol=1e-4, rtol=0)
+
+
+def test_processes_that_find_no_part_of_a_batch_are_refused(clip_workspace, change_params):
+    change_params("compute.processes", 4)
+    change_params("train.accumulation_steps", 2)
+    with pytest.raises(UserError, match=r"4 processes cannot share 2 parts of a batch; set train\.accumulation"):
+        run("train", "--real-only")
+
+
+def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bytes(clip_workspace, change_params):
+    """Killed for good, by a signal that no program sees, at a moment that a seed draws."""
+    change_params("grid.seeds", [0])
+    change_params("train.max_steps", 30)
+    change_params("train.eval_every", 7)
+    change_params("train.checkpoint_every", 3)
+    run("train", "--real-only")
+    expected = files(layout.REAL_ADAPTERS)
+    shutil.rmtree(".work")
+    shutil.rmtree(layout.REAL_ADAPTERS)
+    command = [sys.executable, "-m", "varireal.stages.train", "--real-only"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        wait_for = generator("kill").integers(1, 6)  # checkpoints
+        seen: set[int] = set()
+        while len(seen) < wait_for and process.poll() is None:
+            seen |= {path.stat().st_mtime_ns for path in Path(".work").glob("train-unfinished/*/*/checkpoint.*")}
+            time.sleep(0.002)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL and not list(Path(".work").glob("train/*/*"))
+    assert not layout.REAL_ADAPTERS.exists()
+    (left,) = Path(".work").glob("train-unfinished/*/*/checkpoint.safetensors")
+    run("train", "--real-only")
+    assert files(layout.REAL_ADAPTERS) == expected
+    assert not left.exists()

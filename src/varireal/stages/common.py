@@ -13,6 +13,7 @@ import click
 
 from varireal import layout
 from varireal.config import Params, load_params
+from varireal.interruption import ending_on_signals
 
 
 def stage_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -26,11 +27,23 @@ def stage_options(function: Callable[..., None]) -> Callable[..., None]:
         show_default=True,
         help="The settings; written by hand or by `dvc exp run` from conf/.",
     )
+    @verbose_option
+    @functools.wraps(function)
+    def wrapper(params_path: Path, **options: Any) -> None:
+        with ending_on_signals():
+            function(load_params(params_path), **options)
+
+    return wrapper
+
+
+def verbose_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Add -v to a command and set up logging before it runs."""
+
     @click.option("-v", "--verbose", count=True, help="Show what happens; twice for details.")
     @functools.wraps(function)
-    def wrapper(params_path: Path, verbose: int, **options: Any) -> None:
+    def wrapper(verbose: int, **options: Any) -> None:
         _set_up_logging(verbose)
-        function(load_params(params_path), **options)
+        function(**options)
 
     return wrapper
 

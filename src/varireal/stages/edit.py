@@ -9,18 +9,24 @@ import click
 
 from varireal import layout
 from varireal.manifest import ATTRIBUTES, FEASIBILITIES
-from varireal.stages.common import apply_compute, cell_option, stage_options
+from varireal.stages.common import cell_option, stage_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from varireal.config import Params
-    from varireal.editing.jobs import EditJob
     from varireal.editing.run import EditRun
     from varireal.manifest import Attribute, Feasibility
-    from varireal.prompts import PromptTable
+    from varireal.prompts import AttributeSpec, PromptTable
 
 logger = logging.getLogger(__name__)
+
+# what workers import before their first batch, by method and filter
+NETWORK_MODULES = {
+    "diffusion": ("diffusers.pipelines.auto_pipeline",),
+    "paste": (),
+    "clip": ("open_clip",),
+    "vqa": ("transformers.models.auto.modeling_auto",),
+    "none": (),
+}
 
 
 @click.command("edit")
@@ -33,34 +39,38 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
     Photos without a usable mask are left out and named in the metrics. Finished edits are kept by content key in
     .work/, so that a run that was stopped goes on where it was.
     """
-    from varireal.editing.jobs import plan_jobs
-    from varireal.editing.outputs import cell_metrics, write_cell
+    from varireal.editing.jobs import JobPlan
+    from varireal.editing.outputs import CellFigures, write_cell
     from varireal.io import staged_folder, write_json
-    from varireal.manifest import read_manifest
+    from varireal.manifest import iterate_manifest
     from varireal.prompts import load_prompts
 
     table = load_prompts(layout.PROMPTS)
-    jobs, failures = plan_jobs(
-        read_manifest(layout.MASKS_MANIFEST),
+    jobs = JobPlan(
+        lambda: iterate_manifest(layout.MASKS_MANIFEST),
         table,
         attribute=attribute,
         feasibility=feasibility,
         edits_per_photo=params.edit.edits_per_photo,
         seed=params.seed,
     )
-    run = _build_run(params, table, jobs, attribute, feasibility)
-    apply_compute(params)
-    edits = run.finish(jobs, f"edit {attribute} {feasibility}")
+    count, specs = jobs.survey()
+    run = _build_run(params, table, specs, attribute, feasibility)
+    run.prepare(specs)
+    for _ in run.finish(jobs, count, f"edit {attribute} {feasibility}"):
+        pass  # all are finished before the first is written, so that a kill leaves no half of a cell behind
+    counted = CellFigures(run.thresholds)
     final = layout.edit_folder(attribute, feasibility)
     with staged_folder(final) as staging:
-        write_cell(staging, final, run, edits)
-    figures = cell_metrics(edits, failures)
+        edits = run.finish(jobs, count, f"write {attribute} {feasibility}")
+        write_cell(staging, final, run, counted.counting(edits), params.edit)
+    figures = counted.result(jobs.failures)
     write_json(layout.METRICS / "edit" / f"{attribute}_{feasibility}.json", figures)
     logger.info("%s %s: %d edits, %d accepted", attribute, feasibility, figures["edits"], figures["accepted"])
 
 
 def _build_run(
-    params: Params, table: PromptTable, jobs: Sequence[EditJob], attribute: Attribute, feasibility: Feasibility
+    params: Params, table: PromptTable, specs: list[AttributeSpec], attribute: Attribute, feasibility: Feasibility
 ) -> EditRun:
     """Put the cell's editor, pictures and filter together, and check them; nothing expensive is loaded yet."""
     from pathlib import Path
@@ -69,21 +79,29 @@ def _build_run(
     from varireal.editing.inpaint import PictureMaker
     from varireal.editing.pictures import FolderPictures, GeneratedPictures, PictureSource
     from varireal.editing.run import EditRun
+    from varireal.engines import ENGINES
     from varireal.filtering import FILTERS
 
-    config, compute = params.edit, params.compute
+    config = params.edit
+    drawn = attribute != "color" and config.prior.source == "text_to_image"
+    networks = [config.method, params.filter.name, *(["diffusion"] if drawn else [])]
+    modules = sorted({module for name in networks for module in NETWORK_MODULES[name]})
+    engine = ENGINES[params.compute.engine](params.compute, modules)
+    compute = params.compute.model_copy(update={"device": engine.device()})
     pictures: PictureSource | None = None
     if attribute != "color" and config.prior.source == "pictures":
         pictures = FolderPictures(Path(config.prior.pictures or layout.PICTURES), attribute, feasibility)
-    elif attribute != "color":
-        maker = PictureMaker(config.prior, compute, config.inpaint.batch_size)
+    elif drawn:
+        steps = config.prior.material_steps if attribute == "texture" else None
+        maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory)
         pictures = GeneratedPictures(maker, attribute, config.prior.bank_size, params.seed)
     if pictures:
-        pictures.check(job.spec for job in jobs)
+        pictures.check(specs)
     return EditRun(
-        EDITORS[config.method](config, config.recipes[attribute][feasibility], pictures, compute),
+        EDITORS[config.method](config, config.recipe(attribute, feasibility), pictures, compute),
         FILTERS[params.filter.name](params.filter, compute, table),
         pictures,
+        engine,
         max_attempts=params.filter.max_attempts,
         batch_size=config.inpaint.batch_size,
         keep_priors=config.save_priors,

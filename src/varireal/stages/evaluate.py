@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from varireal.config import Params
+    from varireal.evaluation.anchors import Gate
     from varireal.evaluation.plan import EvaluationSet, Prediction
     from varireal.work import WorkStore
 
@@ -45,6 +46,7 @@ def command(params: Params) -> None:
     test = _test_split(params, info)
     plan = plan_predictions(test, evaluated)
     store = WorkStore("evaluate")
+    gate = _zero_shot_gate(params, test, classes, store)
     _predict_missing(test, plan, store)
     tables = [_read(store, item) for item in plan]
     results = [(cell, figures(table, classes)) for cell, table in zip(evaluated, tables)]
@@ -55,7 +57,10 @@ def command(params: Params) -> None:
     }
     atomic_write_bytes(CONFUSION_REAL, confusion_csv(by_source["real"], classes))
     atomic_write_bytes(CONFUSION_ZERO_SHOT, confusion_csv(by_source["zero-shot"], classes))
-    write_json(layout.METRICS / "evaluate.json", report(results, len(test.photos)))
+    found = report(results, len(test.photos))
+    if gate is not None:
+        found["zero_shot"]["anchor"] = gate.as_json()
+    write_json(layout.METRICS / "evaluate.json", found)
 
 
 def _test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
@@ -70,6 +75,23 @@ def _test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
         sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
         photos=tuple(photo for photo in read_manifest(layout.PHOTOS_MANIFEST) if photo.split == "test"),
     )
+
+
+def _zero_shot_gate(params: Params, test: EvaluationSet, classes: list[str], store: WorkStore) -> Gate | None:
+    """Measure a known zero-shot accuracy again, before anything long; a miss is told now and on the page."""
+    anchor = params.evaluate.anchor(params.clip.model, params.clip.pretrained, len(test.photos))
+    if anchor is None:
+        return None
+    from varireal.evaluation.anchors import measure
+
+    gate = measure(test, anchor, classes, store)
+    if not gate.passed:
+        logger.warning(
+            "zero-shot CLIP reaches %.1f %% on the test split, but %s (%s) is known to reach %.1f %%: preprocessing "
+            "or activation (QuickGELU) must be wrong, and so are all results; check clip.model and clip.pretrained",
+            gate.found, params.clip.model, params.clip.pretrained, gate.expected,
+        )  # fmt: skip
+    return gate
 
 
 def _predict_missing(test: EvaluationSet, plan: list[Prediction], store: WorkStore) -> None:

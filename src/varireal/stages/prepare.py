@@ -14,8 +14,8 @@ from varireal.stages.common import stage_options
 def command(params: Params) -> None:
     """Write the data set's photos, masks, classes, splits and manifest to data/prepared.
 
-    Reads `dataset` and `seed` of params.yaml. Unusable photos stop the stage with their names, or are left out
-    with dataset.on_bad_image: skip.
+    Reads `dataset` and `seed` of params.yaml. With dataset.download, archives that are missing are fetched. Unusable
+    photos stop the stage with their names, or are left out with dataset.on_bad_image: skip.
     """
     from varireal.datasets import open_dataset
     from varireal.datasets.preparation import write_photos, write_pictures
@@ -23,7 +23,7 @@ def command(params: Params) -> None:
     from varireal.manifest import write_manifest
     from varireal.parallel import available_cores
 
-    dataset = open_dataset(params.dataset, params.seed)
+    dataset = open_dataset(params.dataset, params.seed, may_download=True)
     classes, workers = list(dataset.classes), available_cores()
     with staged_folder(layout.PREPARED) as folder:
         prepared = write_photos(dataset, folder, layout.PREPARED, params.dataset.on_bad_image, workers)

@@ -6,7 +6,7 @@ import click
 
 from varireal import layout
 from varireal.config import Params
-from varireal.stages.common import stage_options
+from varireal.stages.common import apply_compute, stage_options
 
 
 @click.command("prompt")
@@ -15,18 +15,27 @@ def command(params: Params) -> None:
     """Write the lists of attributes of every class to data/prompts/prompts.json.
 
     Reads `prompt` of params.yaml and the classes in data/prepared/dataset.json; the lists that `grid` needs must
-    be there.
+    be there. Lists from a language model come with its answers, with what was dropped, and with tokens and cost; its
+    answers are kept in .work/, so that a run that was stopped goes on where it was.
     """
     from varireal.errors import UserError
-    from varireal.io import read_json, write_json
+    from varireal.io import read_json, staged_folder, write_json
     from varireal.prompts import SOURCES
 
-    source = SOURCES[params.prompt.source](params.prompt)
+    source = SOURCES[params.prompt.source](params.prompt, params.compute, params.seed)
     info = read_json(layout.DATASET_INFO)
     if not {"classes", "domain_word"} <= set(info):
         raise UserError(f"{layout.DATASET_INFO} has no classes or no domain word; make it anew with dvc repro")
     needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
-    write_json(layout.PROMPTS, source.table(info["classes"], info["domain_word"], needed).to_json())
+    if params.prompt.source == "transformers":
+        apply_compute(params)
+    table = source.table(info["classes"], info["domain_word"], needed)
+    with staged_folder(layout.PROMPTS.parent) as staging:
+        write_json(staging / layout.PROMPTS.name, table.to_json())
+        for name, document in source.documents().items():
+            write_json(staging / name, document)
+    if line := source.summary():
+        click.echo(line)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import click
 
 from varireal import layout
 from varireal.config import Params
-from varireal.stages.common import apply_compute, stage_options
+from varireal.stages.common import stage_options
+
+NETWORK_MODULES = ("torch", "transformers.models.auto.modeling_auto")  # what workers import first
 
 
 @click.command("segment")
@@ -14,31 +16,38 @@ from varireal.stages.common import apply_compute, stage_options
 def command(params: Params) -> None:
     """Find the object in every training photo; masks and their manifest go to data/segmented.
 
-    Reads `segment` and `compute` of params.yaml. Masks that are empty, too small or too large are marked as
-    failed; metrics/segment.json counts them and, where true masks exist, holds the mean IoU.
+    Reads `segment` and `compute` of params.yaml. Where segment.source finds nothing, segment.fallback is asked. Masks
+    that are empty, too small, too large, mostly at the border or scattered are marked as failed;
+    metrics/segment.json counts them and, where true masks exist, holds the mean IoU.
     """
+    from varireal.engines import ENGINES
     from varireal.errors import UserError
-    from varireal.io import staged_folder, write_json
+    from varireal.io import read_json, staged_folder, write_json
     from varireal.manifest import read_manifest, write_manifest
     from varireal.segmentation import SEGMENTERS
-    from varireal.segmentation.run import mask_metrics, segment_photos
+    from varireal.segmentation.metrics import mask_metrics
+    from varireal.segmentation.run import segment_photos
     from varireal.work import WorkStore
 
     config = params.segment
-    segmenter = SEGMENTERS[config.source](config, params.compute)
+    sources = [source for source in (config.source, config.fallback) if source is not None]
+    words = read_json(layout.DATASET_INFO)["domain_word"]
+    modules = () if set(sources) == {"dataset"} else NETWORK_MODULES
+    engine = ENGINES[params.compute.engine](params.compute, modules)
+    compute = params.compute.model_copy(update={"device": engine.device()})
+    segmenters = [SEGMENTERS[source](config, compute, words) for source in sources]
     photos = [photo for photo in read_manifest(layout.PHOTOS_MANIFEST) if photo.split == "train"]
     truth = {photo.image_id: photo.mask_path for photo in photos if photo.mask_path is not None}
-    if config.source == "dataset":
-        if not truth:
-            raise UserError(
-                "segment.source is dataset, but the data set has no masks; set dataset.masks_root, or use source model"
-            )
-        truth = {}
-    apply_compute(params)
+    if config.source == "dataset" and not truth:
+        raise UserError(
+            "segment.source is dataset, but the data set has no masks; set dataset.masks_root, or use another source"
+        )
+    if config.query == "domain" and not words and {"grounded_sam2", "sam3", "clipseg"} & set(sources):
+        raise UserError("segment.query is domain, but dataset.domain_word is empty; set it, or use query class")
     with staged_folder(layout.SEGMENTED) as folder:
-        done = segment_photos(segmenter, photos, config, WorkStore("segment"), folder, layout.SEGMENTED)
+        done = segment_photos(segmenters, photos, config, WorkStore("segment"), engine, folder, layout.SEGMENTED)
         write_manifest(folder / layout.MASKS_MANIFEST.name, done)
-        metrics = mask_metrics(done, truth, folder)
+        metrics = mask_metrics(done, truth, config, folder)
     write_json(layout.METRICS / "segment.json", metrics)
 
 

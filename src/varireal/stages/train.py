@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ def command(params: Params, attribute: str | None, condition: str | None, real_o
 
     The best step is chosen on the split val; finished fine-tunings are kept, so a killed run goes on where it was.
     """
+    from varireal.clip import clip_identity
     from varireal.io import staged_folder, write_json
+    from varireal.processes import is_first
     from varireal.training.plan import fine_tunings, metrics, write_adapters
     from varireal.work import WorkStore
 
@@ -43,12 +46,16 @@ def command(params: Params, attribute: str | None, condition: str | None, real_o
     plan = fine_tunings(study, ["real"] if real_only else params.grid.sources, params.grid.seeds)
     store = WorkStore("train")
     _do_missing(study, plan, store, name)
+    if not is_first():
+        return
     description = {
         "attribute": attribute,
         "condition": condition,
         "clip": params.clip.model_dump(mode="json"),
+        "clip_weights": clip_identity(params.clip.model, params.clip.pretrained),
         "train": params.train.model_dump(mode="json"),
         "run_seed": params.seed,
+        "classes": list(study.classes),
         "sentences": list(study.sentences),
         "images": {"real": len(study.real), "synthetic": len(study.synthetic), "val": len(study.val)},
     }
@@ -73,6 +80,7 @@ def _study(params: Params, mix_folder: Path | None) -> Study:
         train=params.train,
         compute=params.compute,
         run_seed=params.seed,
+        classes=tuple(info["classes"]),
         sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
         real=tuple(photo for photo in photos if photo.split == "train"),
         val=tuple(photo for photo in photos if photo.split == "val"),
@@ -81,20 +89,30 @@ def _study(params: Params, mix_folder: Path | None) -> Study:
 
 
 def _do_missing(study: Study, plan: list[FineTuning], store: WorkStore, name: str) -> None:
-    """Do what is not kept from an earlier run, in as many processes as the cores allow."""
+    """Do what is not kept from an earlier run, in as many processes as the cores allow, or as a team."""
     from varireal.devices import resolve_device
-    from varireal.processes import run_side_by_side, warm_up, worker_plan
+    from varireal.processes import is_first, launched_processes, run_as_team, run_side_by_side, warm_up, worker_plan
     from varireal.progress import progress
 
     missing = list({item.key: item for item in plan if store.get(item.key) is None}.values())
     logger.info("%s: %d of %d fine-tunings to do", name, len(missing), len(plan))
+    work, steps = "varireal.training.run:run_fine_tunings", len(missing) * study.train.max_steps
+    threads = study.compute.num_threads
+    if launched_processes() > 1:  # by accelerate or torchrun: all meet there, though nothing be missing
+        from varireal.training.run import run_fine_tunings
+
+        with progress(f"train {name}", steps) if is_first() else contextlib.nullcontext(int) as advance:
+            run_fine_tunings(study, missing, store, threads, report=advance)
+        return
     if not missing:
         return
     warm_up("varireal.training.run")  # it loads while this process imports torch to look for an accelerator
-    workers, threads = worker_plan(resolve_device(study.compute).type == "cpu", study.compute.num_threads, len(missing))
-    shares = [(study, missing[k::workers], store, threads) for k in range(workers)]
-    with progress(f"train {name}", len(missing) * study.train.max_steps) as advance:
-        run_side_by_side("varireal.training.run:run_fine_tunings", shares, advance)
+    workers, threads = worker_plan(resolve_device(study.compute).type == "cpu", threads, len(missing))
+    with progress(f"train {name}", steps) as advance:
+        if study.compute.processes > 1:
+            run_as_team(work, study.compute.processes, (study, missing, store, threads), advance)
+        else:
+            run_side_by_side(work, [(study, missing[k::workers], store, threads) for k in range(workers)], advance)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+"""`varireal track`: log what `report` wrote to MLflow, from the files on disk. No stage: `report` logs by itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from varireal import layout
+from varireal.errors import UserError
+from varireal.stages.common import stage_options
+
+if TYPE_CHECKING:
+    from varireal.config import Params
+
+logger = logging.getLogger(__name__)
+
+
+@click.command("track")
+@stage_options
+@click.option("--resend", is_flag=True, help="Log every run anew, also those that the store has.")
+def command(params: Params, resend: bool) -> None:
+    """Log the results that lie on disk to MLflow, where `report` could not.
+
+    Nothing is computed. Runs that are there with the same content are left as they are, unless --resend is given.
+    The store is MLFLOW_TRACKING_URI, else mlflow.db here.
+    """
+    for path in (layout.SUMMARY, layout.PROVENANCE, layout.VERDICTS):
+        if not path.is_file():
+            raise UserError(f"{path} is missing, so there is nothing to log; run `dvc repro` first")
+    if not log_results(params, anew=resend):
+        raise UserError("MLflow has not got the runs; mend what the warning above says and run the same command again")
+
+
+def log_results(params: Params, *, anew: bool = False) -> bool:
+    """Log what `report` wrote; return whether the store took it. A store that cannot be used costs one warning."""
+    from varireal.io import read_json, sha256_file
+    from varireal.reporting.provenance import Provenance
+    from varireal.reporting.results import read_results
+    from varireal.reporting.verdicts import verdict_metrics
+    from varireal.tracking import Study, TrackingError, log_study
+
+    study = Study(
+        params=params,
+        dataset=read_json(layout.DATASET_INFO)["name"],
+        digest=sha256_file(layout.PHOTOS_MANIFEST)[:36],
+        results=read_results(params.grid),
+        made=Provenance(**read_json(layout.PROVENANCE)),
+        verdicts=verdict_metrics(read_json(layout.VERDICTS)),
+        summary=layout.SUMMARY.read_text(encoding="utf-8"),
+        artifacts={"": layout.REPORTS, "table": layout.METRICS / "table.csv", "verdicts": layout.VERDICTS},
+    )
+    try:
+        where = log_study(study, anew=anew)
+    except TrackingError as error:
+        logger.warning(
+            "MLflow was not used (%s); the results are complete without it, `varireal track` logs them later", error
+        )
+        return False
+    click.echo(f"MLflow: {where}")
+    return True
+
+
+if __name__ == "__main__":
+    from varireal.cli import run_command
+
+    run_command(command)

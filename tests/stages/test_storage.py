@@ -1,0 +1,105 @@
+"""A cell's pictures as files and as tar shards: whatever reads them cannot tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.tiny_study import CELLS, CONDITIONS, TO_MIX, change, make_study, run_stages
+
+from varireal import layout
+from varireal.cli import main
+from varireal.errors import UserError
+from varireal.io import read_file, sha256_file
+from varireal.manifest import read_manifest
+from varireal.reporting.gallery import build_examples, choose_examples
+
+TRAIN = ["train", *CONDITIONS[2]]
+
+
+def make(folder: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, **settings) -> None:
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    make_study(clip)
+    change(**settings)
+    run_stages(TO_MIX)
+
+
+def cell_records():
+    return [r for c in CELLS for r in read_manifest(layout.edit_folder(c[1], c[3]) / "manifest.parquet")]
+
+
+def without_paths(records):
+    return [dataclasses.replace(each, path="", prior_path=None) for each in records]
+
+
+@pytest.fixture
+def both(tmp_path, tiny_clip, monkeypatch) -> tuple[Path, Path]:
+    """The same study up to its mixes, once with files and once with shards; the current folder is the latter's."""
+    for storage in ("files", "shards"):
+        make(tmp_path / storage, tiny_clip, monkeypatch, edit__storage=storage)
+    return tmp_path / "files", tmp_path / "shards"
+
+
+def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypatch) -> None:
+    adapters, manifests, exports, pages = [], [], [], []
+    for folder in both:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("DVC_ROOT", str(folder))
+        records = cell_records()
+        assert len(records) == 2 * 3 * 3 * 2  # cells, classes, photos, edits
+        for record in records:
+            assert sha256_file(Path(record.path)) == record.sha256 and len(read_file(Path(record.prior_path))) > 50
+        manifests.append(without_paths(records))
+        run_stages([TRAIN, ["export", "--data", "color_mixed", "out"]])
+        adapters.append(sorted(sha256_file(path) for path in layout.ADAPTERS.rglob("*.safetensors")))
+        exports.append({p.relative_to("out"): p.read_bytes() for p in sorted(Path("out").rglob("*")) if p.is_file()})
+        photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+        pages.append(build_examples(choose_examples(records, "accepted", 3, 0), photos))
+    assert manifests[0] == manifests[1]
+    assert adapters[0] == adapters[1] and len(adapters[0]) == 2
+    assert exports[0] == exports[1] and len(exports[0]) > 5
+    assert pages[0] == pages[1] and set(pages[0][0].shots) == {"photo", "mask", "prior", "edit"}
+    cell = both[1] / layout.edit_folder("color", "feasible")
+    assert sorted(path.relative_to(cell).as_posix() for path in cell.rglob("*") if path.is_file()) == [
+        "manifest.parquet", "shards/000000.json", "shards/000000.tar",
+    ]  # fmt: skip
+
+
+def test_a_damaged_shard_stops_the_training_in_one_line(both) -> None:
+    shard = layout.edit_folder("color", "feasible") / "shards" / "000000.tar"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    result = CliRunner().invoke(main, TRAIN)
+    assert isinstance(result.exception, UserError)
+    assert f"{shard.as_posix()} has" in str(result.exception) and "\n" not in str(result.exception)
+
+
+def test_a_new_storage_makes_no_edit_anew(both, monkeypatch) -> None:
+    monkeypatch.setattr("varireal.editing.worker.EditWorker.__call__", lambda *_: pytest.fail("an edit was made again"))
+    before = cell_records()
+    change(edit__storage="files")
+    run_stages([["edit", *cell] for cell in CELLS])
+    after = cell_records()
+    assert without_paths(before) == without_paths(after)
+    assert {Path(each.path).parts[4] for each in before + after} == {"shards", "images"}
+    assert not (layout.edit_folder("color", "feasible") / "shards").exists()
+
+
+def test_shards_are_cut_at_the_size_asked_for_and_begin_where_they_began_before(
+    tmp_path, tiny_clip, monkeypatch
+) -> None:
+    monkeypatch.setattr("varireal.editing.storage.MEGABYTE", 10_000)
+    make(tmp_path / "a", tiny_clip, monkeypatch, edit__storage="shards", edit__shard_mb=2)
+    shards = sorted((layout.edit_folder("color", "feasible") / "shards").iterdir())
+    tars = [path for path in shards if path.suffix == ".tar"]
+    assert len(tars) > 2
+    for path in tars:
+        files = json.loads(path.with_suffix(".json").read_text())["files"]
+        assert max(start + size for start, size, _ in files.values()) <= 20_000 and len(files) % 2 == 0
+    first = [path.read_bytes() for path in shards]
+    run_stages([["edit", *CELLS[0]]])
+    assert [path.read_bytes() for path in shards] == first
