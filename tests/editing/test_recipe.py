@@ -83,7 +83,7 @@ class _Job:
     """As much of a job as the steps look at."""
 
     attribute: str
-    sentence: Sentence = Sentence("a sentence")
+    sentence: Sentence = dataclasses.field(default_factory=lambda: Sentence("a sentence"))
     spec = type("Spec", (), {"rgb": (200, 20, 20), "name": "red"})
 
 
