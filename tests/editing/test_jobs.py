@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from varireal.editing.jobs import JobPlan, assign_values
+from varireal.editing.pixels import dilate
 from varireal.errors import UserError
 from varireal.prompts import AttributeSpec, PromptTable
 
@@ -22,7 +23,7 @@ TABLE = PromptTable(
 )
 
 
-def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "feasible"):
+def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "feasible", region=None):
     """Return the jobs of photos, which come sorted as a manifest has them, and the failures."""
     made = JobPlan(
         lambda: sorted(photos, key=lambda photo: photo.image_id),
@@ -31,6 +32,7 @@ def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "fe
         feasibility=feasibility,
         edits_per_photo=edits_per_photo,
         seed=seed,
+        region=region,
     )
     jobs = list(made)
     count, specs = made.survey()
@@ -85,6 +87,19 @@ def test_photos_without_a_usable_mask_are_named_and_left_out(make_photo) -> None
         "jet/none": "it has no mask",
         "jet/small": "its mask has 16 x 16 pixels, the photo 32 x 32",
     }
+
+
+def test_a_photo_that_the_grown_object_fills_has_no_background_to_edit(make_photo) -> None:
+    masks = {"jet/large": (4, 28), "jet/small": (12, 20)}  # 4 and 12 pixels off the edges of 32
+    photos = []
+    for name, (low, high) in masks.items():
+        mask = np.zeros((32, 32), bool)
+        mask[low:high, low:high] = True
+        photos.append(make_photo(name, mask=mask))
+    jobs, failures = plan(photos, edits_per_photo=1, region=lambda mask: ~dilate(mask, 6.0))
+    assert [job.photo.image_id for job in jobs] == ["jet/small"]
+    (failure,) = failures
+    assert failure.photo_id == "jet/large" and "leaves no background to edit" in failure.note
 
 
 def test_a_class_without_values_is_an_error_that_names_it(make_photo) -> None:

@@ -100,9 +100,14 @@ class JobPlan:
         feasibility: Feasibility,
         edits_per_photo: int,
         seed: int,
+        region: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        """Take a function that begins to read the photos anew, sorted as manifests are."""
-        self._photos, self._table = photos, table
+        """Take a function that begins to read the photos anew, sorted as manifests are.
+
+        Args:
+            region: what may change of a photo, bool (H, W), by its mask; none: something always may.
+        """
+        self._photos, self._table, self._region = photos, table, region
         self._cell: tuple[Attribute, Feasibility] = (attribute, feasibility)
         self._edits_per_photo, self._seed = edits_per_photo, seed
         self.failures: list[Failure] = []  # the photos that cannot be edited, once all jobs were asked for
@@ -129,7 +134,7 @@ class JobPlan:
         """
         self.failures = []
         for photo in _in_order_of_edits(self._train_photos()):
-            if (note := _known_problem(photo) or _mask_problem(photo)) is not None:
+            if (note := _known_problem(photo) or self._mask_problem(photo)) is not None:
                 self.failures.append(Failure(photo.image_id, note))
                 continue
             mask_hash = sha256_file(Path(str(photo.mask_path)))
@@ -140,6 +145,17 @@ class JobPlan:
 
     def _train_photos(self) -> Iterator[ImageRecord]:
         return (photo for photo in self._photos() if photo.split == "train")
+
+    def _mask_problem(self, photo: ImageRecord) -> str | None:
+        """Return why a photo's mask cannot be edited with, or None."""
+        mask = read_mask(Path(str(photo.mask_path)))
+        if mask.shape != (photo.height, photo.width):
+            return f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, the photo {photo.width} x {photo.height}"
+        if mask.all() or not mask.any():
+            return "its mask is full" if mask.all() else "its mask is empty"
+        if self._region and not self._region(mask).any():
+            return "its object, grown by the recipe's dilation, leaves no background to edit"
+        return None
 
     def _values(self, photo: ImageRecord) -> list[AttributeSpec]:
         specs = self._table.specs(*self._cell, photo.class_name)
@@ -162,13 +178,3 @@ def _known_problem(photo: ImageRecord) -> str | None:
     if photo.status == "failed":
         return photo.note or "its mask is unusable"
     return None if photo.mask_path else "it has no mask"
-
-
-def _mask_problem(photo: ImageRecord) -> str | None:
-    """Return why a photo's mask cannot be edited with, or None."""
-    mask = read_mask(Path(str(photo.mask_path)))
-    if mask.shape != (photo.height, photo.width):
-        return f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, the photo {photo.width} x {photo.height}"
-    if mask.all() or not mask.any():
-        return "its mask is full" if mask.all() else "its mask is empty"
-    return None

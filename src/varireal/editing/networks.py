@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,11 @@ def loading(key: str, checkpoint: str, what: str) -> Iterator[None]:
         ) from error
 
 
+def _says_something(record: logging.LogRecord) -> bool:
+    """Tell whether a message names anything: diffusers warns of no network at all whenever it casts one."""
+    return not record.getMessage().startswith("There are modules in ") or "float32: []." not in record.getMessage()
+
+
 def load_pipeline(task: str, section: str, config: PipelineConfig, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
     """Return a pipeline of the Stable Diffusion families, on the CPU.
 
@@ -44,6 +50,7 @@ def load_pipeline(task: str, section: str, config: PipelineConfig, dtype: torch.
     from diffusers.utils import logging as diffusers_logging
 
     diffusers_logging.disable_progress_bar()
+    logging.getLogger("diffusers.models.modeling_utils").addFilter(_says_something)
     key, checkpoint = f"{section}.checkpoint", str(config.checkpoint)
     with loading(key, checkpoint, "a diffusers pipeline"):
         pipe = getattr(diffusers, task).from_pretrained(

@@ -69,6 +69,11 @@ def seam(region: np.ndarray, width: float) -> np.ndarray:
     return region & dilate(~region, width)
 
 
+def photo_scale(mask: np.ndarray, lengths_at: int | None) -> float:
+    """Return a photo's pixels per pixel of a recipe's lengths; None: they are the photo's own."""
+    return Letterbox(*mask.shape, lengths_at).scale if lengths_at else 1.0
+
+
 def lay_out(job: EditJob, seed: int, recipe: Recipe, lengths_at: int | None) -> Draft:
     """Return the draft of an attempt before its first step: the photo, and which of its pixels may change.
 
@@ -78,7 +83,7 @@ def lay_out(job: EditJob, seed: int, recipe: Recipe, lengths_at: int | None) -> 
         UserError: the photo or its mask cannot be read.
     """
     photo, mask = read_image(Path(job.photo.path)), read_mask(Path(str(job.photo.mask_path)))
-    scale = Letterbox(*mask.shape, lengths_at).scale if lengths_at else 1.0
+    scale = photo_scale(mask, lengths_at)
     region = edited_region(job.attribute, mask, recipe.dilation * scale)
     repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region
     return Draft(job, seed, photo, mask, region, repaint, scale, prior=photo, picture=photo)

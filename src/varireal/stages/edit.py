@@ -12,6 +12,10 @@ from varireal.manifest import ATTRIBUTES, FEASIBILITIES
 from varireal.stages.common import cell_option, stage_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
     from varireal.config import Params
     from varireal.editing.run import EditRun
     from varireal.manifest import Attribute, Feasibility
@@ -53,6 +57,7 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
         feasibility=feasibility,
         edits_per_photo=params.edit.edits_per_photo,
         seed=params.seed,
+        region=_background_region(params, feasibility) if attribute == "background" else None,
     )
     count, specs = jobs.survey()
     run = _build_run(params, table, specs, attribute, feasibility)
@@ -67,6 +72,21 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
     figures = counted.result(jobs.failures)
     write_json(layout.METRICS / "edit" / f"{attribute}_{feasibility}.json", figures)
     logger.info("%s %s: %d edits, %d accepted", attribute, feasibility, figures["edits"], figures["accepted"])
+
+
+def _background_region(params: Params, feasibility: Feasibility) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return what tells how much of a photo is background beside the object as the recipe grows it.
+
+    None where objects are not grown, or lengths are measured at a size that only the loaded checkpoint knows.
+    """
+    from varireal.editing.pixels import edited_region
+    from varireal.editing.recipe import photo_scale
+
+    dilation = params.edit.recipe("background", feasibility).dilation
+    lengths_at = params.edit.lengths_at or params.edit.inpaint.image_size
+    if dilation <= 0 or lengths_at is None:
+        return None
+    return lambda mask: edited_region("background", mask, dilation * photo_scale(mask, lengths_at))
 
 
 def _build_run(
