@@ -141,15 +141,24 @@ def iterate_manifest(path: Path) -> Iterator[ImageRecord]:
         UserError: as for :func:`read_manifest`.
     """
     texts: dict[str, str] = {}
-    for batch in manifest_batches(path, _FIELDS):
-        columns = batch.to_pydict()
-        for name in _REPEATED:
-            columns[name] = [value if value is None else texts.setdefault(value, value) for value in columns[name]]
-        yield from map(ImageRecord, *(columns[name] for name in _FIELDS))
+    for batch in manifest_batches(path, _FIELDS, shared=_REPEATED):
+        columns = zip(batch.schema.names, batch.columns)
+        yield from map(
+            ImageRecord, *(_texts(each, texts) if name in _REPEATED else each.to_pylist() for name, each in columns)
+        )
 
 
-def manifest_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _texts(column: pa.DictionaryArray, known: dict[str, str]) -> list[str | None]:
+    """Return a column whose every distinct text is one object, also across the batches that ``known`` has seen."""
+    words = [known.setdefault(word, word) for word in column.dictionary.to_pylist()]
+    return [None if place is None else words[place] for place in column.indices.to_pylist()]
+
+
+def manifest_batches(path: Path, columns: Sequence[str], shared: Iterable[str] = ()) -> Iterator[pa.RecordBatch]:
     """Yield some columns of a manifest, a few thousand rows at a time, in their stored order.
+
+    Args:
+        shared: columns of texts that come as dictionaries, each distinct text once.
 
     Raises:
         UserError: as for :func:`read_manifest`.
@@ -160,7 +169,7 @@ def manifest_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBa
     if not path.is_file():
         raise UserError(f"the manifest {path} is missing; run the stage that makes it (dvc repro)")
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, read_dictionary=sorted(shared)) as file:
             if missing := [name for name in columns if name not in file.schema_arrow.names]:
                 raise KeyError(f"no column {missing[0]}")
             yield from file.iter_batches(ROWS, columns=list(columns))

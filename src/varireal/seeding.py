@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 SeedPart = str | int | float | bool | None
 
+_encode = json.JSONEncoder(
+    ensure_ascii=True, separators=(",", ":"), allow_nan=False
+).encode  # made once: seeds are many
+
 
 def derive_seed(*parts: SeedPart) -> int:
     """Return a seed in [0, 2**63) that depends on every part, on its type and on its position.
@@ -20,8 +24,7 @@ def derive_seed(*parts: SeedPart) -> int:
     The parts are written as canonical JSON and hashed with SHA-256, so that ``("a", "bc")`` and ``("ab", "c")``,
     or ``1`` and ``"1"``, give different seeds and the result is the same on every machine.
     """
-    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(_encode(parts).encode("ascii")).digest()[:8], "big") >> 1
 
 
 def generator(*parts: SeedPart) -> np.random.Generator:

@@ -16,6 +16,8 @@ from typing import Any
 
 from varireal.io import named_os_errors, sha256_bytes
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
 
 def work_root() -> Path:
     """Return the folder of finished items: ``.work`` in the DVC repository (also in its temporary checkouts)."""
@@ -24,7 +26,7 @@ def work_root() -> Path:
 
 def content_key(inputs: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the inputs as canonical JSON; values must be JSON values (hashes stand for files)."""
-    return sha256_bytes(json.dumps(inputs, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+    return sha256_bytes(_encode(inputs).encode())
 
 
 class WorkStore:

@@ -8,13 +8,13 @@ images as it must; at the shares 0 and 1 it is the pure set.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from varireal.errors import UserError
-from varireal.manifest import Feasibility, ImageRecord
+from varireal.manifest import FEASIBILITIES, Feasibility, ImageRecord
 from varireal.seeding import derive_seed
 
 Edits = Mapping[Feasibility, Sequence[ImageRecord]]
@@ -79,7 +79,7 @@ def choose(
     images_per_class: int | None,
     seed: int,
 ) -> list[ImageRecord]:
-    """Return the training set of one condition, independent of the order of the records given.
+    """Return the training set of one condition, in no certain order, independent of that of the records given.
 
     Args:
         edits: the usable edits by feasibility; all feasibilities of the grid, also those the condition does not take,
@@ -93,17 +93,31 @@ def choose(
     sizes = images_by_class(edits, classes, images_per_class, attribute)
     ties = [derive_seed("mix", "tie", seed, attribute, name) for name in classes]
     infeasible = infeasible_counts(sizes, share, ties)
+    groups = {feasibility: _by_class(edits.get(feasibility, ())) for feasibility in FEASIBILITIES}
     chosen: list[ImageRecord] = []
     for name, size, count in zip(classes, sizes, infeasible):
-        chosen += _ordered(edits.get("feasible", ()), name, seed)[: size - count]
-        chosen += _ordered(edits.get("infeasible", ()), name, seed)[::-1][:count]
+        chosen += _first(groups["feasible"][name], size - count, seed)
+        chosen += _first(groups["infeasible"][name], count, seed, backwards=True)
     return chosen
 
 
-def _ordered(records: Iterable[ImageRecord], class_name: str, seed: int) -> list[ImageRecord]:
-    """Return a class's edits in the order that both feasibilities share."""
-    own = [record for record in records if record.class_name == class_name]
-    return sorted(own, key=lambda r: (r.index or 0, derive_seed("mix", seed, r.photo_id, r.index), r.image_id))
+def _by_class(records: Iterable[ImageRecord]) -> Mapping[str, list[ImageRecord]]:
+    groups: dict[str, list[ImageRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.class_name].append(record)
+    return groups
+
+
+def _first(records: list[ImageRecord], count: int, seed: int, backwards: bool = False) -> list[ImageRecord]:
+    """Return the first records of a class, or the last ones, in the order that both feasibilities share."""
+    if count in (0, len(records)):
+        return records[:count]  # none or all: their order says nothing
+    ordered = sorted(
+        records,
+        key=lambda r: (r.index or 0, derive_seed("mix", seed, r.photo_id, r.index), r.image_id),
+        reverse=backwards,
+    )
+    return ordered[:count]
 
 
 def describe(records: Sequence[ImageRecord], classes: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -33,18 +36,33 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
     from varireal.mixing.choose import choose, describe, usable
 
     classes = read_json(layout.DATASET_INFO)["classes"]
-    edits = {
-        feasibility: usable(
-            read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet"), params.mix.include_exhausted
-        )
-        for feasibility in params.grid.feasibilities
-    }
-    records = choose(edits, classes, attribute, params.mix.shares[condition], params.mix.images_per_class, params.seed)
+    with _without_collection():
+        edits = {
+            feasibility: usable(
+                read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet"),
+                params.mix.include_exhausted,
+            )
+            for feasibility in params.grid.feasibilities
+        }
+        share = params.mix.shares[condition]
+        records = choose(edits, classes, attribute, share, params.mix.images_per_class, params.seed)
     with staged_folder(layout.mix_folder(attribute, condition)) as folder:
         write_manifest(folder / "manifest.parquet", records)
     figures = describe(records, classes)
     write_json(layout.METRICS / "mix" / f"{attribute}_{condition}.json", figures)
     logger.info("%s %s: %d images of %d photos", attribute, condition, figures["images"], figures["photos"])
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no cycles in the block: records have none, and among a million of them the search takes seconds."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 if __name__ == "__main__":
