@@ -22,9 +22,9 @@ SOURCES = REPOSITORY / "src"
 # modules that decide where, how fast and with which words a stage works, but none of its results
 PLUMBING = {
     "varireal", "varireal.cli", "varireal.config", "varireal.devices", "varireal.engines", "varireal.engines.base",
-    "varireal.engines.local", "varireal.errors", "varireal.interruption", "varireal.layout", "varireal.parallel",
-    "varireal.packs", "varireal.processes", "varireal.progress", "varireal.stages", "varireal.stages.common",
-    "varireal.work",
+    "varireal.engines.local", "varireal.engines.ray", "varireal.errors", "varireal.interruption", "varireal.layout",
+    "varireal.packs", "varireal.parallel", "varireal.processes", "varireal.progress", "varireal.stages",
+    "varireal.stages.common", "varireal.work",
 }  # fmt: skip
 
 

@@ -89,10 +89,16 @@ def check_interruption() -> None:
         raise Interrupted(_State.waiting)
 
 
-def handle_again() -> None:
-    """Take the signals back after a library has set handlers of its own."""
-    if _State.depth and signal.getsignal(signal.SIGTERM) is not _handle:
-        _install()
+@contextlib.contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Put back the handlers of signals that a library replaces in the block."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def ignore_signals() -> None:

@@ -33,7 +33,7 @@ def warm_up(*modules: str) -> None:
     """Begin to import slow modules in the background, once for all processes to come."""
     if CAN_FORK:
         multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
-        with _signals_held():
+        with signals_held():
             forkserver.ensure_running()
 
 
@@ -45,13 +45,13 @@ def start_process(work: Callable[..., None], *arguments: Any) -> Any:
     """
     context = multiprocessing.get_context("forkserver" if CAN_FORK else "spawn")
     process = context.Process(target=work, args=arguments, daemon=True)
-    with _signals_held():
+    with signals_held():
         process.start()
     return process
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Start processes in the block that never see the signals to end: they inherit the mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -89,7 +89,7 @@ class ComputeConfig(Section):
     num_threads: Positive | None = None  # CPU threads of torch in each worker; null: one
     engine: Literal["local", "ray"] = "local"  # what segment and edit spread their batches with (docs/scale.md)
     workers: Positive | None = None  # at most so many; null: one for each GPU, or as many as the CPU's cores allow
-    ray_address: str | None = None  # ray: "auto", host:port or ray://host:port of a cluster; null: start one here
+    ray_address: str | None = None  # ray: "auto" or host:port of a cluster that this machine is in; null: this one
 
 
 class Params(Section):

@@ -7,6 +7,7 @@ from typing import Protocol
 from varireal.config import ComputeConfig
 from varireal.engines.base import Engine, Pool, SetAside, Worker
 from varireal.engines.local import LocalEngine
+from varireal.engines.ray import RayEngine
 
 __all__ = ["ENGINES", "Engine", "EngineFactory", "Pool", "SetAside", "Worker"]
 
@@ -25,4 +26,4 @@ class EngineFactory(Protocol):
         """
 
 
-ENGINES: dict[str, EngineFactory] = {"local": LocalEngine}
+ENGINES: dict[str, EngineFactory] = {"local": LocalEngine, "ray": RayEngine}

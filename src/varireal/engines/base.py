@@ -79,13 +79,13 @@ class Crew(Protocol):
     """The workers of one engine, beneath a pool: takes one batch per idle worker and tells how each ended."""
 
     def idle(self) -> bool:
-        """Return whether a worker can take a batch now."""
+        """Return whether a worker can take a batch now; where none has one, wait until one can."""
 
     def send(self, ticket: int, items: Sequence[Any]) -> None:
         """Give a batch to an idle worker."""
 
-    def receive(self) -> tuple[int, list[Any] | Lost]:
-        """Wait for one of the batches that were sent; lost workers are replaced."""
+    def receive(self) -> tuple[int, list[Any] | Lost] | None:
+        """Wait for one of the batches that were sent, or until another worker is idle; lost workers are replaced."""
 
     def close(self) -> None:
         """End all workers."""
@@ -139,7 +139,9 @@ class CrewPool(Generic[Item, Result]):
             if not running:
                 check_interruption()
                 return
-            ticket, outcome = self._crew.receive()
+            if (received := self._crew.receive()) is None:
+                continue
+            ticket, outcome = received
             part = running.pop(ticket)
             if isinstance(outcome, Lost):
                 outcome = self._try_again(part, outcome, again)
