@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.utils.hydra import compose_and_dump
+from omegaconf import OmegaConf
 
 from varireal.cli import COMMANDS
 from varireal.config import load_params
@@ -59,11 +60,34 @@ GROUPS = {
 }
 
 
+PARENT = {"sdxl_fast": "sdxl", "sd15": "sdxl", "tiny": "sdxl"}  # models that change a few settings of others
+SCALE = {"demo": "laptop", "sdxl": "full"}  # what is taken where no scale is asked for
+
+
+def laid_over_each_other(dataset: str, models: str, scale: str) -> dict[str, Any]:
+    """Merge the files that a choice is made of, each stronger than the one before, and no other file."""
+    first = PARENT.get(models, models)
+    own = [f"models/{models}"] if models in PARENT else []
+    names = ["config", f"models/{first}", f"scale/{scale}", *own, f"dataset/{dataset}"]
+    merged = OmegaConf.merge(*(OmegaConf.load(CONF / f"{name}.yaml") for name in names))
+    merged.pop("defaults")
+    return OmegaConf.to_container(merged, resolve=True)
+
+
 @pytest.mark.parametrize("names", list(product(*GROUPS.values())), ids=str)
-def test_every_combination_of_groups_is_valid(names: tuple[str, ...], tmp_path: Path) -> None:
-    chosen = [f"{group}={name}" for group, name in zip(GROUPS, names)]
-    compose(tmp_path / "params.yaml", chosen)
+def test_every_combination_of_groups_is_valid_and_holds_their_settings_only(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    chosen = dict(zip(GROUPS, names))
+    found = compose(tmp_path / "params.yaml", [f"{group}={name}" for group, name in chosen.items()])
     load_params(tmp_path / "params.yaml")
+    assert found == laid_over_each_other(**chosen)
+
+
+@pytest.mark.parametrize("models", GROUPS["models"])
+def test_models_bring_the_scale_that_suits_them(models: str, tmp_path: Path) -> None:
+    found = compose(tmp_path / "params.yaml", ["dataset=oxford_pets", f"models={models}"])
+    assert found == laid_over_each_other("oxford_pets", models, SCALE[PARENT.get(models, models)])
 
 
 def test_texts_show_commands() -> None:

@@ -67,16 +67,54 @@ def parts(xl: bool, in_channels: int) -> dict[str, Any]:
     return found
 
 
-def save_pipeline(folder: Path, xl: bool, inpaint: bool = False) -> Path:
-    """A text-to-image or an inpainting pipeline."""
+def save_pipeline(folder: Path, xl: bool, inpaint: bool = False, variant: str | None = None, **replaced: Any) -> Path:
+    """A text-to-image or an inpainting pipeline; the weights' files may have a variant, the parts be replaced."""
     import diffusers
 
     name = f"StableDiffusion{'XL' if xl else ''}{'Inpaint' if inpaint else ''}Pipeline"
-    getattr(diffusers, name)(**parts(xl, in_channels=9 if inpaint else 4)).save_pretrained(folder)
+    found = {**parts(xl, in_channels=9 if inpaint else 4), **replaced}
+    getattr(diffusers, name)(**found).save_pretrained(folder, variant=variant)
     return folder
 
 
-def save_controlnet(folder: Path, xl: bool) -> Path:
+def safety_parts() -> dict[str, Any]:
+    """The safety checker that checkpoints of Stable Diffusion 1.5 come with; it refuses nothing."""
+    import torch
+    from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    tower = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**tower, "image_size": SIDE, "patch_size": 8}
+    with seeded(5):
+        checker = StableDiffusionSafetyChecker(CLIPConfig(text_config=tower, vision_config=vision, projection_dim=16))
+    with torch.no_grad():
+        for name, parameter in checker.named_parameters():
+            if name.endswith("_weights"):
+                parameter.fill_(1.0)  # a likeness from which a picture is refused, which none is above
+    images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+    return {"safety_checker": checker, "feature_extractor": images, "requires_safety_checker": True}
+
+
+def save_lora(folder: Path, name: str, xl: bool, in_channels: int = 9) -> Path:
+    """Low-rank weights of rank 2 for every projection of the UNet's attention, under the names of the published files
+    (those of kohya's trainer)."""
+    import torch
+    from safetensors.torch import save_file
+
+    state: dict[str, Any] = {}
+    with seeded(6):
+        for path, layer in unet(xl, in_channels).named_modules():
+            if path.endswith(("to_q", "to_k", "to_v", "to_out.0")):
+                key = f"lora_unet_{path.replace('.', '_')}"
+                state[f"{key}.lora_down.weight"] = torch.randn(2, layer.in_features) * 0.3
+                state[f"{key}.lora_up.weight"] = torch.randn(layer.out_features, 2) * 0.3
+                state[f"{key}.alpha"] = torch.tensor(1.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / name)
+    return folder
+
+
+def save_controlnet(folder: Path, xl: bool, variant: str | None = None) -> Path:
     """A ControlNet for the base, whose last convolutions are not zero as in an untrained one."""
     import torch
     from diffusers import ControlNetModel
@@ -87,7 +125,7 @@ def save_controlnet(folder: Path, xl: bool) -> Path:
         for layer in (*network.controlnet_down_blocks, network.controlnet_mid_block):
             torch.nn.init.normal_(layer.weight, std=0.2)
         torch.nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight, std=0.2)
-    network.save_pretrained(folder)
+    network.save_pretrained(folder, variant=variant)
     return folder
 
 
@@ -103,8 +141,8 @@ def save_image_encoder(folder: Path) -> Path:
     return folder
 
 
-def save_ip_adapter(folder: Path, xl: bool, kind: str) -> Path:
-    """The weights of an IP-Adapter, ``plus`` or ``plain``, under the names of the published files."""
+def save_ip_adapter(folder: Path, xl: bool, kind: str, file_name: str | None = None) -> Path:
+    """The weights of an IP-Adapter, ``plus`` or ``plain``."""
     import torch
     from safetensors.torch import save_file
 
@@ -119,7 +157,7 @@ def save_ip_adapter(folder: Path, xl: bool, kind: str) -> Path:
                 state[f"ip_adapter.{2 * index + 1}.{part}.weight"] = torch.randn(channels, width)
             assert "blocks" in name
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(state, folder / IP_WEIGHTS[kind])
+    save_file(state, folder / (file_name or IP_WEIGHTS[kind]))
     return folder
 
 
