@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import t
+from scipy.stats import chi2, norm, t
 
 from varireal.evaluation.statistics import (
     CrossedMean,
@@ -61,6 +61,26 @@ def test_seeds_that_alone_differ_leave_the_interval_of_student_over_seeds() -> N
     half = t.ppf(0.975, 3) * 0.5
     assert found.interval() == pytest.approx((1 - half, 1 + half), rel=1e-4)
     assert found.p_value() == pytest.approx(2 * t.sf(2.0, 3), rel=1e-3)
+
+
+@pytest.mark.parametrize(("seeds", "most"), [(3, 0.972), (5, 0.965), (10, 0.96)])
+def test_the_interval_covers_what_it_says_whatever_the_parts_of_the_variance(seeds: int, most: float) -> None:
+    """Its mean over the seeds' mean square, whose distribution is known; photos are so many that theirs is exact."""
+    shares = (np.arange(400) + 0.5) / 400
+    for rest in (0.02, 0.3, 0.6, 0.999):  # of the photos' mean square, which is 1
+        for spread in (0.0, 0.1, 0.3, 1.0, 3.0, 100.0):  # the variance of the mean that seeds give
+            squares = (rest + spread) * chi2.ppf(shares, seeds - 1) / (seeds - 1)
+            halves = [CrossedMean(0.0, 10**6, seeds, 1.0, float(s), rest).interval()[1] for s in squares]
+            covered = (2 * norm.cdf(np.array(halves) / math.sqrt(1 + spread)) - 1).mean()
+            assert 0.948 <= covered <= most, (rest, spread, covered)
+
+
+def test_seeds_that_are_alike_by_chance_leave_the_error_of_a_photo_more() -> None:
+    values = np.zeros((100, 3), np.int8)
+    values[:4] = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]  # every seed wins one photo, each another one
+    found = crossed_mean(values)
+    assert (found.seed, found.photo - found.rest) == (0.0, pytest.approx(100**2 / 101 / 100))
+    assert found.interval()[0] < 0 < found.mean
 
 
 def test_models_that_agree_on_all_photos_are_not_taken_to_be_the_same() -> None:
