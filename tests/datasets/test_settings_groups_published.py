@@ -14,25 +14,6 @@ from varireal.prompts.bank import BankSource
 REPOSITORY = Path(__file__).parents[2]
 CONF = REPOSITORY / "conf"
 NAMES = ("oxford_pets", "fgvc_aircraft", "stanford_cars", "waterbirds")
-# the study's table, written down anew: guidance, steps, strength, then alpha (dilation for backgrounds)
-STUDY = {
-    "oxford_pets": {
-        "background": ((40, 30, 0.99, 120), (40, 30, 0.99, 120)),
-        "color": ((12, 20, 0.30, 0.30), (12, 20, 0.30, 0.50)),
-        "texture": ((12, 20, 0.30, 0.50), (12, 20, 0.30, 0.40)),
-    },
-    "fgvc_aircraft": {
-        "background": ((7.5, 30, 0.95, 50), (7.5, 30, 0.95, 50)),
-        "color": ((12, 20, 0.80, 0.60), (12, 20, 0.80, 0.65)),
-        "texture": ((8, 20, 0.65, 0.50), (8, 20, 0.30, 0.65)),
-    },
-    "stanford_cars": {
-        "background": ((7.5, 30, 0.90, 25), (7.5, 30, 0.90, 25)),
-        "color": ((30, 20, 0.85, 0.60), (30, 20, 0.85, 0.60)),
-        "texture": ((30, 20, 0.65, 0.65), (8, 20, 0.30, 0.65)),
-    },
-    "waterbirds": {"background": ((7.5, 30, 0.80, 0), (7.5, 30, 0.80, 0))},
-}
 
 
 def composed(name, *overrides):
@@ -48,17 +29,6 @@ def test_the_group_composes_and_names_files_that_exist(name):
     assert (REPOSITORY / params.watch.photos).is_file() and (REPOSITORY / params.watch.priors).is_file()
     assert (REPOSITORY / params.prompt.bank).is_file()
     assert params.segment.source == ("dataset" if name == "oxford_pets" else "model")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_recipes_are_the_studys(name):
-    recipes = composed(name).edit.recipes
-    for attribute, rows in STUDY[name].items():
-        for feasibility, (guidance, steps, strength, last) in zip(("feasible", "infeasible"), rows):
-            recipe = recipes[attribute][feasibility]
-            found = (recipe.guidance_scale, recipe.num_inference_steps, recipe.strength)
-            assert found == (guidance, steps, strength), (attribute, feasibility)
-            assert (recipe.dilation if attribute == "background" else recipe.alpha) == last
 
 
 @pytest.mark.parametrize("name", NAMES)
