@@ -55,16 +55,19 @@ class Fitting:
         return made
 
 
-def _drawn(draw: Callable[[Sequence[int]], list[Result]], part: Sequence[int]) -> list[Result] | None:
-    """Return what is drawn, or None if the memory does not suffice; the failed attempt's tensors are let go of."""
+def out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error of torch says that a device's memory is full; Apple's devices say it in words alone."""
     import torch
 
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+
+
+def _drawn(draw: Callable[[Sequence[int]], list[Result]], part: Sequence[int]) -> list[Result] | None:
+    """Return what is drawn, or None if the memory does not suffice; the failed attempt's tensors are let go of."""
     try:
         return draw(part)
-    except torch.OutOfMemoryError:
-        return None
     except RuntimeError as error:
-        if "out of memory" not in str(error):  # as Apple's devices say it
+        if not out_of_memory(error):
             raise
         return None
 

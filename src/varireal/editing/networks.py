@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from varireal.editing.fitting import out_of_memory
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ def loading(key: str, checkpoint: str, what: str) -> Iterator[None]:
     Raises:
         UserError: the block failed as loading fails where files are missing, damaged or of another kind.
     """
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"{key} = {checkpoint!r} cannot be loaded ({' '.join(str(error).split())[:300]}); it must be a folder or "
             f"hub id of {what} with .safetensors weights"
@@ -110,11 +112,24 @@ def add_lora(pipe: Any, section: str, lora: LoraConfig) -> None:
         raise UserError(f"{key} = {lora.checkpoint!r}: {lora.weight_name} holds nothing for {section}'s UNet")
 
 
-def place(pipe: Any, device: torch.device, memory: MemoryConfig) -> None:
-    """Bring the networks to the device, and apply the memory settings.
+def check_memory(device: torch.device, memory: MemoryConfig) -> None:
+    """Check the memory settings against the device.
 
     Raises:
         UserError: the networks shall be offloaded from a device that is the CPU anyway.
+    """
+    if memory.offload and device.type == "cpu":
+        raise UserError(
+            "edit.memory.offload is true, but the networks run on the CPU, whose memory is all there is; set it to "
+            "false, or compute.device to a GPU that this machine has"
+        )
+
+
+def place(pipe: Any, section: str, device: torch.device, memory: MemoryConfig) -> None:
+    """Bring the networks to the device, and apply the memory settings.
+
+    Raises:
+        UserError: the device's memory does not hold the networks.
     """
     if memory.vae_slicing:
         pipe.vae.enable_slicing()
@@ -125,11 +140,14 @@ def place(pipe: Any, device: torch.device, memory: MemoryConfig) -> None:
     if memory.compile:
         pipe.unet.compile()
     if memory.offload:
-        if device.type == "cpu":
-            raise UserError(
-                "edit.memory.offload is true, but the networks run on the CPU, whose memory is all there is; set it to "
-                "false, or compute.device to a GPU that this machine has"
-            )
         pipe.enable_model_cpu_offload(device=device)
-    else:
+        return
+    try:
         pipe.to(device)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(
+            f"{section}: the device's memory does not hold the networks beside those that are there; set "
+            "edit.memory.offload to true, or take smaller ones (models=sd15)"
+        ) from error

@@ -12,7 +12,7 @@ import numpy as np
 from varireal.checkpoints import check_checkpoint, check_file, checkpoint_identity
 from varireal.editing.embeddings import Embedder
 from varireal.editing.fitting import Fitting
-from varireal.editing.networks import add_lora, load_pipeline, place, set_scheduler
+from varireal.editing.networks import add_lora, check_memory, load_pipeline, place, set_scheduler
 from varireal.editing.pixels import quantise
 from varireal.errors import UserError
 
@@ -94,13 +94,14 @@ class Pipeline:
         """
         from varireal.devices import resolve_dtype
 
+        check_memory(self.device, self._memory)
         logger.info("loading %s", self._checkpoint)
         dtype = resolve_dtype(self._compute)
         pipe = load_pipeline(self._task, self._section, self._config, dtype, self._parts(dtype))
         set_scheduler(pipe, self._section, self._config)
         add_lora(pipe, self._section, self._config.lora)
         self._complete(pipe)
-        place(pipe, self.device, self._memory)
+        place(pipe, self._section, self.device, self._memory)
         return pipe
 
     def _parts(self, dtype: torch.dtype) -> dict[str, Any]:
