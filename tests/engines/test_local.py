@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.engines.workers import Failing, Products, Squares
+from tests.engines.workers import Failing, Products, Squares, Together
 
 from varireal.config import ComputeConfig
 from varireal.engines import SetAside
@@ -33,8 +33,8 @@ def test_one_worker_is_this_process() -> None:
 
 
 @several
-def test_several_workers_are_other_processes_and_serve_several_rounds() -> None:
-    with engine(2).open(Squares(0.05), 3) as pool:
+def test_several_workers_are_other_processes_and_serve_several_rounds(tmp_path: Path) -> None:
+    with engine(2).open(Together(tmp_path), 3) as pool:
         first, second = dict(pool.run(BATCHES)), dict(pool.run([[9]]))
     assert {k: [square for square, _ in results] for k, results in first.items()} == {
         0: [0, 1, 4], 1: [9, 16, 25], 2: [36, 49],

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.engines.workers import Failing, Products, Squares
+from tests.engines.workers import Failing, Products, Together
 from tests.tiny_study import CELLS, TO_MIX, change, make_study, run_stages
 
 from varireal import layout
@@ -48,7 +48,9 @@ def run(worker, batches: list[list[int]] = BATCHES, *modules: str) -> dict[int, 
         return dict(pool.run(batches))
 
 
-def test_batches_are_spread_over_actors_that_compute_what_worker_processes_compute(cluster: None) -> None:
+def test_batches_are_spread_over_actors_that_compute_what_worker_processes_compute(
+    cluster: None, tmp_path: Path
+) -> None:
     def batches() -> Iterator[list[int]]:
         nonlocal drawn
         for batch in BATCHES:
@@ -56,7 +58,7 @@ def test_batches_are_spread_over_actors_that_compute_what_worker_processes_compu
             yield batch
 
     drawn, open_batches = 0, []
-    with RayEngine(ComputeConfig(device="cpu", workers=2), ()).open(Squares(0.5), 3) as pool:
+    with RayEngine(ComputeConfig(device="cpu", workers=2), ()).open(Together(tmp_path), 3) as pool:
         done = {}
         for number, results in pool.run(batches()):
             done[number] = results

@@ -12,13 +12,23 @@ from varireal.errors import UserError
 
 
 class Squares:
-    """Squares numbers, and tells the process and its number of threads."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self._seconds = seconds
+    """Squares numbers, and tells the process."""
 
     def __call__(self, items: Sequence[int]) -> list[tuple[int, int]]:
-        time.sleep(self._seconds)
+        return [(item * item, os.getpid()) for item in items]
+
+
+class Together:
+    """Squares numbers once so many processes are at it at the same time, and tells the process."""
+
+    def __init__(self, folder: Path, processes: int = 2, patience: float = 120.0) -> None:
+        self._folder, self._processes, self._patience = folder, processes, patience
+
+    def __call__(self, items: Sequence[int]) -> list[tuple[int, int]]:
+        (self._folder / str(os.getpid())).touch()
+        end = time.monotonic() + self._patience
+        while len(list(self._folder.iterdir())) < self._processes and time.monotonic() < end:
+            time.sleep(0.05)
         return [(item * item, os.getpid()) for item in items]
 
 

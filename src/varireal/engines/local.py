@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 10.0  # seconds for an idle worker to end
+
 
 class LocalEngine:
     """On a CPU as many workers of one thread as there are cores; on GPUs one worker for each that is visible."""
@@ -166,10 +168,13 @@ class Processes:
             return ticket, outcome
 
     def close(self) -> None:
+        idle = {self._processes[pipe][0] for pipe in self._free}
         for pipe in self._processes:
             pipe.close()
         for process, _ in self._processes.values():
-            process.kill()  # idle, or at a batch that nobody waits for
+            if process in idle:
+                process.join(PATIENCE)  # an orderly end, in which it also gives its semaphores back
+            process.kill()  # at a batch that nobody waits for, or stuck
             process.join()
         self._processes.clear()
 

@@ -12,7 +12,8 @@ that is known. They are joined as Cochran and Cox ("Experimental Designs", 1950)
 differ: half the width is ``(z·A + t·S) / sqrt(A + S)`` with the quantiles z and t of Student's t for n - 1 and m - 1
 degrees of freedom. Where one part rules this is that part's own exact interval; between, it covers a little too
 often, up to 97 % with three seeds. The photos' mean square P holds the rest too, so A is P without it; with P in its
-place the rest would count twice, and intervals would cover up to 98 %. benchmarks/verdicts.py simulates what is covered.
+place the rest would count twice, and intervals would cover up to 98 %. benchmarks/verdicts.py simulates what is
+covered.
 
 Limits: seeds are taken as normal, which m values cannot confirm; with two seeds intervals cover 94 to 98 % and
 are so wide that they hardly ever decide; with one nothing can be said about other seeds at all.

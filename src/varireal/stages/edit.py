@@ -60,7 +60,7 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
         region=_background_region(params, feasibility) if attribute == "background" else None,
     )
     count, specs = jobs.survey()
-    run = _build_run(params, table, specs, attribute, feasibility)
+    run = build_run(params, table, specs, attribute, feasibility)
     run.prepare(specs)
     for _ in run.finish(jobs, count, f"edit {attribute} {feasibility}"):
         pass  # all are finished before the first is written, so that a kill leaves no half of a cell behind
@@ -89,7 +89,7 @@ def _background_region(params: Params, feasibility: Feasibility) -> Callable[[np
     return lambda mask: edited_region("background", mask, dilation * photo_scale(mask, lengths_at))
 
 
-def _build_run(
+def build_run(
     params: Params, table: PromptTable, specs: list[AttributeSpec], attribute: Attribute, feasibility: Feasibility
 ) -> EditRun:
     """Put the cell's editor, pictures and filter together, and check them; nothing expensive is loaded yet."""
