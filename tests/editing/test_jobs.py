@@ -126,3 +126,17 @@ def test_the_survey_counts_jobs_and_names_values_without_reading_a_mask(make_pho
     made = JobPlan(lambda: photos, TABLE, attribute="color", feasibility="feasible", edits_per_photo=3, seed=0)
     count, specs = made.survey()
     assert count == 6 and len(specs) == len(set(specs)) and set(specs) <= set(COLORS)
+
+
+def test_the_weight_of_a_value_emphasises_its_phrase(make_photo) -> None:
+    """The bank's, or the value's own; without one the sentence is as it stands, and so are its pictures' keys."""
+    weighted = {name: AttributeSpec(name=name, phrase=f"on {name}", weight=1.2) for name in ("lava", "mud")}
+    weighted["mud"] = weighted["mud"].model_copy(update={"weight": 1.0})
+    lists = {"feasible": {"jet": list(weighted.values())}}
+    table = PromptTable(domain_word="aircraft", classes=["jet"], attributes={"background": lists})
+    jobs = JobPlan(
+        lambda: [make_photo()], table, attribute="background", feasibility="feasible", edits_per_photo=2, seed=0
+    )
+    parts = {job.spec.name: job.sentence.parts() for job in jobs}
+    assert parts["lava"] == [("a photo of a jet aircraft", 1.0), ("on lava", 1.2)]
+    assert parts["mud"] == [("a photo of a jet aircraft on mud", 1.0)]

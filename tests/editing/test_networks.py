@@ -102,10 +102,11 @@ def test_low_rank_weights_are_added_for_good(xl, lora, request) -> None:
         if f"{key}.lora_down.weight" in low_rank:
             touched += 1
             up, down = low_rank[f"{key}.lora_up.weight"], low_rank[f"{key}.lora_down.weight"]
-            delta = 0.7 * low_rank[f"{key}.alpha"] / RANK * (up @ down)
+            product = up.reshape(len(up), RANK) @ down.reshape(RANK, -1)  # of convolutions, up has no extent
+            delta = 0.7 * low_rank[f"{key}.alpha"] / RANK * product.reshape(old.shape)
             assert np.abs(delta).max() > 0.01
         np.testing.assert_allclose(after[name], old + delta, atol=1e-6)
-    assert touched == len(low_rank) / 3 > 8
+    assert touched == len(low_rank) / 3 > 20
 
 
 def test_pictures_and_identity_follow_the_low_rank_weights(tiny_sdxl_inpaint, lora, tmp_path) -> None:

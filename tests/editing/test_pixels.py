@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from varireal.editing import pixels
 
@@ -163,6 +164,15 @@ def test_detail_transfer_on_a_flat_edit_restores_stripes() -> None:
     assert (result[4:12, 4::4, 0][:, :2] < 120).all()  # the stripes are dark again
     assert (result[4:12, 6, 0] > 180).all()
     assert (result[..., 0] > 5 * result[..., 1]).all()  # and the colour is the edit's
+
+
+@pytest.mark.parametrize("amount", [0.5, 1.0])
+def test_sharpening_adds_the_difference_from_a_blurred_copy(amount: float) -> None:
+    values = picture(9).astype(float)
+    blurred = ndimage.gaussian_filter(values, (1.0, 1.0, 0), truncate=4, mode="mirror")
+    expected = np.clip(values + amount * (values - blurred), 0, 255)
+    assert np.abs(pixels.sharpened(picture(9), amount) - expected).max() <= 0.51
+    assert pixels.sharpened(values, 0) is values
 
 
 def test_outline_colours_carries_the_object_outwards() -> None:

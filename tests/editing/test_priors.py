@@ -89,3 +89,16 @@ def test_a_crop_depends_on_its_generator_alone() -> None:
     crops = [cover_crop(picture, 40, 40, np.random.default_rng(k), 0.5) for k in (1, 1, 2)]
     assert np.array_equal(crops[0], crops[1])
     assert not np.array_equal(crops[0], crops[2])
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (48, 96), (90, 30)])
+def test_a_crop_of_a_quarter_is_enlarged_fourfold(shape: tuple[int, int]) -> None:
+    """As the study does with materials: 256 of 1024 pixels, over the whole photo."""
+    y, x = np.mgrid[0:200, 0:200]
+    picture = np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)  # every pixel says where it comes from
+    height, width = shape
+    zoom = min(200 / height, 200 / width) / 4  # pixels of the picture per pixel of the crop
+    for seed in range(5):
+        crop = cover_crop(picture, *shape, np.random.default_rng(seed), 0.25, 0.25).astype(int)
+        assert abs(np.abs(crop[height // 2, -8, 0] - crop[height // 2, 7, 0]) - zoom * (width - 15)) <= 2
+        assert abs(crop[-8, width // 2, 1] - crop[7, width // 2, 1] - zoom * (height - 15)) <= 2

@@ -255,6 +255,23 @@ def test_a_refined_edit_differs_from_the_photo_on_the_object_only(
         assert np.array_equal(draft.prior, other.prior)
 
 
+@pytest.mark.parametrize("attribute", ["background", "color", "texture"])
+def test_portraits_panoramas_and_odd_sizes_are_edited_whole(
+    attribute, make_photo, make_job, two_pictures, quick_recipe, compute, tiny_sdxl_inpaint, refiners
+) -> None:
+    """In one batch, at their own size: all of what may change does, and nothing else."""
+    shapes = [(91, 45), (30, 201), (17, 23), (61, 128), (32, 32)]
+    jobs = [make_job(make_photo(f"jet/{height}x{width}", height, width), attribute) for height, width in shapes]
+    recipe = quick_recipe.model_copy(update={"mask_blur": 0.0, "dilation": 0, "refine_steps": 2})
+    config = edit_config(section(refiners), recipe, tiny_sdxl_inpaint, attribute)
+    editor = EDITORS["diffusion"](config, config.recipe(attribute, "feasible"), two_pictures, compute)
+    for draft, shape in zip(editor.edit(jobs, range(len(jobs))), shapes):
+        assert draft.picture.shape == (*shape, 3)
+        may = ~draft.mask if attribute == "background" else draft.mask
+        changed = (draft.picture != draft.photo).any(axis=-1)
+        assert changed[may].mean() > 0.95 and not changed[~may].any()
+
+
 def test_the_refiner_gets_the_photo_s_edges_and_the_painted_object_on_grey(
     make_photo, make_job, quick_recipe, compute, tiny_sdxl_inpaint, refiners
 ) -> None:

@@ -95,19 +95,22 @@ def safety_parts() -> dict[str, Any]:
     return {"safety_checker": checker, "feature_extractor": images, "requires_safety_checker": True}
 
 
+LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "ff.net.0.proj", "ff.net.2", "conv1", "time_emb_proj")
+
+
 def save_lora(folder: Path, name: str, xl: bool, in_channels: int = 9) -> Path:
-    """Low-rank weights of rank 2 for every projection of the UNet's attention, under the names of the published files
-    (those of kohya's trainer)."""
+    """Low-rank weights of rank 2 for most layers of the UNet, under the names of LCM's published files (those of
+    kohya's trainer)."""
     import torch
     from safetensors.torch import save_file
 
     state: dict[str, Any] = {}
     with seeded(6):
         for path, layer in unet(xl, in_channels).named_modules():
-            if path.endswith(("to_q", "to_k", "to_v", "to_out.0")):
-                key = f"lora_unet_{path.replace('.', '_')}"
-                state[f"{key}.lora_down.weight"] = torch.randn(2, layer.in_features) * 0.3
-                state[f"{key}.lora_up.weight"] = torch.randn(layer.out_features, 2) * 0.3
+            if path.endswith(LORA_LAYERS):
+                shape, key = layer.weight.shape, f"lora_unet_{path.replace('.', '_')}"
+                state[f"{key}.lora_down.weight"] = torch.randn(2, *shape[1:]) * 0.3
+                state[f"{key}.lora_up.weight"] = torch.randn(shape[0], 2, *(1 for _ in shape[2:])) * 0.3
                 state[f"{key}.alpha"] = torch.tensor(1.0)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(state, folder / name)
