@@ -1,13 +1,14 @@
 # make repro    the whole study: set up, then run every stage that is out of date
 # make test     the same set-up, then the tests
 # make setup    only the virtual environment in .venv
-# make params   params.yaml anew from conf/, where settings are changed
+# make params   params.yaml anew from conf/, where settings are changed; SET='dataset=oxford_pets models=sdxl' chooses
 # make ui       MLflow's pages, at http://127.0.0.1:5000
 .PHONY: repro test setup params ui
 .DEFAULT_GOAL := repro
 
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3; do command -v $$name; done))
 WORKERS ?= auto
+SET ?=
 
 # dvc runs `python` from PATH: it has to be the environment's
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -22,7 +23,7 @@ setup: .venv/.ready
 
 params: .venv/.ready
 	python -c 'from dvc.utils.hydra import compose_and_dump as write; \
-		write("params.yaml", "$(CURDIR)/conf", None, "config.yaml", "$(CURDIR)/.dvc/plugins", [])'
+		write("params.yaml", "$(CURDIR)/conf", None, "config.yaml", "$(CURDIR)/.dvc/plugins", "$(SET)".split())'
 
 ui: .venv/.ready
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db

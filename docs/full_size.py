@@ -5,39 +5,27 @@ python docs/full_size.py
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
 
-import yaml
+from dvc.utils.hydra import compose_and_dump
 
-from varireal.config import Params
+from varireal.config import load_params
 from varireal.doctor.stated import H100, stated_hours
 from varireal.doctor.work import Work, count_work
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = {"train": 3128, "val": 552, "test": 3669}  # val_share 0.15 of 3,680
-CLASSES, STEPS = 37, 1000
-REFINE = {  # only named, so that the steps count; nothing is loaded
-    "checkpoint": "SG161222/RealVisXL_V4.0",
-    "controlnet": {"checkpoint": "diffusers/controlnet-canny-sdxl-1.0"},
-    "ip_adapter": {"checkpoint": "h94/IP-Adapter", "weight_name": "ip-adapter-plus_sdxl_vit-h.safetensors"},
-}
-
-
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the values of ``over``, section by section."""
-    both = {key: merged(base[key], over[key]) for key in base.keys() & over.keys() if isinstance(base[key], dict)}
-    return {**base, **over, **both}
+CLASSES = 37
 
 
 def pets() -> Work:
-    """Return the work of the study on pets: its recipes, five edits a photo and cell, the default grid."""
-    raw = merged(
-        *(yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "conf/dataset/oxford_pets.yaml"))
-    )
-    raw["edit"] = merged(raw["edit"], {"edits_per_photo": 5, "prior": {"checkpoint": "a/b"}, "refine": REFINE})
-    raw["train"] = {"max_steps": STEPS}  # everything else as in the study
-    return count_work(Params.model_validate(raw), PHOTOS)
+    """Return the work of `dvc exp run -S dataset=oxford_pets -S models=sdxl`."""
+    with tempfile.TemporaryDirectory() as folder:
+        composed = Path(folder, "params.yaml")
+        chosen = ["dataset=oxford_pets", "models=sdxl"]
+        compose_and_dump(composed, str(ROOT / "conf"), None, "config.yaml", folder, chosen)
+        return count_work(load_params(composed), PHOTOS)
 
 
 def main() -> None:

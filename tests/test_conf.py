@@ -19,7 +19,8 @@ from varireal.config import load_params
 REPOSITORY = Path(__file__).parents[1]
 CONF = REPOSITORY / "conf"
 README = (REPOSITORY / "README.md").read_text()
-TEXTS = [README, *(path.read_text() for path in sorted(CONF.rglob("*.yaml")))]
+DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
+TEXTS = [README, *(path.read_text() for path in (*DOCS, *sorted(CONF.rglob("*.yaml"))))]
 DVC_COMMANDS = {"repro", "exp run", "exp show", "queue start", "metrics show", "plots show", "plots diff"}
 
 
@@ -114,9 +115,10 @@ def test_a_command_that_people_are_told_to_type_exists(line: list[str], tmp_path
             load_params(tmp_path / "params.yaml")
 
 
-def test_readme_links_lead_somewhere() -> None:
-    for target in re.findall(r"(?<!!)\[[^\]]*\]\((?!http)([^)]+)\)", README):
-        assert (REPOSITORY / target).exists(), target
+@pytest.mark.parametrize("page", [REPOSITORY / "README.md", *DOCS], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"(?<!!)\[[^\]]*\]\((?!http)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
 
 
 def test_readme_names_folders_that_exist() -> None:
