@@ -199,7 +199,8 @@ def encode_png(pixels: np.ndarray) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=6)
+    # compared with the usual 6: written in 60 % of the time, 1.4 % larger (edits of the default study)
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=4)
     return buffer.getvalue()
 
 
