@@ -3,8 +3,8 @@
     python -m benchmarks.kills --kills 50
 
 A small study with tiny random networks (those of the tests) is made in a temporary folder. Each trial begins with no
-finished work: the stage runs in a process group of its own, which gets SIGKILL at a moment drawn by seed between the
-first sign of its work and its end, and is then run once more. Half of the kills go to each stage.
+finished work: the stage runs in a process group of its own, which gets SIGKILL at a moment drawn between the first sign
+of its work and its end, and is then run once more. Half of the kills go to each stage.
 """
 
 from __future__ import annotations
@@ -69,19 +69,26 @@ def outputs(stage: str) -> dict[str, str]:
     return {str(path): sha256_file(path) for path in files}
 
 
-def undisturbed(stage: str) -> tuple[float, float, dict[str, str]]:
-    """Run the stage from nothing; return when its work began, its whole seconds, and its outputs."""
+def undisturbed(stage: str) -> tuple[float, dict[str, str]]:
+    """Run the stage from nothing; return the seconds from the first sign of its work to its end, and its outputs."""
     clear(stage)
-    start, began = time.monotonic(), None
     with running(stage) as process:
-        while process.poll() is None:
-            if began is None and WORK.exists():
-                began = time.monotonic() - start
-            time.sleep(POLL)
+        span = seconds_of_work(process, None)
     if process.returncode:
         raise click.ClickException(f"{stage} ended with {process.returncode}")
-    whole = time.monotonic() - start
-    return began or 0.0, whole, outputs(stage)
+    return span, outputs(stage)
+
+
+def seconds_of_work(process: subprocess.Popen[bytes], most: float | None) -> float:
+    """Wait until the process ends, or has worked for ``most`` seconds; return the seconds since its work began."""
+    began = None
+    while process.poll() is None:
+        if began is None and WORK.exists():
+            began = time.monotonic()
+        if began is not None and most is not None and time.monotonic() - began >= most:
+            break
+        time.sleep(POLL)
+    return 0.0 if began is None else time.monotonic() - began
 
 
 @contextlib.contextmanager
@@ -97,30 +104,25 @@ def running(stage: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def killed(stage: str, moment: float) -> bool:
-    """Run the stage from nothing and kill it after so many seconds; return whether it was still running."""
-    clear(stage)
-    with running(stage) as process, contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(moment)
-        return False
-    return True
-
-
 def trials(stage: str, kills: int, seed: int) -> tuple[int, int]:
     """Kill the stage so often; return how many reruns gave the very outputs, and at how many kills work was kept."""
-    began, whole, expected = undisturbed(stage)
+    span, expected = undisturbed(stage)
     rng = generator("kills", seed, stage)
     done = same = kept = 0
     while done < kills:
-        moment = float(rng.uniform(began, whole))
-        if not killed(stage, moment):
-            continue
+        moment = float(rng.uniform(0, span))
+        clear(stage)
+        with running(stage) as process:
+            worked = seconds_of_work(process, moment)
+            if process.poll() is not None:
+                span = min(span, worked)  # the machine has less to do than before: the moment was after the end
+                continue
         done += 1
         kept += any(path.is_file() for path in WORK.rglob("*"))
         code = subprocess.run(command(stage), capture_output=True, check=False).returncode
         equal = code == 0 and outputs(stage) == expected
         same += equal
-        click.echo(f"{stage} {done}/{kills}: killed after {moment:.2f} s, {'same bytes' if equal else 'DIFFERENT'}")
+        click.echo(f"{stage} {done}/{kills}: killed after {worked:.2f} s, {'same bytes' if equal else 'DIFFERENT'}")
     return same, kept
 
 
