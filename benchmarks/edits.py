@@ -38,7 +38,7 @@ from varireal.parallel import available_cores
 from varireal.prompts import AttributeSpec, PromptTable, load_prompts
 from varireal.prompts.templates import Sentence, material_prompt, place_prompt
 from varireal.segmentation import SEGMENTERS
-from varireal.stages.edit import build_run
+from varireal.stages.edit import build_engine, build_run
 
 Cell = tuple[Attribute, Feasibility]
 CELLS: tuple[Cell, ...] = (("background", "infeasible"), ("color", "feasible"), ("texture", "infeasible"))
@@ -135,7 +135,7 @@ def make_cell(setting: Setting, cell: Cell, fresh: Path) -> int:
     os.environ["DVC_ROOT"] = str(fresh)
     jobs = jobs_of(setting, cell)
     count, specs = jobs.survey()
-    run = build_run(setting.params, setting.table, specs, *cell)
+    run = build_run(setting.params, setting.table, specs, *cell, build_engine(setting.params, cell[0]))
     run.prepare(specs)
     for _ in run.finish(jobs, count, " ".join(cell)):
         pass
@@ -196,7 +196,7 @@ def _over_forward_passes(setting: Setting, cell: Cell) -> dict[str, Times]:
         jobs = jobs_of(setting, cell)
         count, specs = jobs.survey()
         with recorded() as pipelines:
-            run = build_run(setting.params, setting.table, specs, *cell)
+            run = build_run(setting.params, setting.table, specs, *cell, build_engine(setting.params, cell[0]))
         run.prepare(specs)
         clip = run._filter._clip.model  # type: ignore[attr-defined]
         clip.encode_image, clip.encode_text = timed(clip.encode_image), timed(clip.encode_text)

@@ -47,7 +47,7 @@ def write_photos(
         UserError: a photo cannot be used (``error``), or a class is left without a training photo (``skip``).
     """
     photos = dataset.photos()
-    write = functools.partial(_write_photo, folder=folder, recorded_as=recorded_as, classes=tuple(dataset.classes))
+    write = functools.partial(write_photo, folder=folder, recorded_as=recorded_as, classes=tuple(dataset.classes))
     records, skipped = [], {}
     with progress("Photos", len(photos)) as advance:
         for photo, result in zip(photos, map_in_order(write, photos, workers)):
@@ -85,7 +85,7 @@ def _name_some(skipped: dict[str, str]) -> str:
     return "; ".join(reasons[:SHOWN]) + more
 
 
-def _write_photo(photo: Photo, folder: Path, recorded_as: Path, classes: tuple[str, ...]) -> ImageRecord | str:
+def write_photo(photo: Photo, folder: Path, recorded_as: Path, classes: tuple[str, ...]) -> ImageRecord | str:
     """Write one photo and return its record, or why it cannot be used."""
     try:
         files = photo.load()

@@ -33,6 +33,10 @@ class Examination:
     def missing(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.status == "missing"]
 
+    def with_findings(self, more: Sequence[Finding]) -> Examination:
+        """Return the same examination with further findings behind its own."""
+        return dataclasses.replace(self, findings=[*self.findings, *more])
+
 
 def examine(params: Params, folder: Path) -> Examination:
     """Look at everything that a run with these settings needs."""

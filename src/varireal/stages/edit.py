@@ -12,12 +12,13 @@ from varireal.manifest import ATTRIBUTES, FEASIBILITIES
 from varireal.stages.common import cell_option, stage_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
     from varireal.config import Params
     from varireal.editing.run import EditRun
+    from varireal.engines import Engine
     from varireal.manifest import Attribute, Feasibility
     from varireal.prompts import AttributeSpec, PromptTable
 
@@ -57,10 +58,10 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
         feasibility=feasibility,
         edits_per_photo=params.edit.edits_per_photo,
         seed=params.seed,
-        region=_background_region(params, feasibility) if attribute == "background" else None,
+        region=background_region(params, feasibility) if attribute == "background" else None,
     )
     count, specs = jobs.survey()
-    run = build_run(params, table, specs, attribute, feasibility)
+    run = build_run(params, table, specs, attribute, feasibility, build_engine(params, attribute))
     run.prepare(specs)
     for _ in run.finish(jobs, count, f"edit {attribute} {feasibility}"):
         pass  # all are finished before the first is written, so that a kill leaves no half of a cell behind
@@ -74,7 +75,7 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
     logger.info("%s %s: %d edits, %d accepted", attribute, feasibility, figures["edits"], figures["accepted"])
 
 
-def _background_region(params: Params, feasibility: Feasibility) -> Callable[[np.ndarray], np.ndarray] | None:
+def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.ndarray], np.ndarray] | None:
     """Return what tells how much of a photo is background beside the object as the recipe grows it.
 
     None where objects are not grown, or lengths are measured at a size that only the loaded checkpoint knows.
@@ -89,8 +90,23 @@ def _background_region(params: Params, feasibility: Feasibility) -> Callable[[np
     return lambda mask: edited_region("background", mask, dilation * photo_scale(mask, lengths_at))
 
 
+def build_engine(params: Params, attribute: Attribute) -> Engine:
+    """Return what the batches of a cell are spread with; its workers import what the cell's networks need."""
+    from varireal.engines import ENGINES
+
+    drawn = attribute != "color" and params.edit.prior.source == "text_to_image"
+    networks = [params.edit.method, params.filter.name, *(["diffusion"] if drawn else [])]
+    modules = sorted({module for name in networks for module in NETWORK_MODULES[name]})
+    return ENGINES[params.compute.engine](params.compute, tuple(modules))
+
+
 def build_run(
-    params: Params, table: PromptTable, specs: list[AttributeSpec], attribute: Attribute, feasibility: Feasibility
+    params: Params,
+    table: PromptTable,
+    specs: Sequence[AttributeSpec],
+    attribute: Attribute,
+    feasibility: Feasibility,
+    engine: Engine,
 ) -> EditRun:
     """Put the cell's editor, pictures and filter together, and check them; nothing expensive is loaded yet."""
     from pathlib import Path
@@ -99,19 +115,14 @@ def build_run(
     from varireal.editing.inpaint import PictureMaker
     from varireal.editing.pictures import FolderPictures, GeneratedPictures, PictureSource
     from varireal.editing.run import EditRun
-    from varireal.engines import ENGINES
     from varireal.filtering import FILTERS
 
     config = params.edit
-    drawn = attribute != "color" and config.prior.source == "text_to_image"
-    networks = [config.method, params.filter.name, *(["diffusion"] if drawn else [])]
-    modules = sorted({module for name in networks for module in NETWORK_MODULES[name]})
-    engine = ENGINES[params.compute.engine](params.compute, modules)
     compute = params.compute.model_copy(update={"device": engine.device()})
     pictures: PictureSource | None = None
     if attribute != "color" and config.prior.source == "pictures":
         pictures = FolderPictures(Path(config.prior.pictures or layout.PICTURES), attribute, feasibility)
-    elif drawn:
+    elif attribute != "color":
         steps = config.prior.material_steps if attribute == "texture" else None
         maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory)
         pictures = GeneratedPictures(maker, attribute, config.prior.bank_size, params.seed)

@@ -1,0 +1,222 @@
+"""A short run of the costly parts on a few photos: what `varireal doctor --calibrate` measures.
+
+Every part runs in a process of its own, as DVC runs stages, so that its start and the loading of its networks are in
+the figures, and its memory is free again for the next. Nothing is written outside of a temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from varireal import layout
+from varireal.doctor.estimate import EditPace, Measured, Pace, TrainingPace, disk, estimate_findings, parts
+from varireal.doctor.finding import Finding
+from varireal.errors import UserError
+
+if TYPE_CHECKING:
+    from varireal.config import ComputeConfig, Params
+    from varireal.datasets.base import Dataset
+    from varireal.doctor.report import Examination
+    from varireal.prompts import PromptTable
+
+MODULE = "varireal.stages.calibration"  # run as a program, a part at a time
+SAMPLE = 8  # training photos, spread over the data set
+PARAMS, PHOTOS, MASKS, PROMPTS, RESULT = "params.yaml", "photos.parquet", "masks.parquet", "prompts.json", "result.json"
+
+
+def calibrate(params: Params, examination: Examination) -> list[Finding]:
+    """Run the parts and return the estimate.
+
+    Raises:
+        UserError: something is missing, would have to be downloaded first, or fails.
+    """
+    import shutil
+
+    from varireal.progress import progress
+
+    _check_ready(examination)
+    dataset, work = examination.dataset, examination.work
+    assert dataset is not None and work is not None
+    table = _prompts(params, dataset)
+    cells = _distinct_cells(params, work.denoising_steps)
+    with (
+        tempfile.TemporaryDirectory(prefix="varireal-calibration-") as name,
+        progress("calibrate", 2 + len(set(cells.values()))) as advance,
+    ):
+        folder = Path(name)
+        written = _write_sample(params, dataset, table, folder)
+        masks = _masks(folder)
+        advance(1)
+        made: dict[str, EditPace] = {}
+        for cell in dict.fromkeys(cells.values()):
+            made[cell] = _edits(folder, cell)
+            advance(1)
+        training = _training(folder)
+        advance(1)
+    measured = Measured(**written, **masks, edits={cell: made[cells[cell]] for cell in cells}, training=training)
+    values = {cell: _count_values(table, cell) for cell in cells}
+    passed = {cell: made[cell].passed for cell in made}
+    needed = disk(work, values, measured)
+    return estimate_findings(parts(params, work, values, measured), needed, passed, shutil.disk_usage(Path()).free)
+
+
+def _check_ready(examination: Examination) -> None:
+    if missing := examination.missing:
+        raise UserError(f"nothing can be calibrated: {missing[0].name} is missing ({missing[0].found}); run "
+                        "`varireal doctor` for all that is missing")  # fmt: skip
+    if examination.dataset is None or examination.work is None:
+        raise UserError("nothing can be calibrated without the photos; run `varireal prepare`, which downloads them")
+    for finding in examination.findings:
+        if finding.part == "checkpoints" and finding.status == "note":
+            raise UserError(
+                f"{finding.name} cannot be calibrated before it is here ({finding.found}); download it, for instance "
+                "with `hf download`"
+            )
+
+
+def _prompts(params: Params, dataset: Dataset) -> PromptTable:
+    """Return the bank's lists, or those that a language model gave when the stage prompt ran."""
+    from varireal.prompts import SOURCES, load_prompts
+
+    if params.prompt.source == "bank":
+        needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
+        source = SOURCES["bank"](params.prompt, params.compute, params.seed)
+        return source.table(dataset.classes, params.dataset.domain_word, needed)
+    if not layout.PROMPTS.is_file():
+        raise UserError(f"{layout.PROMPTS} is not there to calibrate with; run `varireal prompt` first")
+    return load_prompts(layout.PROMPTS)
+
+
+def _distinct_cells(params: Params, steps: dict[str, int]) -> dict[str, str]:
+    """Map each cell to the one that is timed for it: of the same attribute, with as many denoising steps."""
+    first: dict[tuple[str, int], str] = {}
+    return {cell: first.setdefault((cell.split()[0], steps[cell]), cell) for cell in steps}
+
+
+def _count_values(table: PromptTable, cell: str) -> int:
+    attribute, feasibility = cell.split()
+    return len({spec for name in table.classes for spec in table.specs(attribute, feasibility, name)})
+
+
+def _write_sample(params: Params, dataset: Dataset, table: PromptTable, folder: Path) -> dict[str, Any]:
+    """Write photos, ready-made pictures, prompts and settings, and return what the first two took."""
+    import yaml
+
+    from varireal.datasets.preparation import write_photo, write_pictures
+    from varireal.io import write_json
+    from varireal.manifest import ImageRecord, write_manifest
+    from varireal.parallel import available_cores
+
+    train = [photo for photo in dataset.photos() if photo.split == "train"]
+    chosen = train[:: max(1, len(train) // SAMPLE)][:SAMPLE]
+    start = time.perf_counter()
+    written = [write_photo(photo, folder, folder, tuple(dataset.classes)) for photo in chosen]
+    middle = time.perf_counter()
+    write_pictures(dataset, folder, available_cores())
+    end = time.perf_counter()
+    records = [each for each in written if isinstance(each, ImageRecord)]
+    if not records:
+        raise UserError(f"not one photo of the sample can be used: {written[0]}")
+    write_manifest(folder / PHOTOS, records)
+    drawn = params.edit.prior.source == "text_to_image"
+    write_json(folder / PROMPTS, (_first_values(table) if drawn else table).to_json())
+    (folder / PARAMS).write_text(yaml.safe_dump(_settings(params, folder).model_dump(mode="json")), encoding="utf-8")
+    files = [Path(path) for each in records for path in (each.path, each.mask_path) if path]
+    return {
+        "photo": (middle - start) / len(chosen) / available_cores(),
+        "photo_bytes": sum(file.stat().st_size for file in files) / len(records),
+        "pictures": end - middle,
+        "picture_bytes": sum(file.stat().st_size for file in (folder / "pictures").rglob("*.png")),
+    }
+
+
+def _first_values(table: PromptTable) -> PromptTable:
+    """Return the table with one value in each list, since drawing the pictures of each takes long."""
+    short = {
+        attribute: {
+            feasibility: {name: specs[:1] for name, specs in by_class.items()}
+            for feasibility, by_class in kinds.items()
+        }
+        for attribute, kinds in table.attributes.items()
+    }
+    return table.model_copy(update={"attributes": short})
+
+
+def _settings(params: Params, folder: Path) -> Params:
+    """Return the settings with one attempt an edit, and the sample's own pictures where the data set renders them."""
+    once = params.filter.model_copy(update={"max_attempts": 1})
+    if params.edit.prior.pictures:
+        return params.model_copy(update={"filter": once})
+    prior = params.edit.prior.model_copy(update={"pictures": str(folder / "pictures")})
+    return params.model_copy(update={"filter": once, "edit": params.edit.model_copy(update={"prior": prior})})
+
+
+def _masks(folder: Path) -> dict[str, Any]:
+    found, wall = _run(folder, "masks")
+    return {"masks": _pace(found["masks"], wall, found["batch"]), "mask_bytes": found["bytes"]}
+
+
+def _edits(folder: Path, cell: str) -> EditPace:
+    attribute, feasibility = cell.split()
+    found, wall = _run(folder, "edits", "--attribute", attribute, "--feasibility", feasibility)
+    edits = _pace(found["edits"], wall - found["pictures"]["seconds"], found["batch"])
+    pictures = _pace(found["pictures"], 0.0, 1)
+    return EditPace(edits, pictures, found["passed"], found["edit_bytes"], found["value_bytes"])
+
+
+def _training(folder: Path) -> TrainingPace:
+    found, wall = _run(folder, "training")
+    fixed = max(0.0, wall - found.pop("seconds"))
+    sizes = {name: round(found.pop(name)) for name in ("image_bytes", "adapter_bytes")}
+    return TrainingPace(fixed=fixed, **found, **sizes)
+
+
+def _pace(busy: dict[str, Any], wall: float, batch: int) -> Pace:
+    return Pace(max(0.0, wall - busy["seconds"]), busy["per_item"], busy["workers"], batch)
+
+
+def _run(folder: Path, *part: str) -> tuple[dict[str, Any], float]:
+    """Run a part, and return what it measured and its seconds from beginning to end.
+
+    Raises:
+        UserError: it failed; the message is its own.
+    """
+    from varireal.io import read_json
+
+    name, *options = part
+    command = [sys.executable, "-m", MODULE, name, str(folder), "--params", str(folder / PARAMS), *options]
+    start = time.perf_counter()
+    ended = subprocess.run(
+        command, env={**os.environ, "DVC_ROOT": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    wall = time.perf_counter() - start
+    if ended.returncode:
+        raise UserError(f"the calibration of {' '.join(part[::2])} failed: {_reason(ended.stderr)}")
+    result = read_json(folder / RESULT)
+    (folder / RESULT).unlink()
+    return result, wall
+
+
+def _reason(errors: str) -> str:
+    """Return the last line that a failed process wrote."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return lines[-1].removeprefix("Error: ") if lines else "it said nothing"
+
+
+def worker_count(compute: ComputeConfig, device: str) -> int:
+    """Return how many workers an engine has where there is work for all; the sample gives each a batch."""
+    from varireal.engines.local import visible_gpus
+    from varireal.processes import worker_plan
+
+    if device == "cuda":
+        count = max(1, len(visible_gpus()))
+    else:
+        count, _ = worker_plan(device == "cpu", compute.num_threads, sys.maxsize)
+    return min(count, compute.workers or count)

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from click.testing import CliRunner
+from tests.tiny_study import REPOSITORY, change, make_study
+
+from varireal.cli import main
+from varireal.config import load_params
+from varireal.doctor.clock import Busy, Call, ClockedEngine, busy
+from varireal.doctor.estimate import (
+    EditPace,
+    Measured,
+    Pace,
+    Part,
+    TrainingPace,
+    disk,
+    estimate_findings,
+    mean_attempts,
+    parts,
+    readable_seconds,
+)
+from varireal.doctor.work import Work
+from varireal.engines.local import LocalEngine
+
+WORK = Work(
+    photos={"train": 10, "val": 20, "test": 30},
+    edits_per_cell=50,
+    denoising_steps={"color feasible": 6},
+    max_attempts=3,
+    training_processes=2,
+    fine_tunings=9,
+    steps=100,
+    looks=5,
+    batch_size=8,
+)
+MEASURED = Measured(
+    photo=0.5,
+    photo_bytes=1000,
+    pictures=7.0,
+    picture_bytes=400,
+    masks=Pace(fixed=4.0, per_item=0.25, workers=2, batch=4),
+    mask_bytes=10,
+    edits={
+        "color feasible": EditPace(
+            edits=Pace(fixed=9.0, per_item=0.5, workers=2, batch=16),
+            pictures=Pace(fixed=0.0, per_item=2.0, workers=2),
+            passed=0.5,
+            edit_bytes=100,
+            value_bytes=60,
+        )
+    },
+    training=TrainingPace(
+        fixed=3.0, step=0.2, look=0.4, look_image=0.03, decode_image=0.01, workers=2, image_bytes=300, adapter_bytes=70
+    ),
+)
+VALUES = {"color feasible": 5}
+
+
+@pytest.fixture
+def params():
+    """The default settings with a grid of one cell: 2 sources and 3 seeds, as WORK has it with the baseline's 3."""
+    params = load_params(REPOSITORY / "params.yaml")
+    grid = params.grid.model_copy(
+        update={"attributes": ["color"], "feasibilities": ["feasible"], "conditions": ["feasible"]}
+    )
+    assert (len(grid.sources), len(grid.seeds)) == (2, 3)
+    return params.model_copy(update={"grid": grid})
+
+
+def test_the_time_of_every_part_is_that_worked_out_by_hand(params):
+    found = {part.name: part for part in parts(params, WORK, VALUES, MEASURED)}
+    assert found["prepare"].likely == pytest.approx(60 * 0.5 + 7)
+    # 10 photos are 3 batches of 4: two rounds of two workers
+    assert found["segment"].likely == pytest.approx(4 + 2 * 4 * 0.25)
+    # 5 values in 3 rounds of 2 s; 50 edits are 4 batches of 16: two rounds of 8 s at every attempt
+    edits = found["edit color feasible"]
+    assert edits.least == pytest.approx(9 + 6 + 16)
+    assert edits.likely == pytest.approx(9 + 6 + 16 * (1 + 0.5 + 0.25))
+    assert edits.most == pytest.approx(9 + 6 + 3 * 16)
+    # a fine-tuning: 100 steps, 5 looks at 20 images; the cell's six in 3 rounds, the baseline's three in 2
+    tuning = 100 * 0.2 + 5 * (0.4 + 20 * 0.03)
+    assert found["train, all cells"].likely == pytest.approx(3 + 3 * tuning + 3 + 2 * tuning + (10 + 20 + 50) * 0.01)
+    # ten models in 5 rounds
+    assert found["evaluate"].likely == pytest.approx(3 + 5 * (0.4 + 30 * 0.03) + 30 * 0.01)
+    assert list(found) == ["prepare", "segment", "edit color feasible", "train, all cells", "evaluate"]
+
+
+def test_the_disk_is_that_worked_out_by_hand():
+    needed = disk(WORK, VALUES, MEASURED)
+    assert needed["results"] == 60 * 1000 + 400 + 10 * 10 + 50 * 100 + 9 * 70
+    assert needed["work"] == 50 * 100 * 1.75 + 5 * 60 + (60 + 50) * 300 + 9 * 70
+
+
+@pytest.mark.parametrize(("passed", "mean"), [(1.0, 1), (0.0, 3), (0.5, 1.75)])
+def test_the_mean_number_of_attempts_follows_from_the_rate_that_passes(passed, mean):
+    assert mean_attempts(passed, 3) == mean
+
+
+@pytest.mark.parametrize(("free", "status"), [(25, "ok"), (24, "note"), (15, "note"), (14, "missing")])
+def test_too_little_disk_is_told(free, status):
+    """15 bytes without, 25 with copies in DVC's cache."""
+    rows = estimate_findings([Part("a", 1, 2, 3), Part("b", 4, 4, 4)], {"results": 10.0, "work": 5.0}, {}, free)
+    assert rows[-1].name == "disk" and rows[-1].status == status
+    assert rows[-3].values == {"least_s": 5, "likely_s": 6, "most_s": 7}
+    assert rows[0].found == "2 s (1 s to 3 s)" and rows[1].found == "4 s"
+
+
+def test_times_are_readable():
+    assert [readable_seconds(s) for s in (4.4, 119, 150, 5400, 9000)] == [
+        "4 s",
+        "119 s",
+        "2.5 min",
+        "90.0 min",
+        "2.5 h",
+    ]
+
+
+def test_busy_counts_a_first_batch_like_its_repetition():
+    calls = [Call("a", 4, 9.0, False), Call("a", 4, 2.0, True), Call("a", 4, 3.0, True), Call("b", 4, 7.0, False),
+             Call("b", 4, 4.0, True)]  # fmt: skip
+    assert busy(calls, 12) == Busy(per_item=9 / 12, seconds=8.0, workers=2)
+    assert busy([], 3) == Busy()
+
+
+class Sleeper:
+    """Sleeps a tenth of a second at its first batch, and a hundredth for every item."""
+
+    def __init__(self) -> None:
+        self.loaded = False
+
+    def __call__(self, items):
+        time.sleep(0.01 * len(items) + (0.0 if self.loaded else 0.1))
+        self.loaded = True
+        return [item * 2 for item in items]
+
+
+def test_a_clocked_engine_gives_the_same_results_and_times_without_loading(params):
+    engine = ClockedEngine(LocalEngine(params.compute.model_copy(update={"workers": 1}), ()))
+    with engine.open(Sleeper(), 2) as pool:
+        assert list(pool.run([[1, 2], [3]])) == [(0, [2, 4]), (1, [6])]
+    calls = engine.take()
+    assert [(call.items, call.steady) for call in calls] == [(2, False), (2, True), (1, True)]
+    assert calls[0].seconds >= 0.12 > calls[1].seconds >= 0.02 > calls[2].seconds >= 0.01
+    assert engine.take() == []
+
+
+def test_a_failing_batch_is_tried_again_by_the_engine_and_set_aside(params):
+    class Fails(Sleeper):
+        def __call__(self, items):
+            raise ValueError("never")
+
+    engine = ClockedEngine(LocalEngine(params.compute.model_copy(update={"workers": 1}), ()))
+    with engine.open(Fails(), 1) as pool:
+        [(_, [aside])] = list(pool.run([[1]]))
+    assert "never" in aside.note and engine.take() == []
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch, tiny_clip):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    make_study(tiny_clip)
+    return tmp_path
+
+
+def doctor(*arguments: str):
+    return CliRunner().invoke(main, ["doctor", "--calibrate", *arguments])
+
+
+def test_a_tiny_study_is_calibrated_and_nothing_is_left_behind(tiny):
+    change(grid__seeds=[0, 1], filter={"name": "none", "max_attempts": 2})
+    before = sorted(tiny.rglob("*"))
+    result = doctor("--json")
+    assert result.exit_code == 0, result.output
+    assert sorted(tiny.rglob("*")) == before
+    rows = {row["name"]: row["values"] for row in json.loads(result.stdout)["findings"] if row["part"] == "estimate"}
+    cells = ["edit color feasible", "edit color infeasible"]
+    assert list(rows) == [
+        "prepare", "segment", *cells, "train, all cells", "evaluate", "all of these", "edits that pass", "disk",
+    ]  # fmt: skip
+    assert rows["edits that pass"] == {"color feasible": 1.0}  # one is timed for both: equally many steps
+    for cell in cells:  # no filter: every edit passes
+        assert 0 < rows[cell]["least_s"] == rows[cell]["likely_s"] <= rows[cell]["most_s"]
+    assert rows["train, all cells"]["likely_s"] > 0 and rows["evaluate"]["likely_s"] > 0
+    total = sum(
+        values["likely_s"] for name, values in rows.items() if name not in ("all of these", "edits that pass", "disk")
+    )
+    assert rows["all of these"]["likely_s"] == pytest.approx(total, abs=0.01)
+    # 14 fine-tunings: rank 16 of two projections 32 wide, in two blocks of two towers, in float32, and a header
+    assert rows["disk"]["results"] > 14 * (16 * 2 * 32) * 2 * 2 * 2 * 4
+
+
+def test_what_is_missing_stops_the_calibration_in_one_line(tiny):
+    change(segment__source="model", segment__checkpoint="models/gone", segment__object_labels=["thing"])
+    result = doctor()
+    assert result.exit_code == 1
+    message = str(result.exception)
+    assert "segment.checkpoint is missing" in message and "models/gone" in message and "\n" not in message
+
+
+def test_a_part_that_fails_says_why_in_its_own_words(tiny):
+    change(segment__min_area=0.9, segment__max_area=0.95)
+    result = doctor()
+    message = str(result.exception)
+    assert result.exit_code == 1 and "\n" not in message
+    assert message.startswith("the calibration of masks failed: not one of") and "min_area" in message
+
+
+def test_prompts_of_a_language_model_must_be_there(tiny):
+    change(prompt__source="openai", prompt__llm={"model": "m", "base_url": "http://127.0.0.1:9/v1"})
+    result = doctor()
+    assert "run `varireal prompt` first" in str(result.exception)
