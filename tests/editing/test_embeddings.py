@@ -168,3 +168,18 @@ def test_a_batch_of_sentences_of_different_lengths_is_painted_as_one_by_one(fami
     plain = inpainter.paint(**{**given, "sentences": [Sentence(each.text) for each in given["sentences"]]}, **settings)
     changed = [not np.array_equal(one, other) for one, other in zip(together, plain)]
     assert changed == [True, False, False, True]  # only emphasis was taken away
+
+
+def test_only_so_many_sentences_are_kept_the_latest_used_ones(pipe, monkeypatch) -> None:
+    monkeypatch.setattr("varireal.editing.embeddings.KEPT", 2)
+    encodes, encode = [], Embedder._encode
+    monkeypatch.setattr(Embedder, "_encode", lambda self, one: encodes.append(one.text) or encode(self, one))
+    keeper, (one, two, three) = embedder(pipe), [Sentence(f"jet {number}") for number in range(3)]
+    first = keeper.arguments([one, two, three], guided=True)  # more than are kept
+    assert encodes == [one.text, two.text, three.text]
+    keeper.arguments([two], guided=False)
+    keeper.arguments([one], guided=False)  # in place of the third
+    keeper.arguments([two], guided=False)
+    assert encodes[3:] == [one.text]
+    again = keeper.arguments([one, two, three], guided=True)
+    assert set(again) == set(first) and all(np.array_equal(again[name], first[name]) for name in first)

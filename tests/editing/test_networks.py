@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -262,3 +263,20 @@ def test_half_precision_paints_nearly_the_same(family, request) -> None:
     [exact], [half] = (inpainter(folder, dtype=dtype).paint(**inputs(1), **SETTINGS) for dtype in dtypes)
     difference = np.abs(exact.astype(int) - half)
     assert 0 < difference.max() <= 12 and difference.mean() < 2
+
+
+@pytest.mark.parametrize("family", ["tiny_sdxl_inpaint", "tiny_sd_inpaint"])
+def test_offloaded_networks_paint_the_same(family, request, monkeypatch) -> None:
+    """The hooks that bring networks to the GPU and back are told that it is the CPU, which they do not mind."""
+    monkeypatch.setattr("varireal.editing.pipelines.check_memory", lambda *_: None)
+    folder = request.getfixturevalue(family)
+    given = inputs(2)
+    given["sentences"][0] = dataclasses.replace(given["sentences"][0], emphasised="red", weight=1.3)
+    plain, offloaded = (inpainter(folder, MemoryConfig(offload=offload)) for offload in (False, True))
+    for _ in range(2):  # the hooks are taken off and put on again after every batch
+        pictures = offloaded.paint(**given, **SETTINGS)
+        assert all(np.array_equal(one, other) for one, other in zip(plain.paint(**given, **SETTINGS), pictures))
+        hooks = offloaded._pipeline.pipe._all_hooks
+        assert len(hooks) == (4 if family == "tiny_sdxl_inpaint" else 3)
+        assert all(hasattr(hook.model, "_hf_hook") for hook in hooks)
+    assert not hasattr(plain._pipeline.pipe, "_all_hooks") or not plain._pipeline.pipe._all_hooks

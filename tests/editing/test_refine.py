@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.editing.tiny_pipelines import IP_WEIGHTS, SIDE, save_refiner
 
-from varireal.config import ComputeConfig, EditConfig, InpaintConfig, PriorConfig, Recipe, RefineConfig
+from varireal.config import ComputeConfig, EditConfig, InpaintConfig, MemoryConfig, PriorConfig, Recipe, RefineConfig
 from varireal.editing import EDITORS
 from varireal.editing.refine import Refiner
 from varireal.errors import UserError
@@ -350,3 +350,16 @@ def test_the_gpu_and_cpu_configuration_share_one_path(refiners) -> None:
     refiner = Refiner(section(refiners), ComputeConfig(device="cpu", dtype="bfloat16"), 1.0)
     [picture] = refiner.refine(**inputs(1), **SETTINGS)
     assert picture.shape == (SIDE, SIDE, 3)
+
+
+def test_offloaded_networks_refine_the_same(refiners, compute, monkeypatch) -> None:
+    """The hooks that bring networks to the GPU and back are told that it is the CPU, which they do not mind."""
+    monkeypatch.setattr("varireal.editing.pipelines.check_memory", lambda *_: None)
+    plain = Refiner(section(refiners), compute, 1.0)
+    offloaded = Refiner(section(refiners), compute, 1.0, MemoryConfig(offload=True))
+    expected = plain.refine(**inputs(2), **SETTINGS)
+    for _ in range(2):
+        found = offloaded.refine(**inputs(2), **SETTINGS)
+        assert all(np.array_equal(one, other) for one, other in zip(expected, found))
+    names = {type(hook.model).__name__ for hook in offloaded._pipeline.pipe._all_hooks}
+    assert {"UNet2DConditionModel", "ControlNetModel", "CLIPVisionModelWithProjection", "AutoencoderKL"} <= names
