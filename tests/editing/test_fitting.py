@@ -69,8 +69,8 @@ def test_halved_batches_give_the_same_pictures(kind, given, tiny_sdxl_inpaint, c
     start = "edit.inpaint: the device's memory does not hold "
     told = [record.getMessage().removeprefix(start) for record in caplog.records]
     assert told == [
-        "5 pictures of 32 pixels; going on with 3 at a time",
-        "3 pictures of 32 pixels; going on with 2 at a time",
+        "5 of the pictures of 32 pixels; going on with 3 at a time",
+        "3 of the pictures of 32 pixels; going on with 2 at a time",
     ]
     memory.sizes.clear()
     again = inpainter.paint(**given, **SETTINGS)
@@ -85,7 +85,7 @@ def test_a_picture_that_does_not_fit_alone_is_one_line_with_remedies(
     inpainter = Inpainter(InpaintConfig(checkpoint=str(tiny_sdxl_inpaint)), compute)
     memory = limited(inpainter, monkeypatch, 0, *out_of_memory()[kind])
     with pytest.raises(
-        UserError, match=r"^edit\.inpaint: .* one picture of 32 pixels; set edit\.memory\.offload"
+        UserError, match=r"^edit\.inpaint: .* even one of the pictures of 32 pixels; set edit\.memory\.offload"
     ) as error:
         inpainter.paint(**given, **SETTINGS)
     assert memory.sizes == [5, 3, 2, 1]
@@ -113,7 +113,7 @@ def test_every_place_is_drawn_once_and_in_order(count: int, fits: int) -> None:
         return [place * place for place in part]
 
     places = list(range(100, 100 + count))
-    assert Fitting("edit.refine").run(draw, places, 64) == [place * place for place in places]
+    assert Fitting("edit.refine", "buy more").run(draw, places, "pictures") == [place * place for place in places]
     assert tried == sorted(tried, reverse=True)  # no size is tried after a smaller one, but for the last part
     failed = [size for size in tried if size > fits]
     assert len(failed) == len(set(failed))

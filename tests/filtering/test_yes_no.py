@@ -87,6 +87,43 @@ def test_bfloat16_answers_nearly_the_same(tiny_vlm) -> None:
     assert str(rounded._model.dtype) == "torch.bfloat16"
 
 
+@pytest.mark.parametrize("fits", [3, 1, 0])
+def test_batches_that_the_memory_does_not_hold_are_halved(fits: int, tiny_vlm, monkeypatch, caplog) -> None:
+    import torch
+
+    expected = load(tiny_vlm("llava_next")).yes_probabilities(PICTURES, QUESTIONS)
+    model, sizes = load(tiny_vlm("llava_next")), []
+    forward = model._model.forward
+
+    def limited(**inputs: Any) -> Any:
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(**inputs)
+
+    monkeypatch.setattr(model._model, "forward", limited)
+    if not fits:
+        with pytest.raises(UserError, match=r"^filter: .* does not hold even one of the pictures .* smaller one$"):
+            model.yes_probabilities(PICTURES, QUESTIONS)
+        assert sizes == [5, 3, 2, 1]
+        return
+    assert model.yes_probabilities(PICTURES, QUESTIONS) == pytest.approx(expected, abs=1e-4)
+    assert sizes == {3: [5, 3, 2], 1: [5, 3, 2, 1, 1, 1, 1, 1]}[fits]
+    assert caplog.text.count("going on with") == {3: 1, 1: 3}[fits]
+
+
+def test_a_model_that_the_memory_does_not_hold_is_one_line(tiny_vlm, monkeypatch) -> None:
+    import torch
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nMore lines")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(UserError, match=r"^filter\.model = .* does not hold it beside the networks that edit") as error:
+        load(tiny_vlm("llava_next")).yes_probabilities(PICTURES[:1], QUESTIONS[:1])
+    assert "\n" not in str(error.value)
+
+
 def test_prompts_follow_the_chat_template(tiny_vlm) -> None:
     assert load(tiny_vlm("llava_next")).prompt("Red?") == "[INST] <image>\nRed? [/INST]"
     assert load(tiny_vlm("smolvlm")).prompt("Red?") == "<|im_start|>User:<image>Red?<end_of_utterance>\nAssistant:"

@@ -17,22 +17,23 @@ Result = TypeVar("Result")
 class Fitting:
     """Runs batches in parts that fit, and remembers the largest size that is not known to fail.
 
-    A picture depends neither on its place in a batch nor on its neighbours, so parts make the same pictures as the
-    whole, to within the last bits that the size of a batch shows in.
+    A result depends neither on its place in a batch nor on its neighbours, so parts give the same results as the whole,
+    to within the last bits that the size of a batch shows in.
     """
 
-    def __init__(self, section: str) -> None:
-        self._section = section
+    def __init__(self, section: str, remedy: str) -> None:
+        """Take the section of params.yaml that asks for the batches, and what to do where not even one fits."""
+        self._section, self._remedy = section, remedy
         self._most: int | None = None
 
-    def run(self, draw: Callable[[Sequence[int]], list[Result]], places: Sequence[int], size: int) -> list[Result]:
+    def run(self, draw: Callable[[Sequence[int]], list[Result]], places: Sequence[int], what: str) -> list[Result]:
         """Return what ``draw`` makes of all places, in order.
 
         Args:
-            size: side of the pictures in pixels, for the message.
+            what: the things at the places, for messages, such as ``pictures of 1024 pixels``.
 
         Raises:
-            UserError: the memory does not hold a single picture.
+            UserError: the memory does not hold a single one.
         """
         made: list[Result] = []
         while len(made) < len(places):
@@ -42,15 +43,14 @@ class Fitting:
                 made += drawn
             elif len(part) == 1:
                 raise UserError(
-                    f"{self._section}: the device's memory does not hold one picture of {size} pixels; set "
-                    "edit.memory.offload to true, edit.memory.vae_tile to 512, or take smaller networks (models=sd15)"
+                    f"{self._section}: the device's memory does not hold even one of the {what}; {self._remedy}"
                 )
             else:
                 self._most = (len(part) + 1) // 2
                 _free_memory()
                 logger.warning(
-                    "%s: the device's memory does not hold %d pictures of %d pixels; going on with %d at a time",
-                    self._section, len(part), size, self._most,
+                    "%s: the device's memory does not hold %d of the %s; going on with %d at a time",
+                    self._section, len(part), what, self._most,
                 )  # fmt: skip
         return made
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REMEDY = "set edit.memory.offload to true, edit.memory.vae_tile to 512, or take smaller networks (models=sd15)"
+
 
 class Pipeline:
     """A pipeline of diffusers, loaded at first use, with the embeddings of the sentences it has met.
@@ -51,7 +53,7 @@ class Pipeline:
             key = f"{section}.lora.weight_name"
             check_file(config.lora.checkpoint, key, config.lora.subfolder, str(config.lora.weight_name))
         self._kept: dict[str, torch.Tensor] = {}  # embeddings that stay the same
-        self._fitting = Fitting(section)
+        self._fitting = Fitting(section, REMEDY)
 
     @functools.cached_property
     def identity(self) -> dict[str, object]:
@@ -171,7 +173,7 @@ class Pipeline:
 
         drawn: list[np.ndarray | None] = [None] * len(sentences)
         for group in self._groups(sentences):
-            for index, picture in zip(group, self._fitting.run(draw, group, size)):
+            for index, picture in zip(group, self._fitting.run(draw, group, f"pictures of {size} pixels")):
                 drawn[index] = picture
         return drawn
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.checkpoints import check_checkpoint
 from varireal.config import ComputeConfig
 from varireal.devices import resolve_device, resolve_dtype
+from varireal.editing.fitting import Fitting, out_of_memory
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KEY = "filter.model"
+REMEDY = "set edit.memory.offload to true, or filter.model to a smaller one"
 LEAST_ANSWERED = 0.5  # below this probability of yes and no together a model does not answer the question as asked
 
 
@@ -57,6 +59,7 @@ class YesNoModel:
         )
         self._check_prompt()
         self._warned = False
+        self._fitting = Fitting("filter", REMEDY)
 
     def prompt(self, question: str) -> str:
         """Return the text that the model continues, with one place for a picture: by the chat template, if any."""
@@ -69,17 +72,22 @@ class YesNoModel:
         """Return P(yes) / (P(yes) + P(no)) for each picture, uint8 RGB (H, W, 3) of any size, with its question.
 
         Raises:
-            UserError: the weights cannot be loaded.
+            UserError: the weights cannot be loaded, or the memory does not hold a single picture.
         """
         import torch
 
-        answers: list[float] = []
-        for start in range(0, len(images), self._batch_size):
-            end = start + self._batch_size
-            logits = self.next_token_logits(images[start:end], questions[start:end])
+        self._model  # noqa: B018 - loaded first, so that a failure of that is not taken for too large a batch
+
+        def answer(places: Sequence[int]) -> list[float]:
+            logits = self.next_token_logits([images[place] for place in places], [questions[place] for place in places])
             yes, no = (torch.logsumexp(logits[:, ids], dim=1) for ids in (self.yes_tokens, self.no_tokens))
             self._check_answered((torch.logaddexp(yes, no) - torch.logsumexp(logits, dim=1)).exp())
-            answers += torch.sigmoid(yes - no).tolist()
+            return torch.sigmoid(yes - no).tolist()
+
+        answers: list[float] = []
+        for start in range(0, len(images), self._batch_size):
+            places = range(start, min(start + self._batch_size, len(images)))
+            answers += self._fitting.run(answer, places, "pictures with a question")
         return answers
 
     def next_token_logits(self, images: Sequence[np.ndarray], questions: Sequence[str]) -> torch.Tensor:
@@ -124,7 +132,15 @@ class YesNoModel:
                 f"{KEY} = {self._checkpoint!r} is incomplete: it has no weights for "
                 f"{', '.join(sorted(loading['missing_keys'])[:3])}; choose another checkpoint"
             )
-        return model.to(resolve_device(self._compute)).eval()
+        try:
+            return model.to(resolve_device(self._compute)).eval()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise UserError(
+                f"{KEY} = {self._checkpoint!r}: the device's memory does not hold it beside the networks that edit; "
+                f"{REMEDY}"
+            ) from error
 
     def _check_prompt(self) -> None:
         from jinja2 import TemplateError
