@@ -82,6 +82,13 @@ class PackStore:
             atomic_write_bytes(pack, data, replace=False)
         return [Kept(key, pack) for key in items]
 
+    def refresh(self) -> None:
+        """Let items be found alone that were stored since one was first looked for alone, here or by other processes.
+
+        The index of all packs is kept as it was read then, because reading it for every batch would take too long.
+        """
+        self.__dict__.pop("_index", None)
+
     def _path(self, keys: Sequence[str]) -> Path:
         name = sha256_bytes("\n".join(sorted(keys)).encode())
         return self.folder / name[:2] / f"{name}{SUFFIX}"

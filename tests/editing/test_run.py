@@ -142,6 +142,44 @@ def test_finished_edits_are_not_made_again(jobs, make_run, monkeypatch) -> None:
     assert pictures(again, finish(again, jobs)) == first
 
 
+def test_what_could_not_be_made_is_left_alone_until_the_next_run_and_its_neighbours_are_made_once(
+    jobs, make_run, monkeypatch
+) -> None:
+    run = make_run(no_filter())
+    made: list[list[str]] = []
+    edit = run._editor.edit
+
+    def break_down(batch: list[EditJob], seeds: list[int]):
+        made.append([job.image_id for job in batch])
+        if IDS[3] in made[-1]:
+            raise ZeroDivisionError("a defect")
+        return edit(batch, seeds)
+
+    monkeypatch.setattr(run._editor, "edit", break_down)
+    edits = finish(run, jobs)
+    assert [each.status for each in edits] == ["accepted"] * 3 + ["failed", "accepted"]
+    assert "ZeroDivisionError: a defect" in edits[3].note
+    tries = len(made)
+    assert finish(run, jobs) == edits and made[tries:] == []  # the same run once more, to write its outputs
+
+    again = make_run(no_filter())
+    edits = finish(again, jobs)
+    assert [each.status for each in edits] == ["accepted"] * 5
+
+
+def test_edits_that_join_a_finished_batch_are_made_once(jobs, make_run, monkeypatch) -> None:
+    finish(make_run(no_filter()), jobs[1:])  # batches of 1 and 2, 3 and 4
+    run = make_run(no_filter())
+    made: list[list[str]] = []
+    edit = run._editor.edit
+    monkeypatch.setattr(
+        run._editor, "edit", lambda batch, seeds: made.append([job.image_id for job in batch]) or edit(batch, seeds)
+    )
+    edits = finish(run, jobs)
+    assert made == [IDS[:2]]  # a batch is made as a whole; the others are found piece by piece
+    assert finish(run, jobs) == edits and made == [IDS[:2]]
+
+
 def test_an_interrupted_run_ends_with_the_same_bytes(jobs, make_run, tmp_path, monkeypatch) -> None:
     accepted_from = {
         IDS[0]: 1,

@@ -94,6 +94,8 @@ class EditRun:
             UserError: a photo, picture or checkpoint cannot be read, or the disk is full.
             Interrupted: a signal asked to end; what is finished is kept.
         """
+        self._images.refresh()  # what the same run stored may lie in packs of parts of batches
+        self._verdicts.refresh()
         worker = EditWorker(self._editor, self._filter, self._keep_priors)
         stretch = max(1, STRETCH // self._batch_size) * self._batch_size
         with (
