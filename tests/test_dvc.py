@@ -24,7 +24,7 @@ PLUMBING = {
     "varireal", "varireal.cli", "varireal.config", "varireal.devices", "varireal.engines", "varireal.engines.base",
     "varireal.engines.local", "varireal.engines.ray", "varireal.errors", "varireal.interruption", "varireal.layout",
     "varireal.packs", "varireal.parallel", "varireal.processes", "varireal.progress", "varireal.stages",
-    "varireal.stages.common", "varireal.work",
+    "varireal.stages.common", "varireal.tracking.register", "varireal.work",
 }  # fmt: skip
 
 

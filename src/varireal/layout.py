@@ -23,6 +23,7 @@ PREDICTIONS = Path("data/predictions/predictions.parquet")
 METRICS = Path("metrics")
 MEASURED = METRICS / "measure.json"  # what `measure` found of every cell's edits
 SWEEP = METRICS / "sweep.json"  # what `varireal sweep` found, {} before the first
+RATINGS = METRICS / "ratings.json"  # what `varireal ratings` found, {} before the first
 SWEEP_FIGURE = METRICS / "plots" / "sweep.png"
 VERDICTS = METRICS / "verdicts.json"
 REPORTS = Path("reports")

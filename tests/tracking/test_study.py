@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 MADE = Provenance(commit="c0ffee", changed=False, experiment=None, versions={}, data={"data/prepared": "abc.dir"})
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store whose schema is made, which takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    from mlflow import MlflowClient
-
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def study(finished_study: Path, empty_store: Path) -> tuple[Params, Results]:
     """The small grid: one attribute, two conditions, one source, two seeds; beside it an empty store."""

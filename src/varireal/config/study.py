@@ -173,6 +173,8 @@ class TrackingConfig(Section):
     """MLflow. The store is sqlite in the repository unless MLFLOW_TRACKING_URI is set."""
 
     experiment: str | None = None  # null: the data set's name
+    # the name under which MLflow's registry gets the real+synthetic model that is best on val; null: none is registered
+    register_model: Annotated[str, Field(pattern=r"^\w[\w .-]{0,99}$")] | None = None
 
 
 class WatchConfig(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.errors import UserError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MEANT: dict[str, Answer] = {"feasible": "possible", "infeasible": "impossible"}  # what a rater who agrees answers
 TOGETHER = "all attributes"
+INTENTION = ("rated", "broken", "feasible: could / could not", "infeasible: could / could not", "agree", "kappa")
 
 
 def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
@@ -121,19 +122,13 @@ def _share(part: int, whole: int) -> float | None:
 def tables(summary: Mapping[str, Any]) -> list[Table]:
     """Return the tables for the terminal: against what was asked for, and between raters if there are several."""
     sections = {**summary["attributes"], TOGETHER: summary["all"]}
-    found = [_intention_table(sections)]
+    found = [_intention_table(summary)]
     return [*found, _between_table(sections)] if len(summary["raters"]) > 1 else found
 
 
-def _intention_table(sections: Mapping[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="Ratings against the feasibility asked for", title_justify="left", title_style="bold")
-    for name in ("attribute", "rater"):
-        table.add_column(name)
-    for name in ("rated", "broken", "feasible: could / could not", "infeasible: could / could not", "agree", "kappa"):
-        table.add_column(name, justify="right")
-    for attribute, section in sections.items():
+def intention_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield attribute, rater and the figures of ``INTENTION`` in words, for every attribute and for all together."""
+    for attribute, section in {**summary["attributes"], TOGETHER: summary["all"]}.items():
         rows = dict(section["raters"])
         if len(rows) > 1:
             rows["all raters"] = section["together"]
@@ -141,8 +136,21 @@ def _intention_table(sections: Mapping[str, Any]) -> Table:
             counts = [
                 f"{row['confusion'][meant]['possible']} / {row['confusion'][meant]['impossible']}" for meant in MEANT
             ]
-            cells = (str(row["rated"]), _percent(row["broken_share"]), *counts, _percent(row["agreement"]))
-            table.add_row(attribute, rater, *cells, _kappa_words(row["kappa"]))
+            figures = (str(row["rated"]), _percent(row["broken_share"]), *counts, _percent(row["agreement"]))
+            yield attribute, rater, *figures, _kappa_words(row["kappa"])
+
+
+def _intention_table(summary: Mapping[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Ratings against the feasibility asked for", title_justify="left", title_style="bold")
+    for name in ("attribute", "rater"):
+        table.add_column(name)
+    for name in INTENTION:
+        table.add_column(name, justify="right")
+    for _, rows in itertools.groupby(intention_rows(summary), key=lambda row: row[0]):
+        for row in rows:
+            table.add_row(*row)
         table.add_section()
     return table
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from varireal.evaluation.comparisons import Verdict
+from varireal.rating.agreement import INTENTION, intention_rows
 from varireal.reporting.results import Results
 from varireal.reporting.table import Row
 from varireal.reporting.verdicts import interval_words, p_words, verdict_words, versus
@@ -97,6 +99,12 @@ def mixes_grid(results: Results) -> Grid:
     )
     numbers = _numbers("images", "infeasible share")
     return Grid("Synthetic training sets", (*_plain("attribute", "condition"), *numbers), lines)
+
+
+def ratings_grid(summary: Mapping[str, Any]) -> Grid:
+    """Return how people's ratings agree with what the edits were meant to be, as metrics/ratings.json tells it."""
+    lines = tuple(Line(row) for row in intention_rows(summary))
+    return Grid("Ratings against the feasibility asked for", columns(("attribute", "rater"), INTENTION), lines)
 
 
 def columns(plain: Sequence[str], numbers: Sequence[str]) -> tuple[tuple[str, str], ...]:

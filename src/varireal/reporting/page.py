@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.evaluation.comparisons import Verdict
@@ -18,7 +18,7 @@ from varireal.reporting.dose import DoseResponse, dose_headline
 from varireal.reporting.dose_drawing import build_dose_plots
 from varireal.reporting.forest import build_forest
 from varireal.reporting.gallery import Example
-from varireal.reporting.grids import Grid, edits_grid, mixes_grid, results_grid, verdict_grid
+from varireal.reporting.grids import Grid, edits_grid, mixes_grid, ratings_grid, results_grid, verdict_grid
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results
 from varireal.reporting.strips import Panel
@@ -54,6 +54,7 @@ def render_page(
     clip: str,
     made: Provenance,
     dose: DoseResponse | None = None,
+    ratings: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the page as HTML; every text is escaped, and a browser that reads it runs no script but the page's own.
 
@@ -64,6 +65,7 @@ def render_page(
         params: params.yaml as it was read.
         clip: name of the CLIP that the data were measured with.
         dose: the sweep of this study, if there was one.
+        ratings: metrics/ratings.json, if people have rated edits.
     """
     environment = _environment()
     script = environment.get_template("script.js.j2").render()
@@ -85,6 +87,7 @@ def render_page(
         data=_data(results, verdicts, clip),
         made=made,
         dose=_dose(dose),
+        ratings=ratings and {"grid": ratings_grid(ratings), "left_out": ratings["left_out"]},
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

@@ -37,6 +37,7 @@ class Provenance:
     versions: dict[str, str]
     data: dict[str, str]  # output of the pipeline -> DVC's hash, as far as dvc.lock has it
     changed_settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # keys unlike the commit's -> values
+    committed: str | None = None  # when; the time of the run itself would make the same inputs give other bytes
 
 
 def provenance(lock: Path = Path("dvc.lock"), params: Path = layout.PARAMS) -> Provenance:
@@ -52,6 +53,7 @@ def provenance(lock: Path = Path("dvc.lock"), params: Path = layout.PARAMS) -> P
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         data=_locked_outputs(lock),
         changed_settings=_changed_settings(params),
+        committed=_git("show", "--no-patch", "--format=%cI", "HEAD"),
     )
 
 

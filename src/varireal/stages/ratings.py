@@ -12,8 +12,6 @@ from varireal.stages.common import stage_options
 if TYPE_CHECKING:
     from varireal.config import Params
 
-RATINGS = layout.METRICS / "ratings.json"
-
 
 @click.command()
 @stage_options
@@ -22,7 +20,8 @@ def command(params: Params) -> None:
 
     Reads data/ratings/*.jsonl, writes metrics/ratings.json: per attribute and rater Cohen's kappa, what was answered
     to feasible and infeasible edits, and the share called broken; between raters kappa on the edits that both rated.
-    Ratings of pictures that have been made anew since are left out. Not a stage of the pipeline.
+    Ratings of pictures that have been made anew since are left out. Not a stage of the pipeline; the page of `report`
+    shows what it found.
     """
     from varireal.io import write_json
     from varireal.rating.agreement import summarize, tables
@@ -33,13 +32,13 @@ def command(params: Params) -> None:
     by_rater = all_raters()
     cells = read_edits(params.grid.attributes, params.grid.feasibilities, exhausted=True)
     summary = summarize(by_rater, (item for edits in cells.values() for item in edits))
-    write_json(RATINGS, summary)
+    write_json(layout.RATINGS, summary)
     console = results_console()
     for table in tables(summary):
         console.print(table)
     if summary["left_out"]:
         click.echo(f"{summary['left_out']} ratings are left out: their pictures were made anew or left the grid.")
-    click.echo(f"Written to {RATINGS}")
+    click.echo(f"Written to {layout.RATINGS}; `dvc repro report` puts it on the page")
 
 
 if __name__ == "__main__":

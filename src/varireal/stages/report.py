@@ -58,6 +58,7 @@ def command(params: Params) -> None:
         clip=params.measure.network(params.clip).model,
         made=made,
         dose=read_dose_response(layout.SWEEP, params),
+        ratings=read_json(layout.RATINGS) if layout.RATINGS.is_file() else None,
     )
     write_json(layout.METRICS / "table.json", table_json(rows, verdicts))
     atomic_write_bytes(layout.METRICS / "table.csv", table_csv(rows).encode())

@@ -13,6 +13,7 @@ from varireal.stages.common import stage_options
 
 if TYPE_CHECKING:
     from varireal.config import Params
+    from varireal.tracking import Study
 
 logger = logging.getLogger(__name__)
 
@@ -24,17 +25,21 @@ def command(params: Params, resend: bool) -> None:
     """Log the results that lie on disk to MLflow, where `report` could not.
 
     Nothing is computed. Runs that are there with the same content are left as they are, unless --resend is given.
+    With tracking.register_model the best model goes into MLflow's registry, as `report` does it.
     The store is MLFLOW_TRACKING_URI, else mlflow.db here.
     """
     for path in (layout.SUMMARY, layout.PROVENANCE, layout.VERDICTS):
         if not path.is_file():
             raise UserError(f"{path} is missing, so there is nothing to log; run `dvc repro` first")
     if not log_results(params, anew=resend):
-        raise UserError("MLflow has not got the runs; mend what the warning above says and run the same command again")
+        raise UserError("MLflow has not got all; mend what the warning above says and run the same command again")
 
 
 def log_results(params: Params, *, anew: bool = False) -> bool:
-    """Log what `report` wrote; return whether the store took it. A store that cannot be used costs one warning."""
+    """Log what `report` wrote and register the best model, if that is asked for; return whether the store took it.
+
+    A store that cannot be used costs one warning, and so does a model that cannot be packed.
+    """
     from varireal.io import read_json, sha256_file
     from varireal.reporting.provenance import Provenance
     from varireal.reporting.results import read_results
@@ -59,6 +64,19 @@ def log_results(params: Params, *, anew: bool = False) -> bool:
         )
         return False
     click.echo(f"MLflow: {where}")
+    return _register(study, params.tracking.register_model)
+
+
+def _register(study: Study, name: str | None) -> bool:
+    from varireal.tracking import TrackingError, register_best
+
+    if name is None:
+        return True
+    try:
+        click.echo(f"MLflow: {register_best(study, name)}")
+    except (TrackingError, UserError) as error:
+        logger.warning("MLflow has the runs but not the best model (%s); `varireal track` registers it later", error)
+        return False
     return True
 
 

@@ -66,7 +66,8 @@ def parent_entry(name: str, params: Params, results: Results, verdicts: Mapping[
     for (attribute, feasibility), figures in results.measured.items():
         known = {name: float(value) for name, value in figures.items() if value is not None}
         metrics |= {f"data/{attribute}/{feasibility}/{name}": value for name, value in known.items()}
-    return Entry(name=name, params=_texts(params.model_dump(mode="json")), metrics=metrics)
+    settings = params.model_dump(mode="json", exclude={"tracking": {"register_model"}})  # it makes no other study
+    return Entry(name=name, params=_texts(settings), metrics=metrics)
 
 
 def _entry(cell: Cell, run: SeedRun, params: Params, results: Results) -> Entry:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 120
 STUDY, CELL, CONTENT = "varireal.study", "varireal.cell", "varireal.content"  # tags that find runs again
+MODEL = "model"  # folder of a packed model among a run's artifacts
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as a description, in Markdown
 
 
@@ -154,6 +155,30 @@ class Store:
     def describe(self, run_id: str, markdown: str) -> None:
         """Set the description that MLflow's page of a run shows."""
         self._client.set_tag(run_id, NOTE, markdown)
+
+    def find_model(self, name: str, content: str) -> str | None:
+        """Return the version of a registered model that carries this tag CONTENT, if there is one."""
+        for version in self._client.search_model_versions(f"name = '{name}'"):
+            if version.tags.get(CONTENT) == content:
+                return str(version.version)
+        return None
+
+    def add_model(self, name: str, run_id: str, folder: Path, told: str, tags: Mapping[str, str]) -> str:
+        """Keep a packed model with a run and register it; return its version.
+
+        Args:
+            name: of the registered model, which is made if it is not there.
+            told: the version's description.
+        """
+        self._client.log_artifacts(run_id, str(folder), MODEL)
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            self._client.create_registered_model(name, description="The best of real and synthetic images, by val.")
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/{MODEL}"
+        return str(self._client.create_model_version(name, source, run_id, dict(tags), description=told).version)
+
+    def name_version(self, name: str, alias: str, version: str) -> None:
+        """Let an alias of a registered model name this version."""
+        self._client.set_registered_model_alias(name, alias, version)
 
     def prepare_view(self, study: str) -> None:
         """Keep the prepared comparison of a study's cells with the experiment."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varireal.tracking.entries import parent_entry, study_entries, study_name
+from varireal.tracking.entries import Entry, parent_entry, study_entries, study_name
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
 from varireal.tracking.view import study_note, view_link
 from varireal.work import content_key
@@ -38,6 +38,21 @@ class Study:
     summary: str  # in Markdown
     artifacts: Mapping[str, Path]  # files and folders kept with the parent, by the folder they go to there
 
+    @property
+    def experiment(self) -> str:
+        """Return the name of MLflow's experiment."""
+        return self.params.tracking.experiment or self.dataset
+
+    @property
+    def parent(self) -> Entry:
+        """Return what the parent run holds."""
+        return parent_entry(study_name(self.dataset, self.made), self.params, self.results, self.verdicts)
+
+
+def study_key(study: Study) -> str:
+    """Return what the runs of a study share: its settings, which cannot change within a run, and DVC's name."""
+    return content_key({"experiment": study.made.experiment, "params": study.parent.params})
+
 
 def log_study(study: Study, *, anew: bool = False) -> str:
     """Log a study as one parent run with a child per baseline, cell and seed; return where it lies, in words.
@@ -52,14 +67,11 @@ def log_study(study: Study, *, anew: bool = False) -> str:
         TrackingError: the store cannot be reached, locked or written.
     """
     params, made, data = study.params, study.made, (study.dataset, study.digest)
-    experiment = params.tracking.experiment or study.dataset
-    parent = parent_entry(study_name(study.dataset, made), params, study.results, study.verdicts)
-    # params cannot change within a run
-    key = content_key({"experiment": made.experiment, "params": parent.params})
+    parent, key = study.parent, study_key(study)
     tags = {STUDY: key, "mlflow.source.type": "PROJECT", "mlflow.source.name": "varireal"}
     if made.commit:
         tags["mlflow.source.git.commit"] = made.commit
-    with open_store(experiment) as store:
+    with open_store(study.experiment) as store:
         old = {run.data.tags[CELL]: run for run in store.find({STUDY: key})}
         if anew:
             for run in old.values():
@@ -82,4 +94,4 @@ def log_study(study: Study, *, anew: bool = False) -> str:
         link = view_link(store.experiment_id, key)
         store.describe(parent_id, study_note(study.summary, link))
         store.lead_to(parent.name, link)
-    return f"experiment '{experiment}', run '{parent.name}' in {store.uri}"
+    return f"experiment '{study.experiment}', run '{parent.name}' in {store.uri}"
