@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 from PIL import Image
 
 from varireal import layout
+from varireal.config import ReportConfig
 from varireal.io import encode_png
 from varireal.manifest import ImageRecord, read_manifest
 from varireal.reporting import gallery
 from varireal.reporting.gallery import Try, build_examples, choose_examples, data_uri
+from varireal.reporting.page import FILTERS, _environment
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def test_small_edits_stay_exact(tmp_path: Path) -> None:
 
 def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monkeypatch: pytest.MonkeyPatch) -> None:
     photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
-    monkeypatch.setattr(gallery, "SIDES", (24, 12))
+    monkeypatch.setattr(gallery, "SIZES", ((24, 90), (12, 90)))
 
     def width(budget: int) -> int:
         monkeypatch.setattr(gallery, "BUDGET", budget)
@@ -82,6 +85,34 @@ def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monke
         return decode(example.shots["photo"].uri).width
 
     assert [width(10_000_000), width(1000)] == [24, 12]
+
+
+def test_the_largest_gallery_that_settings_allow_fits_the_page(finished_study: Path, tmp_path: Path) -> None:
+    """50 accepted and 50 exhausted edits of every attribute and feasibility, pictures that hardly compress."""
+    rng = np.random.default_rng(0)
+    smooth, noise = rng.integers(0, 256, (2, 40, 9, 9, 3), dtype=np.uint8), rng.integers(-12, 13, (80, 128, 128, 3))
+    pictures = []
+    for k, coarse in enumerate(smooth.reshape(80, 9, 9, 3)):
+        large = np.asarray(Image.fromarray(coarse).resize((128, 128), Image.Resampling.BICUBIC))
+        pictures.append(tmp_path / f"{k}.png")
+        pictures[-1].write_bytes(encode_png(np.clip(large + noise[k], 0, 255).astype(np.uint8)))
+    most = {name: ReportConfig.model_fields[name].metadata[1].le for name in ("examples", "exhausted_examples")}
+    assert most == {"examples": 50, "exhausted_examples": 50}
+    tries = [{"accepted": False, "scores": {"attribute": 0.1, "class": 0.2}, "seed": 2**62 + k} for k in range(3)]
+    told = {"attempts": json.dumps(tries), "seed": 1, "prompt": 100 * "p"}
+    (edit, *_), photos = read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet"), {}
+    chosen = []
+    for k in range(3 * 2 * sum(most.values())):
+        path, prior = (pictures[(k + j) % 80].as_posix() for j in (1, 2))
+        chosen.append(
+            dataclasses.replace(edit, image_id=f"e{k}", photo_id=f"p{k}", path=path, prior_path=prior, **told)
+        )
+        photos[f"p{k}"] = dataclasses.replace(edit, path=pictures[k % 80].as_posix())
+    examples = build_examples(chosen, photos)
+    template = _environment().get_template("gallery.html.j2")
+    shown = template.render(examples=examples, choices={name: ["a"] for name in FILTERS})
+    assert shown.count("<article") == 600 and shown.count("<img") == 2400
+    assert 2_000_000 < len(shown.encode()) < 7_000_000  # of 8 MB; without a gallery a page has 0.2
 
 
 def test_an_edit_without_prior_is_shown_without_it(edits: list[ImageRecord]) -> None:

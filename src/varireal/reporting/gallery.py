@@ -15,8 +15,10 @@ from varireal.io import read_image
 from varireal.manifest import ImageRecord, Status
 from varireal.seeding import derive_seed
 
-SIDES = (384, 256, 192, 128, 96)  # longer side in pixels, tried from the largest until the pictures fit
-LOSSLESS_SIDE = 160  # pixels: up to it a picture is kept to the last bit, which costs about 20 kB at 128
+# longer side in pixels and JPEG's quality, tried from the largest until the pictures fit
+SIZES = ((384, 90), (256, 90), (192, 90), (128, 90), (96, 90), (96, 75), (64, 60), (48, 40))
+EXACT_QUALITY = 90  # from this quality on small pictures are kept to the last bit
+LOSSLESS_SIDE = 160  # pixels: up to it; costs about 20 kB at 128
 EXACT = ("photo", "edit")  # kinds of pictures that differ on the page only where they differ in truth
 BUDGET = 6_000_000  # bytes of all data URIs of a page
 
@@ -80,17 +82,18 @@ def build_examples(chosen: Sequence[ImageRecord], photos: dict[str, ImageRecord]
     """
     shown = [(path, kind in EXACT) for edit in chosen for kind, path in _files(edit, photos)]
     uris: dict[str, str] = {}
-    for side in SIDES:
-        uris = {path: data_uri(Path(path), side, exact) for path, exact in dict.fromkeys(shown)}
+    for side, quality in SIZES:
+        uris = {path: data_uri(Path(path), side, exact, quality) for path, exact in dict.fromkeys(shown)}
         if sum(len(uris[path]) for path, _ in shown) <= BUDGET:
             break
     return [_example(edit, photos, uris) for edit in chosen]
 
 
-def data_uri(path: Path, side: int, exact: bool) -> str:
+def data_uri(path: Path, side: int, exact: bool, quality: int = EXACT_QUALITY) -> str:
     """Return a picture as a data URI, scaled down to ``side`` if it is larger.
 
-    Masks, and small pictures that must be ``exact``, become lossless WebP; all others become JPEG.
+    Masks, and small pictures that must be ``exact`` (if the quality is not so low that size is all), become lossless
+    WebP; all others become JPEG.
     """
     from PIL import Image
 
@@ -98,10 +101,12 @@ def data_uri(path: Path, side: int, exact: bool) -> str:
     is_mask = picture.getcolors(2) is not None
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if is_mask or (exact and max(picture.size) <= LOSSLESS_SIDE):
+    if is_mask or (exact and quality >= EXACT_QUALITY and max(picture.size) <= LOSSLESS_SIDE):
         picture.save(buffer, format="WEBP", lossless=True, method=4)
         return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    picture.save(buffer, format="JPEG", quality=90, subsampling=0, optimize=True)
+    picture.save(
+        buffer, format="JPEG", quality=quality, subsampling=0 if quality >= EXACT_QUALITY else 2, optimize=True
+    )
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

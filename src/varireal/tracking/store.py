@@ -42,6 +42,7 @@ def open_store(experiment: str) -> Iterator[Store]:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is away must not hold the report up
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.pop("MLFLOW_RUN_ID", None)  # another run's, inherited from the shell
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
