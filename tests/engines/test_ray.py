@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.engines.workers import Failing, Products, Together
+from tests.engines.workers import Failing, Products, Squares
 from tests.tiny_study import CELLS, TO_MIX, change, make_study, run_stages
 
 from varireal import layout
@@ -48,9 +48,17 @@ def run(worker, batches: list[list[int]] = BATCHES, *modules: str) -> dict[int, 
         return dict(pool.run(batches))
 
 
-def test_batches_are_spread_over_actors_that_compute_what_worker_processes_compute(
-    cluster: None, tmp_path: Path
-) -> None:
+def test_without_ray_or_its_cluster_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address, reason in (("127.0.0.1:9", "refused"), ("127.0.0.1:redis", "invalid literal")):
+        engine = RayEngine(ComputeConfig(engine="ray", ray_address=address), ("torch",))
+        with pytest.raises(UserError, match=rf"no Ray cluster at compute.ray_address = '{address}' .*{reason}"):
+            engine.device()
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'varireal\[ray\]'"):
+        RayEngine(ComputeConfig(engine="ray"), ())
+
+
+def test_batches_are_spread_over_actors_that_compute_what_worker_processes_compute(cluster: None) -> None:
     def batches() -> Iterator[list[int]]:
         nonlocal drawn
         for batch in BATCHES:
@@ -58,7 +66,7 @@ def test_batches_are_spread_over_actors_that_compute_what_worker_processes_compu
             yield batch
 
     drawn, open_batches = 0, []
-    with RayEngine(ComputeConfig(device="cpu", workers=2), ()).open(Together(tmp_path), 3) as pool:
+    with RayEngine(ComputeConfig(device="cpu", workers=2), ()).open(Squares(0.5), 3) as pool:
         done = {}
         for number, results in pool.run(batches()):
             done[number] = results
@@ -86,12 +94,6 @@ def test_a_lost_actors_batch_is_done_by_another_and_poison_is_set_aside(cluster:
 def test_what_a_user_has_to_mend_ends_the_run(cluster: None) -> None:
     with pytest.raises(UserError, match="the photo cannot be read"):
         run(Failing("user", 4))
-
-
-def test_without_ray_or_its_cluster_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install 'varireal\[ray\]'"):
-        RayEngine(ComputeConfig(engine="ray"), ())
 
 
 @pytest.fixture

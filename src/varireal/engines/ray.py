@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 2**28  # of an instance on this machine; what does not fit goes to disk
+ANSWERS_WITHIN = 10.0  # seconds
 LOOK_AROUND = 2.0  # seconds of waiting for an actor to start, after which signals are looked at
 PATIENCE = 60.0  # seconds of waiting that are worth a warning
 MOST_FAILED_STARTS = 3  # of actors, one after the other
@@ -93,12 +95,10 @@ class RayEngine:
             yield ray.cluster_resources()
             return
         address = self._compute.ray_address
-        here = {"num_cpus": available_cores(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-        where = {"address": address} if address else {"address": "local", **here}
         with deferring():
             try:
-                with keeping_handlers(), signals_held():  # what starts here never sees any
-                    ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+                with keeping_handlers():
+                    _join(address) if address else _start_here()
             except (OSError, RuntimeError, ValueError) as error:
                 raise UserError(
                     f"there is no Ray cluster at compute.ray_address = {address!r} ({one_line(error)}); start it "
@@ -108,6 +108,25 @@ class RayEngine:
                 yield ray.cluster_resources()
             finally:
                 ray.shutdown()
+
+
+def _start_here() -> None:
+    """Start Ray on this machine; it never sees SIGTERM or Ctrl-C, and ends with the connection."""
+    import ray
+
+    here = {"num_cpus": available_cores(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    with signals_held():
+        ray.init("local", log_to_driver=False, logging_level=logging.ERROR, **here)
+
+
+def _join(address: str) -> None:
+    """Connect to a cluster; where nothing listens Ray itself would try for minutes, deaf to signals."""
+    import ray
+
+    host, _, port = address.rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), ANSWERS_WITHIN).close()
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
 
 
 class Host:
