@@ -27,6 +27,7 @@ TOOLS = {  # no stages of dvc.yaml
     "predict": ("varireal.stages.predict", "Name the classes of any photo by a trained adapter."),
     "export": ("varireal.stages.export", "A trained model or the edits, in formats of other tools."),
     "track": ("varireal.stages.track", "Log the results on disk to MLflow, where `report` could not."),
+    "clean-work": ("varireal.stages.clean_work", "What .work holds that no output needs any more; free it."),
     "compare": ("varireal.stages.compare", "Two experiments side by side, with paired statistics."),
     "sweep": ("varireal.stages.sweep", "Accuracy against the share of infeasible images: run, collect, draw."),
     "rate": ("varireal.stages.rate", "Rate edits blind on a local page: could they exist?"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,6 +46,9 @@ class PictureSource(Protocol):
     def identity(self, spec: AttributeSpec) -> str:
         """Return what stands for the value's pictures in a content key."""
 
+    def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
+        """Yield where pictures that were made for the values lie in the folder of finished work."""
+
 
 class FolderPictures:
     """Ready-made pictures below ``<root>/<attribute>/``.
@@ -76,6 +79,9 @@ class FolderPictures:
         if name not in self._identities:
             self._identities[name] = content_key({"pictures": [sha256_file(file) for file in self._files(spec)]})
         return self._identities[name]
+
+    def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
+        yield from ()
 
     def _find(self, name: str) -> list[Path]:
         for folder in (self._folder / self._feasibility, self._folder):
@@ -158,6 +164,9 @@ class GeneratedPictures:
                 "maker": self._maker.identity,
             }
         )
+
+    def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
+        yield from (folder for spec in specs if (folder := self._store.get(self.identity(spec))) is not None)
 
 
 @functools.lru_cache(maxsize=_KEPT_DECODED)

@@ -29,6 +29,8 @@ from varireal.progress import progress
 from varireal.work import content_key, work_root
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from varireal.prompts import AttributeSpec
 
 VERDICT = "verdict.json"
@@ -67,6 +69,10 @@ class EditRun:
         return {**self._editor.identity, "filter": self._filter.identity, "max_attempts": self._max_attempts}
 
     @property
+    def _stretch_size(self) -> int:
+        return max(1, STRETCH // self._batch_size) * self._batch_size
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """Return the filter's least score that passes, by question."""
         return self._filter.thresholds
@@ -97,13 +103,30 @@ class EditRun:
         self._images.refresh()  # what the same run stored may lie in packs of parts of batches
         self._verdicts.refresh()
         worker = EditWorker(self._editor, self._filter, self._keep_priors)
-        stretch = max(1, STRETCH // self._batch_size) * self._batch_size
         with (
             progress(description, count) as advance,
             self._engine.open(worker, math.ceil(count / self._batch_size)) as pool,
         ):
-            for part in _batches(jobs, stretch):
+            for part in _batches(jobs, self._stretch_size):
                 yield from self._stretch(pool, part, advance)
+
+    def finished(self, jobs: Iterable[EditJob], specs: Iterable[AttributeSpec]) -> Iterator[Path]:
+        """Yield the files in which finished attempts at the jobs lie, and the pictures that they start from.
+
+        They are what :meth:`finish` would find; nothing is made.
+        """
+        if self._pictures:
+            yield from self._pictures.finished(specs)
+        for stretch in _batches(jobs, self._stretch_size):
+            pending = stretch
+            for number in range(self._max_attempts):
+                further = []
+                for batch in _batches(pending, self._batch_size):
+                    for each in self._tries(batch, number):
+                        yield from (kept.pack for kept in (each.image, each.verdict) if kept is not None)
+                        if each.verdict is None or not _read_verdict(each.verdict).accepted:
+                            further.append(each.job)
+                pending = further
 
     def _stretch(
         self, pool: Pool[EditItem, MadeEdit], jobs: Sequence[EditJob], advance: Callable[[int], None]
@@ -248,12 +271,16 @@ class _Try:
         if self.set_aside is not None:
             return self.set_aside
         assert self.image is not None and self.verdict is not None
-        return Attempt(self.seed, self.key, Verdict(**json.loads(self.verdict.read(VERDICT) or b"")), self.image)
+        return Attempt(self.seed, self.key, _read_verdict(self.verdict), self.image)
 
 
 def _verdict_bytes(verdict: Verdict) -> bytes:
     scores = {name: round(score, SCORE_DECIMALS) for name, score in verdict.scores.items()}
     return json_bytes(dataclasses.asdict(dataclasses.replace(verdict, scores=scores)))
+
+
+def _read_verdict(kept: Kept) -> Verdict:
+    return Verdict(**json.loads(kept.read(VERDICT) or b""))
 
 
 def _batches(jobs: Iterable[EditJob], size: int) -> Iterator[list[EditJob]]:

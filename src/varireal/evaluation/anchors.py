@@ -43,13 +43,18 @@ class Gate:
         return {**dataclasses.asdict(self), "passed": self.passed}
 
 
+def anchor_key(test: EvaluationSet, anchor: AnchorConfig, classes: Sequence[str]) -> str:
+    """Return the key that the measured accuracy is kept under."""
+    return content_key({**shared_inputs(test), "classes": list(classes), "templates": anchor.templates})
+
+
 def measure(test: EvaluationSet, anchor: AnchorConfig, classes: Sequence[str], store: WorkStore) -> Gate:
     """Return CLIP's accuracy with the anchor's sentences beside the known one; it is measured once for all runs.
 
     Raises:
         UserError: CLIP or a photo cannot be loaded, or the store's disk is full.
     """
-    key = content_key({**shared_inputs(test), "classes": list(classes), "templates": anchor.templates})
+    key = anchor_key(test, anchor, classes)
     folder = store.get(key)
     if folder is None:
         clip = load_clip(test.clip.model, test.clip.pretrained, resolve_device(test.compute))

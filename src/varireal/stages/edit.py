@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from varireal.config import Params
+    from varireal.editing.jobs import JobPlan
     from varireal.editing.run import EditRun
     from varireal.engines import Engine
     from varireal.manifest import Attribute, Feasibility
@@ -44,9 +45,32 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
     Photos without a usable mask are left out and named in the metrics. Finished edits are kept by content key in
     .work/, so that a run that was stopped goes on where it was.
     """
-    from varireal.editing.jobs import JobPlan
     from varireal.editing.outputs import CellFigures, write_cell
     from varireal.io import staged_folder, write_json
+
+    jobs, count, specs, run = plan_cell(params, attribute, feasibility)
+    run.prepare(specs)
+    for _ in run.finish(jobs, count, f"edit {attribute} {feasibility}"):
+        pass  # all are finished before the first is written, so that a kill leaves no half of a cell behind
+    counted = CellFigures(run.thresholds)
+    final = layout.edit_folder(attribute, feasibility)
+    with staged_folder(final) as staging:
+        edits = run.finish(jobs, count, f"write {attribute} {feasibility}")
+        write_cell(staging, final, run, counted.counting(edits), params.edit)
+    figures = counted.result(jobs.failures)
+    write_json(layout.METRICS / "edit" / f"{attribute}_{feasibility}.json", figures)
+    logger.info("%s %s: %d edits, %d accepted", attribute, feasibility, figures["edits"], figures["accepted"])
+
+
+def plan_cell(
+    params: Params, attribute: Attribute, feasibility: Feasibility
+) -> tuple[JobPlan, int, list[AttributeSpec], EditRun]:
+    """Return a cell's jobs, how many there are at most, the values they use, and what makes them.
+
+    Raises:
+        UserError: the data, the prompts or a checkpoint are missing or wrong.
+    """
+    from varireal.editing.jobs import JobPlan
     from varireal.manifest import iterate_manifest
     from varireal.prompts import load_prompts
 
@@ -61,18 +85,8 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
         region=background_region(params, feasibility) if attribute == "background" else None,
     )
     count, specs = jobs.survey()
-    run = build_run(params, table, specs, attribute, feasibility, build_engine(params, attribute))
-    run.prepare(specs)
-    for _ in run.finish(jobs, count, f"edit {attribute} {feasibility}"):
-        pass  # all are finished before the first is written, so that a kill leaves no half of a cell behind
-    counted = CellFigures(run.thresholds)
-    final = layout.edit_folder(attribute, feasibility)
-    with staged_folder(final) as staging:
-        edits = run.finish(jobs, count, f"write {attribute} {feasibility}")
-        write_cell(staging, final, run, counted.counting(edits), params.edit)
-    figures = counted.result(jobs.failures)
-    write_json(layout.METRICS / "edit" / f"{attribute}_{feasibility}.json", figures)
-    logger.info("%s %s: %d edits, %d accepted", attribute, feasibility, figures["edits"], figures["accepted"])
+    engine = build_engine(params, attribute)
+    return jobs, count, specs, build_run(params, table, specs, attribute, feasibility, engine)
 
 
 def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.ndarray], np.ndarray] | None:

@@ -43,7 +43,7 @@ def command(params: Params) -> None:
     classes = info["classes"]
     evaluated = cells(params.grid)
     check_adapters(evaluated)
-    test = _test_split(params, info)
+    test = test_split(params, info)
     plan = plan_predictions(test, evaluated)
     store = WorkStore("evaluate")
     gate = _zero_shot_gate(params, test, classes, store)
@@ -63,7 +63,8 @@ def command(params: Params) -> None:
     write_json(layout.METRICS / "evaluate.json", found)
 
 
-def _test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
+def test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
+    """Return the test photos, and how they are predicted."""
     from varireal.evaluation.plan import EvaluationSet
     from varireal.manifest import read_manifest
     from varireal.prompts.templates import class_prompt

@@ -27,13 +27,35 @@ def command(params: Params) -> None:
     follow their prompts (CLIP score), how far they lie from the real photos (CMMD), how diverse they are. Finished
     cells are kept by content key in .work/. docs/measures.md says what each figure means.
     """
-    from varireal.errors import UserError
     from varireal.io import write_json
+    from varireal.measuring.summary import cell_figures, photo_figures, read_photos
+    from varireal.work import WorkStore
+
+    how, train, val, cells, counts = plan(params)
+    store = WorkStore("measure")
+    _measure_missing(how, [train, val, *cells.values()], store)
+
+    real = read_photos(store, train)
+    found = {cell: cell_figures(store, task, counts[cell], real) for cell, task in cells.items()}
+    nested = {a: {f: found[a, f] for f in params.grid.feasibilities} for a in params.grid.attributes}
+    real_figures = photo_figures(real, val and read_photos(store, val))
+    write_json(layout.MEASURED, {"real": real_figures, "cells": nested})
+    for (attribute, feasibility), figures in found.items():
+        logger.info("%s %s: %s", attribute, feasibility, figures)
+
+
+def plan(
+    params: Params,
+) -> tuple[Measure, Task, Task | None, dict[tuple[str, str], Task | None], dict[tuple[str, str], int]]:
+    """Return how and what is measured: photos of the splits train and val, and every cell's edits and their number.
+
+    Raises:
+        UserError: photos, edits or masks are missing.
+    """
+    from varireal.errors import UserError
     from varireal.manifest import read_manifest
     from varireal.measuring.plan import Measure, edits_task, photos_task, sample
-    from varireal.measuring.summary import cell_figures, photo_figures, read_photos
     from varireal.mixing.choose import usable
-    from varireal.work import WorkStore
 
     how = Measure(params.measure.network(params.clip), params.compute, params.measure.batch_size)
     photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
@@ -49,16 +71,7 @@ def command(params: Params) -> None:
             chosen = sample(edits, params.measure.edits_per_cell, params.seed)
             counts[attribute, feasibility] = len(edits)
             cells[attribute, feasibility] = edits_task(how, chosen, photos)
-    store = WorkStore("measure")
-    _measure_missing(how, [train, val, *cells.values()], store)
-
-    real = read_photos(store, train)
-    found = {cell: cell_figures(store, task, counts[cell], real) for cell, task in cells.items()}
-    nested = {a: {f: found[a, f] for f in params.grid.feasibilities} for a in params.grid.attributes}
-    real_figures = photo_figures(real, val and read_photos(store, val))
-    write_json(layout.MEASURED, {"real": real_figures, "cells": nested})
-    for (attribute, feasibility), figures in found.items():
-        logger.info("%s %s: %s", attribute, feasibility, figures)
+    return how, train, val, cells, counts
 
 
 def _measure_missing(how: Measure, tasks: list[Task | None], store: WorkStore) -> None:

@@ -42,7 +42,7 @@ def command(params: Params, attribute: str | None, condition: str | None, real_o
         raise click.UsageError("give --attribute and --condition, or --real-only")
     name = "real" if real_only else f"{attribute}_{condition}"
     folder = layout.ADAPTERS / name
-    study = _study(params, None if real_only else layout.mix_folder(str(attribute), str(condition)))
+    study = training_study(params, None if real_only else layout.mix_folder(str(attribute), str(condition)))
     plan = fine_tunings(study, ["real"] if real_only else params.grid.sources, params.grid.seeds)
     store = WorkStore("train")
     _do_missing(study, plan, store, name)
@@ -64,7 +64,7 @@ def command(params: Params, attribute: str | None, condition: str | None, real_o
     write_json(layout.METRICS / "train" / f"{name}.json", metrics(plan, store))
 
 
-def _study(params: Params, mix_folder: Path | None) -> Study:
+def training_study(params: Params, mix_folder: Path | None) -> Study:
     """Read the manifests; the split test is left out here."""
     from varireal.clip import check_clip
     from varireal.io import read_json
