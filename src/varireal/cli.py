@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
@@ -34,6 +35,7 @@ TOOLS = {  # no stages of dvc.yaml
     "ratings": ("varireal.stages.ratings", "How ratings agree with what was asked for, and with each other."),
 }
 COMMANDS = STAGES | TOOLS
+FAILING_DISK = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ESTALE}  # wherever it shows
 
 
 class LazyGroup(click.Group):
@@ -63,11 +65,18 @@ def main() -> None:
 
 
 def run_command(command: click.Command) -> None:
-    """Run a click command as a program: a UserError or a full disk ends in one line on stderr and exit code 1."""
+    """Run a click command as a program: a UserError or a disk that fails ends in one line on stderr and exit code 1."""
     try:
         command(standalone_mode=True)
     except UserError as error:
         click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FAILING_DISK:
+            raise
+        click.echo(
+            f"Error: {error}: look at the disk, then run the same command again; finished work is kept", err=True
+        )
         sys.exit(1)
 
 

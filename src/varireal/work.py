@@ -47,6 +47,10 @@ class WorkStore:
         """Return the folder where an item under way may keep what it has so far; removing it is up to the caller."""
         return self.folder.with_name(f"{self.folder.name}-unfinished") / key[:2] / key
 
+    def drop_unfinished(self, key: str) -> None:
+        """Remove what an item under way has kept, if anything."""
+        shutil.rmtree(self.unfinished(key), ignore_errors=True)
+
     def get(self, key: str) -> Path | None:
         """Return the folder of a finished item, or None."""
         path = self._path(key)

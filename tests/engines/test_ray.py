@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.engines.workers import Failing, Products, Squares
+from tests.engines.workers import Failing, Products, Together
 from tests.tiny_study import CELLS, TO_MIX, change, make_study, run_stages
 
 from varireal import layout
@@ -58,24 +58,22 @@ def test_without_ray_or_its_cluster_one_line_says_what_to_do(monkeypatch: pytest
         RayEngine(ComputeConfig(engine="ray"), ())
 
 
-def test_batches_are_spread_over_actors_that_compute_what_worker_processes_compute(cluster: None) -> None:
+def test_batches_are_spread_over_actors_and_drawn_as_they_are_needed(cluster: None, tmp_path: Path) -> None:
     def batches() -> Iterator[list[int]]:
         nonlocal drawn
-        for batch in BATCHES:
+        for number in range(6):
             drawn += 1
-            yield batch
+            yield [number]
 
-    drawn, open_batches = 0, []
-    with RayEngine(ComputeConfig(device="cpu", workers=2), ()).open(Squares(0.5), 3) as pool:
-        done = {}
-        for number, results in pool.run(batches()):
-            done[number] = results
-            open_batches.append(drawn - len(done))
-    assert {k: [square for square, _ in results] for k, results in done.items()} == {
-        0: [0, 1, 4], 1: [9, 16, 25], 2: [36, 49],
-    }  # fmt: skip
-    pids = {pid for results in done.values() for _, pid in results}
-    assert len(pids) == 2 and os.getpid() not in pids and max(open_batches) <= 2
+    drawn, done, pids = 0, 0, set()
+    with RayEngine(ComputeConfig(device="cpu", workers=2), ()).open(Together(tmp_path), 6) as pool:
+        for _, results in pool.run(batches()):
+            done, pids = done + 1, pids | set(results)
+            assert drawn - done < 2
+    assert done == 6 and len(pids) == 2 and os.getpid() not in pids
+
+
+def test_actors_compute_what_worker_processes_compute(cluster: None) -> None:
     with LocalEngine(ComputeConfig(device="cpu", workers=2), ("torch",)).open(Products(), 3) as pool:
         assert run(Products(), BATCHES, "torch") == dict(pool.run(BATCHES))
 

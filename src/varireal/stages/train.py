@@ -95,6 +95,9 @@ def _do_missing(study: Study, plan: list[FineTuning], store: WorkStore, name: st
     from varireal.progress import progress
 
     missing = list({item.key: item for item in plan if store.get(item.key) is None}.values())
+    if is_first():
+        for key in {item.key for item in plan} - {item.key for item in missing}:
+            store.drop_unfinished(key)  # left by a run that was killed between its last two steps
     logger.info("%s: %d of %d fine-tunings to do", name, len(missing), len(plan))
     work, steps = "varireal.training.run:run_fine_tunings", len(missing) * study.train.max_steps
     threads = study.compute.num_threads
