@@ -68,7 +68,7 @@ def test_batches_are_spread_over_actors_and_drawn_as_they_are_needed(cluster: No
     drawn, done, pids = 0, 0, set()
     with RayEngine(ComputeConfig(device="cpu", workers=2), ()).open(Together(tmp_path), 6) as pool:
         for _, results in pool.run(batches()):
-            done, pids = done + 1, pids | set(results)
+            done, pids = done + 1, pids | {pid for _, pid in results}
             assert drawn - done < 2
     assert done == 6 and len(pids) == 2 and os.getpid() not in pids
 

@@ -32,21 +32,6 @@ class Together:
         return [(item * item, os.getpid()) for item in items]
 
 
-class Together:
-    """Does a batch only beside another worker, who comes within a minute or never; tells the process."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, items: Sequence[int]) -> list[int]:
-        (self._folder / str(os.getpid())).touch()
-        end = time.monotonic() + 60
-        while len(list(self._folder.iterdir())) < 2:
-            assert time.monotonic() < end, "nobody came"
-            time.sleep(0.05)
-        return [os.getpid() for _ in items]
-
-
 class Products:
     """A network's kind of arithmetic, whose last bits depend on the number of threads, which it tells too."""
 
