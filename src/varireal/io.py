@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+RACES = 100  # with other runs for the name of a folder, that may be lost
+
 
 @contextlib.contextmanager
 def named_os_errors(path: Path) -> Iterator[None]:
@@ -150,11 +152,22 @@ def staged_folder(final: Path) -> Iterator[Path]:
         try:
             staging.chmod(0o755)
             yield staging
+            _take_the_place_of(final, staging)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _take_the_place_of(final: Path, staging: Path) -> None:
+    """Rename a folder over another one; if other runs do the same at the same time, the last one's stays."""
+    for left in reversed(range(RACES)):
+        try:
             if final.exists():
                 shutil.rmtree(final)
             staging.replace(final)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            return
+        except OSError as error:
+            if not left or error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
 
 
 def read_file(path: Path) -> bytes:

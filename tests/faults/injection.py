@@ -8,10 +8,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from varireal.cli import program
 
 KILLED = 137
 TIMEOUT = 120.0  # seconds until a run counts as hung
+NUMBERS = itertools.count()  # of runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Fault:
 
 def full_disk() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a file")
+
+
+def read_only() -> OSError:
+    return OSError(errno.EROFS, os.strerror(errno.EROFS), "a file")
 
 
 def broken_disk() -> OSError:
@@ -58,9 +65,9 @@ def lost_mlflow() -> Exception:
     return MlflowException("the server is away")
 
 
-KILLS = ("kill before", "kill after")
+KILLS = ("kill before", "kill after", "SIGTERM", "SIGINT")
 ERRORS: dict[str, tuple[Callable[[], Exception], ...]] = {
-    "write": (full_disk, broken_disk),
+    "write": (full_disk, read_only, broken_disk),
     "rename": (full_disk, broken_disk),
     "read": (broken_disk,),
     "model": (broken_model, MemoryError),
@@ -86,6 +93,9 @@ class Injector:
             self.calls[point] += 1
             kind = self._due(point)
             if kind is None:
+                return original(*arguments, **options)
+            if kind in signal.Signals.__members__:
+                os.kill(os.getpid(), signal.Signals[kind])
                 return original(*arguments, **options)
             if kind == "kill before":
                 os._exit(KILLED)
@@ -121,6 +131,8 @@ class Injector:
         from varireal.segmentation.run import SegmentWorker
 
         self.wrap(os, "fsync", "write")
+        self.wrap(tempfile, "mkstemp", "write")
+        self.wrap(tempfile, "mkdtemp", "write")
         self.wrap(Path, "write_bytes", "write")
         for name in ("replace", "rename", "hardlink_to"):
             self.wrap(Path, name, "rename")
@@ -150,27 +162,46 @@ def run_forked(stage: Sequence[str], fault: Fault | None, folder: Path) -> Ended
     Args:
         folder: where what it prints and counts is kept.
     """
-    printed, counted = folder / "printed.txt", folder / "counted.json"
-    counted.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        _run_here(stage, fault, printed, counted)
+    return wait_for(start_forked(stage, fault, folder))
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """A run that was started."""
+
+    process: int
+    what: str
+    printed: Path
+    counted: Path
+
+
+def start_forked(stage: Sequence[str], fault: Fault | None, folder: Path) -> Running:
+    """Start a run."""
+    number = next(NUMBERS)
+    running = Running(os.fork(), f"{stage} with {fault}", folder / f"{number}.txt", folder / f"{number}.json")
+    if running.process == 0:
+        _run_here(stage, fault, running.printed, running.counted)
+    return running
+
+
+def wait_for(running: Running) -> Ended:
+    """Wait for the end of a run."""
     end = time.monotonic() + TIMEOUT
-    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+    while (ended := os.waitpid(running.process, os.WNOHANG)) == (0, 0):
         if time.monotonic() > end:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            raise AssertionError(f"{stage} hung with {fault}: {printed.read_text()}")
+            os.kill(running.process, signal.SIGKILL)
+            os.waitpid(running.process, 0)
+            raise AssertionError(f"{running.what} hung: {running.printed.read_text()}")
         time.sleep(0.002)
-    calls = json.loads(counted.read_text()) if counted.exists() else {}
-    return Ended(os.waitstatus_to_exitcode(ended[1]), printed.read_text(), calls)
+    calls = json.loads(running.counted.read_text()) if running.counted.exists() else {}
+    return Ended(os.waitstatus_to_exitcode(ended[1]), running.printed.read_text(), calls)
 
 
 def _run_here(stage: Sequence[str], fault: Fault | None, printed: Path, counted: Path) -> NoReturn:
     """Be the program, and end this process."""
     code = 1
     try:
-        handle = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        handle = os.open(printed, os.O_WRONLY | os.O_CREAT)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.injection import KILLED, KINDS, Ended, Fault, run_forked
+from tests.faults.injection import KILLED, KILLS, KINDS, Ended, Fault, run_forked, start_forked, wait_for
 from tests.prompts.llm.server import FakeEndpoint
 from tests.tiny_study import CELLS, change, make_study
 
@@ -185,10 +185,25 @@ def test_a_stage_that_failed_and_ran_again_leaves_what_an_undisturbed_one_leaves
         assert logged_runs() == laboratory.runs
 
 
+@pytest.mark.parametrize("command", ["edit", "train", "segment"])
+def test_two_runs_at_once_in_one_folder_leave_what_one_leaves(laboratory: Laboratory, command: str) -> None:
+    """As when dvc was killed, which leaves its stage alone, and is called again."""
+    stage = next(stage for stage in STAGES if stage.command[0] == command)
+    for _ in range(3):
+        laboratory.put_right(stage)
+        running = [start_forked(stage.command, None, laboratory.folder) for _ in range(2)]
+        for ended in [wait_for(each) for each in running]:
+            assert ended.code == 0, ended.output
+        assert files(*stage.outputs) == laboratory.expected[stage]
+        check_packs()
+
+
 def check_end(fault: Fault, ended: Ended) -> None:
     """A fault ends a stage by its own kill, or in one line, or costs a warning; only a model's defect shows itself."""
-    if fault.kind.endswith(("kill", "kill before", "kill after")):
-        assert ended.code in (KILLED, 0), ended.output  # 0: the work on its way was there already
+    ends = {"SIGTERM": 143, "SIGINT": 130}.get(fault.kind, KILLED)
+    if fault.kind in KILLS or fault.kind.endswith("kill"):
+        assert ended.code in (ends, 0), ended.output  # 0: the work on its way was there already, or it was the last
+        assert "Traceback" not in ended.output
     elif fault.point == "model":
         assert ended.code in (0, 1), ended.output
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from varireal import layout
 from varireal.errors import UserError
 from varireal.stages.common import stage_options
 from varireal.stages.needed_work import KEPT_WHOLE, NEEDED, PIXELS
@@ -50,6 +51,8 @@ def command(params: Params, days: float, do_it: bool) -> None:
     needed = _Needed(params)
     before = time.time() - days * DAY
     stores = [_look_at(folder, needed, before) for folder in folders]
+    outside = _leftovers(before)
+    stores += [outside] if outside.kept.paths or outside.free.paths else []
     click.echo(f"{'in ' + str(root):<28}{'kept':>20}{'not needed':>22}")
     for store in stores:
         click.echo(f"{store.name:<28}{store.kept:>20}{store.free:>22}  {store.note}".rstrip())
@@ -122,6 +125,16 @@ def _look_at(folder: Path, needed: _Needed, before: float) -> _Store:
             (store.free if unneeded and path.stat().st_mtime < before else store.kept).add(path)
         except FileNotFoundError:  # a run beside this one has finished or thrown it away
             logger.info("%s has vanished", path)
+    return store
+
+
+def _leftovers(before: float) -> _Store:
+    """Return the folders beside outputs that killed runs were writing."""
+    store = _Store("halves of outputs", "")
+    for root in sorted({Path(layout.PREPARED.parts[0]), layout.ADAPTERS.parent, layout.METRICS, Path()}):
+        pattern = ".*.tmp" if root == Path() else "**/.*.tmp"
+        for path in sorted(root.glob(pattern)):
+            (store.free if path.stat().st_mtime < before else store.kept).add(path)
     return store
 
 
