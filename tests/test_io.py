@@ -4,6 +4,8 @@ import errno
 import hashlib
 import io
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,23 @@ def test_a_staged_folder_replaces_the_old_one_only_when_it_succeeds(tmp_path):
         (staging / "third").write_text("")
         raise ZeroDivisionError
     assert [path.name for path in final.iterdir()] == ["second"] and list(tmp_path.iterdir()) == [final]
+
+
+def test_of_runs_that_replace_a_folder_at_the_same_time_one_leaves_its_whole_folder(tmp_path):
+    final, start = tmp_path / "out", threading.Barrier(6)
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            with staged_folder(final) as staging:
+                for name in "abc":
+                    (staging / name).write_text(str(number))
+                start.wait()
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(write, number) for number in range(6)]:
+            done.result()
+    assert len({path.read_text() for path in final.iterdir()}) == 1 and len(list(final.iterdir())) == 3
+    assert list(tmp_path.iterdir()) == [final]
 
 
 def test_a_full_disk_inside_a_staged_folder_leaves_the_old_one(tmp_path):

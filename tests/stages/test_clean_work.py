@@ -77,13 +77,16 @@ def test_leftovers_of_killed_runs_go_and_what_is_young_stays(study: Path) -> Non
     unfinished = Path(".work/train-unfinished/aa/aabb/checkpoint.safetensors")
     unfinished.parent.mkdir(parents=True)
     unfinished.write_bytes(b"3")
+    half = Path("data/edits/color/.feasible.abc.tmp")
+    half.mkdir()
+    (half / "a.png").write_bytes(b"4")
     result = CliRunner().invoke(main, ["clean-work", "--yes"])
     assert result.exit_code == 0 and "Nothing is to be freed" in result.output
     assert len(items()) == len(before) + 3
-    for path in (*kind.iterdir(), unfinished.parent):
+    for path in (*kind.iterdir(), unfinished.parent, half):
         os.utime(path, (0, 0))
     result = CliRunner().invoke(main, ["clean-work", "--yes"])
-    assert "Freed" in result.output and items() - before == set()
+    assert "Freed" in result.output and items() - before == set() and not half.exists()
 
 
 def test_where_needs_cannot_be_told_a_store_is_kept_whole(study: Path) -> None:
