@@ -92,7 +92,7 @@ def test_of_runs_that_replace_a_folder_at_the_same_time_one_leaves_its_whole_fol
             with staged_folder(final) as staging:
                 for name in "abc":
                     (staging / name).write_text(str(number))
-                start.wait()
+                start.wait(timeout=60)
 
     with ThreadPoolExecutor(6) as pool:
         for done in [pool.submit(write, number) for number in range(6)]:
