@@ -160,14 +160,17 @@ def staged_folder(final: Path) -> Iterator[Path]:
 def _take_the_place_of(final: Path, staging: Path) -> None:
     """Rename a folder over another one; if other runs do the same at the same time, the last one's stays."""
     for left in reversed(range(RACES)):
+        old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent))
         try:
             if final.exists():
-                shutil.rmtree(final)
+                final.replace(old)  # out of the way at once, for others may be at it too
             staging.replace(final)
             return
         except OSError as error:
             if not left or error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def read_file(path: Path) -> bytes:
