@@ -11,7 +11,6 @@ import os
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from tests.tiny_study import CELLS, change, make_study
 from varireal.packs import PackStore, item_keys
 from varireal.seeding import generator
 
-RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "40"))
+RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30"))
 CONDITION = ["--attribute", "color", "--condition", "mixed"]
 
 
@@ -126,10 +125,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Ite
         change(train__checkpoint_every=1)
         found = Laboratory(tmp_path_factory.mktemp("printed"), {}, {}, 0)
         for stage in STAGES:
-            began = time.monotonic()
             ended = found.run(stage)
             assert ended.code == 0, ended.output
-            print(stage.command, time.monotonic() - began)
             found.expected[stage], found.calls[stage] = files(*stage.outputs), ended.calls
         found.runs = logged_runs()
         yield found
@@ -175,21 +172,24 @@ def test_a_stage_that_failed_and_ran_again_leaves_what_an_undisturbed_one_leaves
             path: item for path, item in now.items() if "unfinished" not in path
         }  # fmt: skip
         check_packs()
+    if stage.command == ("report",) and fault.kind == "lost_mlflow":  # all but the log is there
+        assert ended.code == 0 and ended.output.count("MLflow was not used") == 1
+        stage = dataclasses.replace(stage, command=("track", "--resend"))
     ended = laboratory.run(stage)
     assert ended.code == 0, f"after {fault}: {ended.output}"
-    assert files(*stage.outputs) == laboratory.expected[stage], f"after {fault} in {stage.command}"
+    assert files(*stage.outputs) == expected, f"after {fault} in {stage.command}"
     now = finished(stage)
     assert {path: now.get(path) for path in kept} == kept, f"the run after {fault} did again what was finished"
     assert not list(Path(".work").glob("train-unfinished/*/*"))
-    if stage.command == ("report",):
+    if stage.command[0] in ("report", "track"):
         assert logged_runs() == laboratory.runs
 
 
-@pytest.mark.parametrize("command", ["edit", "train", "segment"])
-def test_two_runs_at_once_in_one_folder_leave_what_one_leaves(laboratory: Laboratory, command: str) -> None:
+@pytest.mark.parametrize(("command", "times"), [("segment", 2), ("edit", 3), ("train", 1)])
+def test_two_runs_at_once_in_one_folder_leave_what_one_leaves(laboratory: Laboratory, command: str, times: int) -> None:
     """As when dvc was killed, which leaves its stage alone, and is called again."""
     stage = next(stage for stage in STAGES if stage.command[0] == command)
-    for _ in range(3):
+    for _ in range(times):
         laboratory.put_right(stage)
         running = [start_forked(stage.command, None, laboratory.folder) for _ in range(2)]
         for ended in [wait_for(each) for each in running]:
