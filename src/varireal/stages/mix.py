@@ -36,6 +36,7 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
     from varireal.mixing.choose import choose, describe, usable
 
     classes = read_json(layout.DATASET_INFO)["classes"]
+    share = params.mix.shares[condition]
     with _without_collection():
         edits = {
             feasibility: usable(
@@ -44,10 +45,9 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
             )
             for feasibility in params.grid.feasibilities
         }
-        share = params.mix.shares[condition]
         records = choose(edits, classes, attribute, share, params.mix.images_per_class, params.seed)
-    with staged_folder(layout.mix_folder(attribute, condition)) as folder:
-        write_manifest(folder / "manifest.parquet", records)
+        with staged_folder(layout.mix_folder(attribute, condition)) as folder:
+            write_manifest(folder / "manifest.parquet", records)
     figures = describe(records, classes)
     write_json(layout.METRICS / "mix" / f"{attribute}_{condition}.json", figures)
     logger.info("%s %s: %d images of %d photos", attribute, condition, figures["images"], figures["photos"])
