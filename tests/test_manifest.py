@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varireal.errors import UserError
-from varireal.manifest import ImageRecord, read_manifest, write_manifest
+from varireal.manifest import ImageRecord, iterate_manifest, manifest_writer, read_manifest, write_manifest
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
@@ -49,6 +50,32 @@ def test_records_come_back_as_they_were_sorted_and_their_order_leaves_no_trace(t
 def test_two_records_with_one_id_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(ValueError, match="share the image_id 'x'"):
         write_manifest(tmp_path / "m.parquet", [record("x"), record("y"), record("x", class_index=1)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_stream_to_a_file_and_back_with_few_of_them_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("varireal.manifest.ROWS", 500)
+    path, count = tmp_path / "m.parquet", 10_000
+    write_manifest(path, [record("first")])
+    assert len(read_manifest(path)) == 1  # loads what pyarrow loads late
+    rows = (record(f"{number:06d}", attempts=f"[{number}]" + " " * 500) for number in range(count))
+    tracemalloc.start()
+    try:
+        with manifest_writer(path) as add:
+            for row in rows:
+                add(row)
+        read = sum(row.attempts.startswith(f"[{int(row.image_id)}]") for row in iterate_manifest(path))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert read == count and pq.ParquetFile(path).num_row_groups == 20
+    assert peak < count * 500 / 4  # all rows have 10,000 texts of 500 characters, those in memory a few times 500
+
+
+def test_rows_that_come_in_the_wrong_order_are_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(ValueError, match="'x' comes behind 'y'"), manifest_writer(tmp_path / "m.parquet") as add:
+        add(record("y"))
+        add(record("x"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from tests.tiny_study import CELLS, CONDITIONS, TO_MIX, change, make_study, run_
 from varireal import layout
 from varireal.cli import main
 from varireal.errors import UserError
-from varireal.io import read_file, sha256_file
+from varireal.io import read_file, read_json, sha256_file
 from varireal.manifest import read_manifest
 from varireal.reporting.gallery import build_examples, choose_examples
 
@@ -46,7 +46,7 @@ def both(tmp_path, tiny_clip, monkeypatch) -> tuple[Path, Path]:
 
 
 def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypatch) -> None:
-    adapters, manifests, exports, pages = [], [], [], []
+    adapters, manifests, exports, pages, figures = [], [], [], [], []
     for folder in both:
         monkeypatch.chdir(folder)
         monkeypatch.setenv("DVC_ROOT", str(folder))
@@ -55,7 +55,8 @@ def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypa
         for record in records:
             assert sha256_file(Path(record.path)) == record.sha256 and len(read_file(Path(record.prior_path))) > 50
         manifests.append(without_paths(records))
-        run_stages([TRAIN, ["export", "--data", "color_mixed", "out"]])
+        run_stages([["measure"], TRAIN, ["export", "--data", "color_mixed", "out"]])
+        figures.append(read_json(layout.MEASURED))
         adapters.append(sorted(sha256_file(path) for path in layout.ADAPTERS.rglob("*.safetensors")))
         exports.append({p.relative_to("out"): p.read_bytes() for p in sorted(Path("out").rglob("*")) if p.is_file()})
         photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
@@ -63,6 +64,7 @@ def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypa
     assert manifests[0] == manifests[1]
     assert adapters[0] == adapters[1] and len(adapters[0]) == 2
     assert exports[0] == exports[1] and len(exports[0]) > 5
+    assert figures[0] == figures[1] and figures[0]["cells"]["color"]["feasible"]["measured"] == 18
     assert pages[0] == pages[1] and set(pages[0][0].shots) == {"photo", "mask", "prior", "edit"}
     cell = both[1] / layout.edit_folder("color", "feasible")
     assert sorted(path.relative_to(cell).as_posix() for path in cell.rglob("*") if path.is_file()) == [
