@@ -13,7 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from varireal import layout
-from varireal.manifest import read_manifest, write_manifest
+from varireal.io import write_json
+from varireal.manifest import FEASIBILITIES, read_manifest, write_manifest
+from varireal.rating.agreement import MEANT, summarize
+from varireal.rating.items import read_edits
+from varireal.rating.store import Rating
 from varireal.stages.report import command
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'varireal[dev]'")
@@ -40,6 +44,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("page") / "index.html"
 
 
+def rate_as_meant() -> None:
+    """Let a rater see in every edit but one what it was meant to be."""
+    items = [item for cell in read_edits(("color", "texture"), FEASIBILITIES, exhausted=True).values() for item in cell]
+    given = [Rating(item, MEANT[item.feasibility]) for item in items[:-1]] + [Rating(items[-1], "broken")]
+    write_json(layout.RATINGS, summarize({"anna": given}, items))
+
+
 @pytest.fixture
 def report(request: pytest.FixtureRequest, kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The page of a study whose prompts try to break out of their place; made once for all tests."""
@@ -50,6 +61,7 @@ def report(request: pytest.FixtureRequest, kept: Path, monkeypatch: pytest.Monke
             for feasibility in ("feasible", "infeasible"):
                 path = layout.edit_folder(attribute, feasibility) / "manifest.parquet"
                 write_manifest(path, [dataclasses.replace(e, prompt=INJECTION) for e in read_manifest(path)])
+        rate_as_meant()
         CliRunner().invoke(command, [], catch_exceptions=False)
         shutil.copyfile(study / "reports/index.html", kept)
     return kept
@@ -128,6 +140,15 @@ def test_html_in_prompts_and_class_names_stays_text(page: Any) -> None:
     assert page.locator("img:not([src^='data:'])").count() == 0
 
 
+def test_ratings_are_shown_beside_what_was_asked_for(page: Any) -> None:
+    rows = page.locator("section:has(#ratings) tbody tr").all_inner_texts()
+    assert [row.split() for row in rows] == [
+        ["color", "anna", "12", "0", "%", "6", "/", "0", "0", "/", "6", "100", "%", "1.00"],
+        ["texture", "anna", "12", "8", "%", "6", "/", "0", "0", "/", "5", "100", "%", "1.00"],
+        ["all", "attributes", "anna", "24", "4", "%", "12", "/", "0", "0", "/", "11", "100", "%", "1.00"],
+    ]
+
+
 def test_no_script_but_the_pages_own_runs(browser: Any, report: Path) -> None:
     page = browser.new_page()
     page.goto(report.as_uri(), timeout=PATIENCE)
@@ -148,7 +169,7 @@ def test_nothing_is_clipped_or_sticks_out(page: Any, width: int) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     tables = page.eval_on_selector_all(".scroll:has(.cards)", "all => all.map(e => e.scrollWidth - e.clientWidth)")
-    assert len(tables) == 7 and max(tables) <= 0
+    assert len(tables) == 8 and max(tables) <= 0
     cut = "cells => cells.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
     assert page.eval_on_selector_all(".cards td", cut) == []
 
