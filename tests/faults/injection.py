@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -206,6 +207,7 @@ def _run_here(stage: Sequence[str], fault: Fault | None, printed: Path, counted:
         os.dup2(handle, 2)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         sys.argv = ["varireal", *stage]
+        forkserver._forkserver._forkserver_pid = None  # an earlier test's server is no child of this process
         parallel.SMALLEST_POOL = 1000  # as few pictures as these are done by this process alone
         injector = Injector(fault)
         injector.arm()
