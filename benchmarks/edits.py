@@ -1,6 +1,6 @@
 """How fast edits are made: against a plain loop, and against the networks' forward passes alone.
 
-Needs the photos, prompts and masks of the study (`dvc repro segment`); networks, recipes and steps are those of
+Needs the photos, prompts and masks of the study (`dvc repro prompt segment`); networks, recipes and steps are those of
 params.yaml, with priors drawn by its text-to-image model and one attempt an edit.
 
     python benchmarks/edits.py

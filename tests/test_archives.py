@@ -61,6 +61,13 @@ def test_shards_hold_whole_samples_up_to_their_size(tmp_path):
     assert len(list((tmp_path / "small").glob("*.tar"))) == 7
 
 
+def test_shards_of_tiny_pictures_are_full_at_a_number_of_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("varireal.archives.MOST_FILES", 5)  # two samples of two files; a third would make it six
+    paths = write(tmp_path)
+    assert [path.parent.parent.name for path in paths.values()][::2] == [f"{n:06d}.tar" for n in (0, 0, 1, 1, 2, 2, 3)]
+    assert all(read_file(path) for path in paths.values())
+
+
 def test_webdataset_reads_the_samples(tmp_path):
     odd = {"c": {f"{sample_name('jet/a.b %')}.png": b"1", f"{sample_name('jet/a.b %')}.prior.png": b"2"}}
     write(tmp_path, samples={**SAMPLES, **odd})

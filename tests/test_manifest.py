@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varireal.errors import UserError
-from varireal.manifest import ImageRecord, iterate_manifest, manifest_writer, read_manifest, write_manifest
+from varireal.manifest import (
+    ImageRecord,
+    copy_rows,
+    iterate_manifest,
+    manifest_writer,
+    read_manifest,
+    write_manifest,
+)
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
@@ -45,6 +52,22 @@ def test_records_come_back_as_they_were_sorted_and_their_order_leaves_no_trace(t
     write_manifest(folder / "b.parquet", random.sample(rows, len(rows)))
     assert read_manifest(folder / "a.parquet") == sorted(rows, key=lambda row: row.image_id)
     assert (folder / "a.parquet").read_bytes() == (folder / "b.parquet").read_bytes()
+
+
+@given(records(), st.data())
+@settings(max_examples=30, deadline=None)
+def test_copied_rows_have_the_bytes_that_their_records_would_give(tmp_path_factory, rows, data):
+    folder = tmp_path_factory.mktemp("manifest")
+    sources = [folder / "even.parquet", folder / "odd.parquet"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("varireal.manifest.ROWS", 2)  # row groups and batches of two rows
+        for number, path in enumerate(sources):
+            write_manifest(path, rows[number::2])
+        held = {row.image_id: (s, n) for s, path in enumerate(sources) for n, row in enumerate(read_manifest(path))}
+        chosen = [row for row in rows if data.draw(st.booleans())]
+        copy_rows(folder / "copy.parquet", sources, [held[name] for name in sorted(row.image_id for row in chosen)])
+        write_manifest(folder / "expected.parquet", chosen)
+    assert (folder / "copy.parquet").read_bytes() == (folder / "expected.parquet").read_bytes()
 
 
 def test_two_records_with_one_id_are_refused_and_nothing_is_written(tmp_path):

@@ -22,6 +22,7 @@ from varireal.errors import UserError
 SUFFIX, INDEX_SUFFIX = ".tar", ".json"
 REMEDY = "get it with `dvc checkout` or make it anew with dvc repro"
 KEPT_INDICES = 256  # in memory
+MOST_FILES = 2**14  # of a shard, whose index is in memory, also where the pictures are tiny
 
 Place = tuple[int, int, int]  # of a file in a shard: where its bytes begin, how many, and their CRC-32
 
@@ -30,7 +31,8 @@ class ShardWriter:
     """Writes samples into ``000000.tar`` and so on, each beside its index; the same samples give the same bytes."""
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
-        """Take an empty folder, and the size at which a shard is full; one sample may be larger."""
+        """Take an empty folder, and the size at which a shard is full (one sample may be larger), if it does not hold
+        `MOST_FILES` before."""
         self._folder, self._most = folder, most_bytes
         self._count = 0
         self._tar: tarfile.TarFile | None = None
@@ -50,7 +52,9 @@ class ShardWriter:
             OSError: the disk is full or not writable.
         """
         size = sum(tarfile.BLOCKSIZE + _padded(data) for data in files.values())
-        if self._tar is not None and self._tar.offset + size > self._most:
+        if self._tar is not None and (
+            self._tar.offset + size > self._most or len(self._places) + len(files) > MOST_FILES
+        ):
             self._close()
         if self._tar is None:
             shard = self._folder / f"{self._count:06d}{SUFFIX}"

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -215,8 +216,9 @@ def encode_png(pixels: np.ndarray) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    # compared with the usual 6: written in 60 % of the time, 1.4 % larger (edits of the default study)
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=4)
+    # behind PNG's filters, runs are nearly all there is to find in photos: as small as with the usual search, which
+    # takes more than twice the time (edits of the default study: 0.75 ms and 19.1 kB instead of 1.7 ms and 19.3 kB)
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 

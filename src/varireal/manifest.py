@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from varireal.errors import UserError
 from varireal.io import atomic_file
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 Attribute = Literal["background", "color", "texture"]
@@ -66,7 +67,7 @@ _INTEGERS = {"class_index", "width", "height", "index", "seed"}
 # columns in which the same text stands in many rows, of which memory shall hold one
 _REPEATED = {"origin", "split", "class_name", "status", "note", "attribute", "feasibility", "value", "prompt",
              "settings"}  # fmt: skip
-ROWS = 2**14  # of a row group: what a stream of rows holds in memory
+ROWS = 2**12  # of a row group: what a stream of rows holds in memory
 
 
 def schema() -> pa.Schema:
@@ -113,6 +114,45 @@ def manifest_writer(path: Path) -> Iterator[Callable[[ImageRecord], None]]:
             write()
 
 
+def copy_rows(path: Path, sources: Sequence[Path], rows: Sequence[tuple[int, int]]) -> None:
+    """Write rows of other manifests as a manifest; the bytes are those that their records would give.
+
+    Args:
+        rows: for each, the number of its source and its number in there, both from 0, in the order of their
+            ``image_id``.
+
+    Raises:
+        UserError: a source cannot be read, or the disk is full or not writable.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    origin, number = np.array(rows, np.int64).reshape(-1, 2).T
+    wanted = [np.sort(number[origin == source]) for source in range(len(sources))]
+    first = np.cumsum([0, *map(len, wanted)])
+    place = np.empty(len(rows), np.int64)
+    for source, numbers in enumerate(wanted):
+        here = origin == source
+        place[here] = first[source] + np.searchsorted(numbers, number[here])
+    parts = [part for source, numbers in zip(sources, wanted) for part in _taken(source, numbers)]
+    table = pa.Table.from_batches(parts) if parts else schema().empty_table()
+    del parts
+    table = table.unify_dictionaries().combine_chunks()
+    with atomic_file(path) as file, pq.ParquetWriter(file, schema(), compression="zstd") as parquet:
+        for start in range(0, max(1, len(rows)), ROWS):
+            parquet.write_table(table.take(place[start : start + ROWS]).cast(schema()))
+
+
+def _taken(path: Path, numbers: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a manifest with these numbers, which are sorted."""
+    start = 0
+    for batch in manifest_batches(path, _FIELDS, shared=_REPEATED):
+        first, last = numbers.searchsorted([start, start + batch.num_rows])
+        yield batch.take(numbers[first:last] - start)
+        start += batch.num_rows
+
+
 def write_manifest(path: Path, records: Iterable[ImageRecord]) -> None:
     """Write the records atomically, sorted by ``image_id``: the same records give the same bytes.
 
@@ -140,12 +180,20 @@ def iterate_manifest(path: Path) -> Iterator[ImageRecord]:
     Raises:
         UserError: as for :func:`read_manifest`.
     """
+    for columns in manifest_columns(path, _FIELDS):
+        yield from map(ImageRecord, *columns)
+
+
+def manifest_columns(path: Path, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
+    """Yield some columns of a manifest, a few thousand values of each at a time, in their stored order.
+
+    Raises:
+        UserError: as for :func:`read_manifest`.
+    """
     texts: dict[str, str] = {}
-    for batch in manifest_batches(path, _FIELDS, shared=_REPEATED):
-        columns = zip(batch.schema.names, batch.columns)
-        yield from map(
-            ImageRecord, *(_texts(each, texts) if name in _REPEATED else each.to_pylist() for name, each in columns)
-        )
+    shared = _REPEATED.intersection(columns)
+    for batch in manifest_batches(path, columns, shared):
+        yield [_texts(batch[name], texts) if name in shared else batch[name].to_pylist() for name in columns]
 
 
 def _texts(column: pa.DictionaryArray, known: dict[str, str]) -> list[str | None]:

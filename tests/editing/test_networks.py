@@ -210,6 +210,26 @@ def test_tiles_are_of_the_asked_size_and_change_only_larger_pictures(tiny_sdxl_i
     assert 0 < difference.mean() < 20
 
 
+def test_no_module_is_asked_for_the_device_that_is_known(tiny_sdxl_inpaint, monkeypatch) -> None:
+    from diffusers.hooks import group_offloading
+
+    loaded = pipe(tiny_sdxl_inpaint)
+    kind = type(loaded).__mro__[1]
+    assert type(loaded).__name__ == kind.__name__ == "StableDiffusionXLInpaintPipeline"
+    assert loaded._execution_device == kind._execution_device.fget(loaded)  # what diffusers' own search finds
+
+    searched: list[str] = []
+    search = group_offloading._get_group_onload_device
+    monkeypatch.setattr(
+        group_offloading, "_get_group_onload_device", lambda part: searched.append(type(part).__name__) or search(part)
+    )
+    kind._execution_device.fget(loaded)
+    assert "UNet2DConditionModel" in searched
+    searched.clear()
+    assert len(painted(tiny_sdxl_inpaint, MemoryConfig(), count=1)) == 1
+    assert "UNet2DConditionModel" not in searched
+
+
 def test_a_compiled_network_paints_the_same(tiny_sdxl_inpaint, monkeypatch) -> None:
     """Traced ahead of time; only the code generator is left out, which takes minutes."""
     from torch import nn

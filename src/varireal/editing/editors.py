@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,7 +10,17 @@ from varireal.config import ComputeConfig, EditConfig, Recipe
 from varireal.editing.inpaint import Inpainter
 from varireal.editing.jobs import EditJob
 from varireal.editing.pictures import PictureSource
-from varireal.editing.recipe import Composite, Draft, Inpaint, MakePrior, Refine, Step, TransferDetail, lay_out
+from varireal.editing.recipe import (
+    Composite,
+    Draft,
+    Inpaint,
+    MakePrior,
+    Refine,
+    Step,
+    TransferDetail,
+    lay_out,
+    read_photo,
+)
 from varireal.editing.refine import Refiner
 
 _PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur"}
@@ -100,7 +111,8 @@ def _later(recipe: Recipe) -> dict[str, object]:
 def _run(
     steps: Sequence[Step], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, lengths_at: int | None
 ) -> list[Draft]:
-    drafts = [lay_out(job, seed, recipe, lengths_at) for job, seed in zip(jobs, seeds)]
+    read = functools.cache(read_photo)  # the edits of a photo stand together
+    drafts = [lay_out(job, seed, recipe, lengths_at, read) for job, seed in zip(jobs, seeds)]
     for step in steps:
         drafts = step(drafts)
     return drafts

@@ -139,6 +139,7 @@ def place(pipe: Any, section: str, device: torch.device, memory: MemoryConfig) -
         pipe.vae.tile_latent_min_size = memory.vae_tile // pipe.vae_scale_factor
     if memory.compile:
         pipe.unet.compile()
+    _know_device(pipe, device)
     if memory.offload:
         pipe.enable_model_cpu_offload(device=device)
         return
@@ -151,3 +152,9 @@ def place(pipe: Any, section: str, device: torch.device, memory: MemoryConfig) -
             f"{section}: the device's memory does not hold the networks beside those that are there; set "
             "edit.memory.offload to true, or take smaller ones (models=sd15)"
         ) from error
+
+
+def _know_device(pipe: Any, device: torch.device) -> None:
+    """Tell the pipeline where its networks run: diffusers goes through all their modules for it at every call."""
+    kind = type(pipe)
+    pipe.__class__ = type(kind.__name__, (kind,), {"_execution_device": property(lambda _: device)})

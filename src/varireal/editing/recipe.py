@@ -8,7 +8,7 @@ Method ``paste`` ends after MakePrior; Refine is there if the recipe says so.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from varireal.editing.pixels import (
 from varireal.editing.priors import PLACE_ZOOM, background_prior, cover_crop, surface_prior
 from varireal.editing.refine import Refiner
 from varireal.io import read_image, read_mask
+from varireal.manifest import ImageRecord
 from varireal.seeding import derive_seed, generator
 
 EXAMPLE_GREY = 100  # what the object of an image prompt stands on, as in the study
@@ -74,15 +75,30 @@ def photo_scale(mask: np.ndarray, lengths_at: int | None) -> float:
     return Letterbox(*mask.shape, lengths_at).scale if lengths_at else 1.0
 
 
-def lay_out(job: EditJob, seed: int, recipe: Recipe, lengths_at: int | None) -> Draft:
+def read_photo(photo: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
+    """Return a photo, uint8 (H, W, 3), and the mask of its object, bool (H, W).
+
+    Raises:
+        UserError: one of them cannot be read.
+    """
+    return read_image(Path(photo.path)), read_mask(Path(str(photo.mask_path)))
+
+
+def lay_out(
+    job: EditJob,
+    seed: int,
+    recipe: Recipe,
+    lengths_at: int | None,
+    read: Callable[[ImageRecord], tuple[np.ndarray, np.ndarray]] = read_photo,
+) -> Draft:
     """Return the draft of an attempt before its first step: the photo, and which of its pixels may change.
 
     The recipe's lengths are pixels of a square of side ``lengths_at`` that the photo fits, or the photo's own.
 
     Raises:
-        UserError: the photo or its mask cannot be read.
+        UserError: as for :func:`read_photo`.
     """
-    photo, mask = read_image(Path(job.photo.path)), read_mask(Path(str(job.photo.mask_path)))
+    photo, mask = read(job.photo)
     scale = photo_scale(mask, lengths_at)
     region = edited_region(job.attribute, mask, recipe.dilation * scale)
     repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region

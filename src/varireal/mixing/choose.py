@@ -9,24 +9,65 @@ images as it must; at the shares 0 and 1 it is the pure set.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from varireal.errors import UserError
-from varireal.manifest import FEASIBILITIES, Feasibility, ImageRecord
+from varireal.manifest import FEASIBILITIES, Feasibility, manifest_columns
 from varireal.seeding import derive_seed
 
-Edits = Mapping[Feasibility, Sequence[ImageRecord]]
+
+class Choosable(Protocol):
+    """What is asked of an edit: the fields of a manifest's record on which a choice depends."""
+
+    image_id: str
+    photo_id: str
+    class_name: str
+    index: int | None
+    status: str
+    feasibility: str | None
 
 
-def usable(records: Iterable[ImageRecord], include_exhausted: bool) -> list[ImageRecord]:
+class Candidate(NamedTuple):
+    """An edit by its row in a manifest. Of a million there is room for these, not for all that the rows hold."""
+
+    image_id: str
+    photo_id: str
+    class_name: str
+    index: int | None
+    status: str
+    feasibility: str | None
+    row: int
+
+
+Edit = TypeVar("Edit", bound=Choosable)
+Edits = Mapping[Feasibility, Sequence[Edit]]
+
+
+def candidates(manifest: Path) -> Iterator[Candidate]:
+    """Yield the edits of a cell, in the order of its manifest.
+
+    Raises:
+        UserError: as for :func:`varireal.manifest.read_manifest`.
+    """
+    start = 0
+    for columns in manifest_columns(manifest, Candidate._fields[:-1]):
+        end = start + len(columns[0])
+        yield from map(Candidate, *columns, range(start, end))
+        start = end
+
+
+def usable(records: Iterable[Edit], include_exhausted: bool) -> list[Edit]:
     """Return the edits that may be trained on: those the filter accepted and, if asked, those it never did."""
     allowed = {"accepted", "exhausted"} if include_exhausted else {"accepted"}
     return [record for record in records if record.status in allowed]
 
 
-def images_by_class(edits: Edits, classes: Sequence[str], images_per_class: int | None, attribute: str) -> list[int]:
+def images_by_class(
+    edits: Edits[Any], classes: Sequence[str], images_per_class: int | None, attribute: str
+) -> list[int]:
     """Return how many images each class gives to every condition of the attribute.
 
     Without ``images_per_class`` this is the smallest number of usable edits that the class has of any feasibility,
@@ -72,13 +113,13 @@ def infeasible_counts(sizes: Sequence[int], share: float, ties: Sequence[int]) -
 
 
 def choose(
-    edits: Edits,
+    edits: Edits[Edit],
     classes: Sequence[str],
     attribute: str,
     share: float,
     images_per_class: int | None,
     seed: int,
-) -> list[ImageRecord]:
+) -> list[Edit]:
     """Return the training set of one condition, in no certain order, independent of that of the records given.
 
     Args:
@@ -94,21 +135,21 @@ def choose(
     ties = [derive_seed("mix", "tie", seed, attribute, name) for name in classes]
     infeasible = infeasible_counts(sizes, share, ties)
     groups = {feasibility: _by_class(edits.get(feasibility, ())) for feasibility in FEASIBILITIES}
-    chosen: list[ImageRecord] = []
+    chosen: list[Edit] = []
     for name, size, count in zip(classes, sizes, infeasible):
         chosen += _first(groups["feasible"][name], size - count, seed)
         chosen += _first(groups["infeasible"][name], count, seed, backwards=True)
     return chosen
 
 
-def _by_class(records: Iterable[ImageRecord]) -> Mapping[str, list[ImageRecord]]:
-    groups: dict[str, list[ImageRecord]] = defaultdict(list)
+def _by_class(records: Iterable[Edit]) -> Mapping[str, list[Edit]]:
+    groups: dict[str, list[Edit]] = defaultdict(list)
     for record in records:
         groups[record.class_name].append(record)
     return groups
 
 
-def _first(records: list[ImageRecord], count: int, seed: int, backwards: bool = False) -> list[ImageRecord]:
+def _first(records: list[Edit], count: int, seed: int, backwards: bool = False) -> list[Edit]:
     """Return the first records of a class, or the last ones, in the order that both feasibilities share."""
     if count in (0, len(records)):
         return records[:count]  # none or all: their order says nothing
@@ -120,7 +161,7 @@ def _first(records: list[ImageRecord], count: int, seed: int, backwards: bool = 
     return ordered[:count]
 
 
-def describe(records: Sequence[ImageRecord], classes: Sequence[str]) -> dict[str, Any]:
+def describe(records: Sequence[Choosable], classes: Sequence[str]) -> dict[str, Any]:
     """Return the figures of a training set for its metrics file."""
     counts = Counter((record.class_name, record.feasibility) for record in records)
     infeasible = sum(record.feasibility == "infeasible" for record in records)

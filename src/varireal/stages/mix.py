@@ -32,30 +32,35 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
     infeasible ones in the condition mixed.
     """
     from varireal.io import read_json, staged_folder, write_json
-    from varireal.manifest import read_manifest, write_manifest
-    from varireal.mixing.choose import choose, describe, usable
+    from varireal.manifest import copy_rows
+    from varireal.mixing.choose import candidates, choose, describe, usable
 
     classes = read_json(layout.DATASET_INFO)["classes"]
-    share = params.mix.shares[condition]
+    manifests = {
+        feasibility: layout.edit_folder(attribute, feasibility) / "manifest.parquet"
+        for feasibility in params.grid.feasibilities
+    }
     with _without_collection():
-        edits = {
-            feasibility: usable(
-                read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet"),
-                params.mix.include_exhausted,
-            )
-            for feasibility in params.grid.feasibilities
-        }
-        records = choose(edits, classes, attribute, share, params.mix.images_per_class, params.seed)
-        with staged_folder(layout.mix_folder(attribute, condition)) as folder:
-            write_manifest(folder / "manifest.parquet", records)
-    figures = describe(records, classes)
+        edits = {name: usable(candidates(path), params.mix.include_exhausted) for name, path in manifests.items()}
+        chosen = choose(
+            edits, classes, attribute, params.mix.shares[condition], params.mix.images_per_class, params.seed
+        )
+        chosen.sort(key=lambda candidate: candidate.image_id)
+    sources = list(manifests)
+    with staged_folder(layout.mix_folder(attribute, condition)) as folder:
+        copy_rows(
+            folder / "manifest.parquet",
+            list(manifests.values()),
+            [(sources.index(candidate.feasibility), candidate.row) for candidate in chosen],
+        )
+    figures = describe(chosen, classes)
     write_json(layout.METRICS / "mix" / f"{attribute}_{condition}.json", figures)
     logger.info("%s %s: %d images of %d photos", attribute, condition, figures["images"], figures["photos"])
 
 
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
-    """Look for no cycles in the block: records have none, and among a million of them the search takes seconds."""
+    """Look for no cycles in the block: candidates have none, and among a million of them the search takes seconds."""
     collects = gc.isenabled()
     gc.disable()
     try:
