@@ -57,7 +57,7 @@ class ImageRecord:
     prompt: str | None = None
     index: int | None = None  # which edit of the photo in its cell, from 0
     seed: int | None = None  # of the accepted attempt
-    attempts: str | None = None  # JSON list, one object an attempt: seed, scores, accepted
+    attempts: str | None = None  # JSON list, one object an attempt: seed, scores, accepted, path of a kept rejected one
     settings: str | None = None  # JSON object: recipe settings, model ids and hashes, batch size
     key: str | None = None  # content key of the finished item
 

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from click.testing import CliRunner
 from tests.tiny_study import REPOSITORY, change, make_study
 
+from varireal import layout
 from varireal.cli import main
 from varireal.config import load_params
+from varireal.datasets import DATASETS
+from varireal.doctor.calibration import _count_values
 from varireal.doctor.clock import Busy, Call, ClockedEngine, busy
 from varireal.doctor.estimate import (
     EditPace,
@@ -23,7 +30,10 @@ from varireal.doctor.estimate import (
     readable_seconds,
 )
 from varireal.doctor.work import Work
+from varireal.editing.jobs import JobPlan
 from varireal.engines.local import LocalEngine
+from varireal.manifest import read_manifest
+from varireal.prompts import load_prompts
 
 WORK = Work(
     photos={"train": 10, "val": 20, "test": 30},
@@ -89,9 +99,11 @@ def test_the_time_of_every_part_is_that_worked_out_by_hand(params):
 
 
 def test_the_disk_is_that_worked_out_by_hand():
-    needed = disk(WORK, VALUES, MEASURED)
+    needed = disk(WORK, VALUES, MEASURED, save_rejected=False)
     assert needed["results"] == 60 * 1000 + 400 + 10 * 10 + 50 * 100 + 9 * 70
     assert needed["work"] == 50 * 100 * 1.75 + 5 * 60 + (60 + 50) * 300 + 9 * 70
+    more = disk(WORK, VALUES, MEASURED, save_rejected=True)
+    assert more == needed | {"results": needed["results"] + 50 * 100 * 0.75}
 
 
 @pytest.mark.parametrize(("passed", "mean"), [(1.0, 1), (0.0, 3), (0.5, 1.75)])
@@ -191,6 +203,43 @@ def test_a_tiny_study_is_calibrated_and_nothing_is_left_behind(tiny):
     assert rows["all of these"]["likely_s"] == pytest.approx(total, abs=0.01)
     # 14 fine-tunings: rank 16 of two projections 32 wide, in two blocks of two towers, in float32, and a header
     assert rows["disk"]["results"] > 14 * (16 * 2 * 32) * 2 * 2 * 2 * 4
+
+
+@pytest.mark.parametrize("edits_per_photo", [1, 2, 7])
+def test_the_values_are_those_that_the_edits_will_have(tiny, edits_per_photo):
+    change(edit__edits_per_photo=edits_per_photo)
+    params = load_params(tiny / "params.yaml")
+    for stage in (["prepare"], ["prompt"], ["segment"]):
+        assert CliRunner().invoke(main, stage).exit_code == 0
+    dataset = DATASETS[params.dataset.name](params.dataset, params.seed)
+    table = load_prompts(layout.PROMPTS)
+    for cell in ("color feasible", "color infeasible"):
+        plan = JobPlan(
+            lambda: read_manifest(layout.MASKS_MANIFEST), table, attribute="color", feasibility=cell.split()[1],
+            edits_per_photo=edits_per_photo, seed=params.seed,
+        )  # fmt: skip
+        assert _count_values(params, table, cell, dataset) == len(plan.survey()[1])
+
+
+def test_an_interrupted_calibration_ends_quietly_and_leaves_nothing(tiny, tmp_path_factory):
+    temporary = tmp_path_factory.mktemp("temporary")
+    command = [sys.executable, "-m", "varireal.cli", "doctor", "--calibrate"]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(temporary.glob("varireal-calibration-*/masks.parquet")):  # the first part has ended
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and output == ""
+    assert "Traceback" not in errors
+    assert list(temporary.glob("varireal-*")) == []
 
 
 def test_what_is_missing_stops_the_calibration_in_one_line(tiny):

@@ -19,7 +19,7 @@ from varireal.editing.run import EditRun
 from varireal.engines.local import LocalEngine
 from varireal.errors import UserError
 from varireal.filtering import FILTERS
-from varireal.io import decode_png, read_image, sha256_file
+from varireal.io import decode_png, read_file, read_image, sha256_file
 from varireal.manifest import read_manifest
 from varireal.packs import PackStore, item_keys
 
@@ -124,7 +124,7 @@ def test_a_filter_that_always_says_no_exhausts_every_edit_after_exactly_three_at
         assert len(edit.attempts) == 3
         assert len({attempt.seed for attempt in edit.attempts}) == 3
         assert edit.chosen is edit.attempts[1]  # the best, and of equals the first
-        written = json.loads(attempts_json(edit))
+        written = json.loads(attempts_json(edit, {}))
         assert [attempt["accepted"] for attempt in written] == [False] * 3
         assert [attempt["scores"] for attempt in written] == [
             {"attribute": 0.0},
@@ -205,7 +205,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(jobs, make_run, tmp_path, m
         resumed = make_run(_Memoryless(accepted_from, known))
         again = finish(resumed, jobs)
         assert pictures(resumed, again) == expected
-        assert [attempts_json(edit) for edit in again] == [attempts_json(edit) for edit in edits]
+        assert [attempts_json(edit, {}) for edit in again] == [attempts_json(edit, {}) for edit in edits]
 
 
 class _Memoryless:
@@ -308,6 +308,29 @@ def test_the_outputs_name_everything(jobs, make_run, tmp_path, monkeypatch) -> N
         "pass_rate": 0.8, "first_pass_rate": 0.6, "mean_attempts": 1.6, "pass_rate_by_value": {"lava": 0.8},
         "first_pass_rate_by_question": {"attribute": 0.0}, "first_mean_score_by_question": {"attribute": 0.0},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("storage", ["files", "shards"])
+def test_rejected_attempts_are_stored_where_that_is_asked_for(storage, jobs, make_run, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(Script(dict(zip(IDS, (0, 2, 9, 0, 1))), qualities=(0.2, 0.9, 0.4)))
+    edits = finish(run, jobs)
+    settings = {"prior": PriorConfig(source="pictures"), "inpaint": InpaintConfig(), "recipes": {}}
+    config = EditConfig(method="paste", storage=storage, save_rejected=True, **settings)
+    folder = Path("cell")
+    write_cell(folder, folder, run, edits, config)
+    for record, edit in zip(read_manifest(folder / "manifest.parquet"), edits):
+        told = json.loads(record.attempts)
+        rejected = [n for n, attempt in enumerate(edit.attempts) if attempt is not edit.chosen]
+        assert [n for n, each in enumerate(told) if "path" in each] == rejected
+        for number in rejected:  # the very picture that the filter saw, and not the edit
+            assert read_file(Path(told[number]["path"])) == run.files(edit.attempts[number])["image.png"]
+            assert sha256_file(Path(told[number]["path"])) != record.sha256
+    assert [len(edit.attempts) for edit in edits] == [1, 3, 3, 1, 2]
+    names = {"files": "attempts/jet/2-0.0.png", "shards": "shards/000000.tar/jet/2-0.attempt-0.png"}
+    assert json.loads(read_manifest(folder / "manifest.parquet")[2].attempts)[0]["path"] == f"cell/{names[storage]}"
+    write_cell(Path("bare"), Path("bare"), run, edits, config.model_copy(update={"save_rejected": False}))
+    assert not any("path" in each.attempts for each in read_manifest(Path("bare/manifest.parquet")))
 
 
 def test_figures_of_a_cell_without_edits() -> None:

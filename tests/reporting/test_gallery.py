@@ -14,7 +14,7 @@ from PIL import Image
 
 from varireal import layout
 from varireal.config import ReportConfig
-from varireal.io import encode_png
+from varireal.io import encode_png, read_image
 from varireal.manifest import ImageRecord, read_manifest
 from varireal.reporting import gallery
 from varireal.reporting.gallery import Try, build_examples, choose_examples, data_uri
@@ -99,11 +99,12 @@ def test_the_largest_gallery_that_settings_allow_fits_the_page(finished_study: P
     most = {name: ReportConfig.model_fields[name].metadata[1].le for name in ("examples", "exhausted_examples")}
     assert most == {"examples": 50, "exhausted_examples": 50}
     tries = [{"accepted": False, "scores": {"attribute": 0.1, "class": 0.2}, "seed": 2**62 + k} for k in range(3)]
-    told = {"attempts": json.dumps(tries), "seed": 1, "prompt": 100 * "p"}
     (edit, *_), photos = read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet"), {}
     chosen = []
     for k in range(3 * 2 * sum(most.values())):
-        path, prior = (pictures[(k + j) % 80].as_posix() for j in (1, 2))
+        path, prior, first, second = (pictures[(k + j) % 80].as_posix() for j in (1, 2, 3, 4))
+        made = [tries[0] | {"path": first}, tries[1], tries[2] | {"path": second}]
+        told = {"attempts": json.dumps(made), "seed": 2**62 + 1, "prompt": 100 * "p"}
         chosen.append(
             dataclasses.replace(edit, image_id=f"e{k}", photo_id=f"p{k}", path=path, prior_path=prior, **told)
         )
@@ -111,7 +112,7 @@ def test_the_largest_gallery_that_settings_allow_fits_the_page(finished_study: P
     examples = build_examples(chosen, photos)
     template = _environment().get_template("gallery.html.j2")
     shown = template.render(examples=examples, choices={name: ["a"] for name in FILTERS})
-    assert shown.count("<article") == 600 and shown.count("<img") == 2400
+    assert shown.count("<article") == 600 and shown.count("<img") == 3600
     assert 2_000_000 < len(shown.encode()) < 7_000_000  # of 8 MB; without a gallery a page has 0.2
 
 
@@ -131,3 +132,21 @@ def test_attempts_are_told_with_seeds_and_scores(edits: list[ImageRecord]) -> No
     (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)], photos)
     assert example.tries == (Try(3, False, (("attribute", 0.25), ("class", 0.5))), Try(9, True, ()))
     assert example.seed == 9
+
+
+def test_kept_pictures_of_attempts_are_shown_beside_their_scores(edits: list[ImageRecord]) -> None:
+    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    first = {"accepted": False, "scores": {"attribute": 0.25}, "seed": 3, "path": edits[0].path}
+    tried = json.dumps([first, {"accepted": True, "scores": {"attribute": 0.75}, "seed": 9}])
+    (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)], photos)
+    rejected, accepted = example.tries
+    assert accepted.shot is None and rejected.shot.kind == "attempt" and "attempt" not in example.shots
+    other, shown = (
+        np.asarray(decode(uri).convert("RGB"), int) for uri in (example.shots["edit"].uri, rejected.shot.uri)
+    )
+    assert np.abs(shown - read_image(Path(edits[0].path))).mean() < 12 < np.abs(shown - other).mean()  # a JPEG of it
+    page = _environment().get_template("gallery.html.j2").render(examples=[example], choices={})
+    items = [item.partition("</li>")[0] for item in page.split("<li>")[1:]]
+    assert [item.count("<img") for item in items] == [1, 0]
+    assert 'alt="Attempt 1, not kept: ' in items[0] and "rejected, attribute 0.25" in items[0]
+    assert "accepted, attribute 0.75 " in items[1] and "(shown above)" in items[1]

@@ -187,6 +187,8 @@ class EditConfig(Section):
     method: Literal["diffusion", "paste"]
     edits_per_photo: Positive = 5
     save_priors: bool = True  # keep the prior of every edit beside it, for the report and for measuring
+    # keep the pictures that the filter rejected, too, for the report: nothing is trained on them
+    save_rejected: bool = False
     storage: Literal["files", "shards"] = "files"  # a file each, or tar shards with an index (docs/scale.md)
     shard_mb: Positive = 256  # megabytes at which a shard is full
     prior: PriorConfig

@@ -60,9 +60,9 @@ def calibrate(params: Params, examination: Examination) -> list[Finding]:
         training = _training(folder)
         advance(1)
     measured = Measured(**written, **masks, edits={cell: made[cells[cell]] for cell in cells}, training=training)
-    values = {cell: _count_values(table, cell) for cell in cells}
+    values = {cell: _count_values(params, table, cell, dataset) for cell in cells}
     passed = {cell: made[cell].passed for cell in made}
-    needed = disk(work, values, measured)
+    needed = disk(work, values, measured, params.edit.save_rejected)
     return estimate_findings(parts(params, work, values, measured), needed, passed, shutil.disk_usage(Path()).free)
 
 
@@ -99,9 +99,20 @@ def _distinct_cells(params: Params, steps: dict[str, int]) -> dict[str, str]:
     return {cell: first.setdefault((cell.split()[0], steps[cell]), cell) for cell in steps}
 
 
-def _count_values(table: PromptTable, cell: str) -> int:
+def _count_values(params: Params, table: PromptTable, cell: str, dataset: Dataset) -> int:
+    """Return how many different values the edits of a cell will have, as the stage edit assigns them."""
+    from varireal.editing.jobs import assign_values
+
     attribute, feasibility = cell.split()
-    return len({spec for name in table.classes for spec in table.specs(attribute, feasibility, name)})
+    lists = [table.specs(attribute, feasibility, name) for name in table.classes]
+    every, used = set().union(*lists), set()
+    for photo in dataset.photos():
+        if photo.split == "train":
+            of_cell = (params.seed, photo.image_id, attribute, feasibility)
+            used.update(assign_values(lists[photo.class_index], params.edit.edits_per_photo, *of_cell))
+        if len(used) == len(every):
+            break
+    return len(used)
 
 
 def _write_sample(params: Params, dataset: Dataset, table: PromptTable, folder: Path) -> dict[str, Any]:

@@ -116,13 +116,17 @@ def _sure(name: str, seconds: float) -> Part:
     return Part(name, seconds, seconds, seconds)
 
 
-def disk(work: Work, values: Mapping[str, int], measured: Measured) -> dict[str, float]:
-    """Return the bytes of a run: its results, and what .work/ keeps (at the measured rate of edits that pass)."""
+def disk(work: Work, values: Mapping[str, int], measured: Measured, save_rejected: bool) -> dict[str, float]:
+    """Return the bytes of a run: its results, and what .work/ keeps (at the measured rate of edits that pass).
+
+    Rejected attempts among the results count with their priors, which are not there: at most twice too much.
+    """
     edits, attempts, drawn = 0.0, 0.0, 0.0
     for cell, pace in measured.edits.items():
         size = work.edits_per_cell * pace.edit_bytes
-        edits += size
-        attempts += size * mean_attempts(pace.passed, work.max_attempts)
+        tried = size * mean_attempts(pace.passed, work.max_attempts)
+        edits += tried if save_rejected else size
+        attempts += tried
         drawn += values[cell] * pace.value_bytes
     photos = sum(work.photos.values())
     adapters = work.fine_tunings * measured.training.adapter_bytes
@@ -153,7 +157,7 @@ def _disk_finding(needed: Mapping[str, float], free: int) -> Finding:
         f"cannot link files, {readable_bytes(needed['work'])} in .work/; {readable_bytes(free)} free here"
     )
     status: Status = "missing" if least > free else "note" if least + needed["results"] > free else "ok"
-    remedy = None if status == "ok" else "free some, or set edit.save_priors: false"
+    remedy = None if status == "ok" else "free some, or set edit.save_priors and edit.save_rejected to false"
     return Finding("estimate", "disk", status, found, remedy, {**needed, "free_bytes": free})
 
 

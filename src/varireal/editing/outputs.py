@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.editing.jobs import Failure
 from varireal.editing.results import FinishedEdit, attempts_json
 from varireal.editing.run import EditRun
-from varireal.editing.storage import STORAGES, Store
+from varireal.editing.storage import STORAGES
 from varireal.editing.worker import IMAGE, PRIOR
 from varireal.io import sha256_bytes
 from varireal.manifest import ImageRecord, manifest_writer
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[FinishedEdit], config: EditConfig) -> None:
-    """Write the chosen pictures and their priors into ``staging``, and the manifest, whose paths say ``final``.
+    """Write the chosen pictures, their priors and, if asked, the rejected ones into ``staging``, beside the manifest,
+    whose paths say ``final``.
 
     Edits that could not be made are left out. Those of a photo must come together.
 
@@ -34,15 +35,23 @@ def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[Finishe
         for _, of_photo in itertools.groupby(edits, key=lambda edit: edit.job.photo.image_id):
             made = [edit for edit in of_photo if edit.status != "failed"]
             for edit in sorted(made, key=lambda edit: edit.job.image_id):  # "-10" comes before "-2"
-                add(_stored(edit, run, store, final, settings))
+                pictures = _pictures(edit, run, config.save_rejected)
+                stored = store(f"{edit.job.photo.image_id}-{edit.job.index}", pictures)
+                paths = {kind: (final / path).as_posix() for kind, path in stored.items()}
+                add(_record(edit, paths, sha256_bytes(pictures["image"]), settings))
 
 
-def _stored(edit: FinishedEdit, run: EditRun, store: Store, final: Path, settings: str) -> ImageRecord:
-    """Store an edit's pictures and return its record."""
+def _pictures(edit: FinishedEdit, run: EditRun, save_rejected: bool) -> dict[str, bytes]:
+    """Return the pictures of an edit that are stored, by kind."""
     files = run.files(edit.chosen)
-    image, prior = store(f"{edit.job.photo.image_id}-{edit.job.index}", files[IMAGE], files.get(PRIOR))
-    prior_path = None if prior is None else (final / prior).as_posix()
-    return _record(edit, (final / image).as_posix(), prior_path, sha256_bytes(files[IMAGE]), settings)
+    pictures = {"image": files[IMAGE]}
+    if PRIOR in files:
+        pictures["prior"] = files[PRIOR]
+    if save_rejected:
+        for number, attempt in enumerate(edit.attempts):
+            if attempt.seed != edit.chosen.seed:
+                pictures[f"attempt-{number}"] = run.files(attempt)[IMAGE]
+    return pictures
 
 
 class CellFigures:
@@ -108,11 +117,11 @@ def _share(part: float, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _record(edit: FinishedEdit, path: str, prior: str | None, sha256: str, settings: str) -> ImageRecord:
+def _record(edit: FinishedEdit, paths: Mapping[str, str], sha256: str, settings: str) -> ImageRecord:
     job, photo = edit.job, edit.job.photo
     return ImageRecord(
         image_id=job.image_id,
-        path=path,
+        path=paths["image"],
         origin="edit",
         split="train",
         class_name=photo.class_name,
@@ -123,14 +132,14 @@ def _record(edit: FinishedEdit, path: str, prior: str | None, sha256: str, setti
         photo_id=photo.image_id,
         status=edit.status,
         mask_path=photo.mask_path,
-        prior_path=prior,
+        prior_path=paths.get("prior"),
         attribute=job.attribute,
         feasibility=job.feasibility,
         value=job.spec.name,
         prompt=job.prompt,
         index=job.index,
         seed=edit.chosen.seed,
-        attempts=attempts_json(edit),
+        attempts=attempts_json(edit, paths),
         settings=settings,
         key=edit.chosen.key,
     )

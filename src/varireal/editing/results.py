@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 
 from varireal.editing.jobs import EditJob, Verdict
 from varireal.engines import SetAside
@@ -49,12 +50,11 @@ class FinishedEdit:
         return max(self.attempts, key=lambda attempt: attempt.verdict.quality)
 
 
-def attempts_json(edit: FinishedEdit) -> str:
-    """Return the attempts of an edit as they stand in the manifest."""
-    return json.dumps(
-        [
-            {"seed": attempt.seed, "accepted": attempt.verdict.accepted, "scores": attempt.verdict.scores}
-            for attempt in edit.attempts
-        ],
-        sort_keys=True,
-    )
+def attempts_json(edit: FinishedEdit, paths: Mapping[str, str]) -> str:
+    """Return an edit's attempts as a manifest has them, with the paths of ``attempt-0`` and so on that are kept."""
+    told = []
+    for number, attempt in enumerate(edit.attempts):
+        told.append({"seed": attempt.seed, "accepted": attempt.verdict.accepted, "scores": attempt.verdict.scores})
+        if (path := paths.get(f"attempt-{number}")) is not None:
+            told[-1]["path"] = path
+    return json.dumps(told, sort_keys=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +17,16 @@ MEGABYTE = 10**6
 class Store(Protocol):
     """Takes the pictures of one edit after the other."""
 
-    def __call__(self, name: str, image: bytes, prior: bytes | None) -> tuple[str, str | None]:
-        """Store the files of the edit ``name`` (with slashes, without suffix); return their paths in the folder."""
+    def __call__(self, name: str, pictures: Mapping[str, bytes]) -> dict[str, str]:
+        """Store the pictures of the edit ``name`` (with slashes, without suffix); return their paths in the folder.
+
+        Both are by kind: ``image``, ``prior``, and ``attempt-0`` and so on for the attempts that were rejected.
+        """
 
 
 @contextlib.contextmanager
 def files(folder: Path, config: EditConfig) -> Iterator[Store]:
-    """Store pictures as ``images/<name>.png`` and ``priors/<name>.png``."""
+    """Store pictures as ``images/<name>.png``, ``priors/<name>.png`` and ``attempts/<name>.0.png``."""
     made: set[Path] = set()
 
     def write(path: str, data: bytes) -> str:
@@ -34,9 +37,12 @@ def files(folder: Path, config: EditConfig) -> Iterator[Store]:
         target.write_bytes(data)
         return path
 
-    def store(name: str, image: bytes, prior: bytes | None) -> tuple[str, str | None]:
-        kept = None if prior is None else write(f"priors/{name}.png", prior)
-        return write(f"images/{name}.png", image), kept
+    def store(name: str, pictures: Mapping[str, bytes]) -> dict[str, str]:
+        parts = {kind: kind.partition("-") for kind in pictures}
+        return {
+            kind: write(f"{what}s/{name}{'.' + number if number else ''}.png", pictures[kind])
+            for kind, (what, _, number) in parts.items()
+        }
 
     with named_os_errors(folder):
         yield store
@@ -44,15 +50,15 @@ def files(folder: Path, config: EditConfig) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def shards(folder: Path, config: EditConfig) -> Iterator[Store]:
-    """Store pictures in ``shards/<number>.tar``, as the samples ``<name>.png`` and ``<name>.prior.png``."""
+    """Store pictures in ``shards/<number>.tar``: an edit is a sample of ``<name>.png``, ``<name>.prior.png``, and
+    ``<name>.attempt-0.png`` and so on."""
     with named_os_errors(folder), ShardWriter(folder / "shards", config.shard_mb * MEGABYTE) as writer:
 
-        def store(name: str, image: bytes, prior: bytes | None) -> tuple[str, str | None]:
+        def store(name: str, pictures: Mapping[str, bytes]) -> dict[str, str]:
             sample = sample_name(name)
-            image_name, prior_name = f"{sample}.png", f"{sample}.prior.png"
-            written = writer.add({image_name: image, **({} if prior is None else {prior_name: prior})})
-            paths = {each: f"shards/{path}" for each, path in written.items()}
-            return paths[image_name], paths.get(prior_name)
+            names = {kind: f"{sample}.png" if kind == "image" else f"{sample}.{kind}.png" for kind in pictures}
+            written = writer.add({names[kind]: data for kind, data in pictures.items()})
+            return {kind: f"shards/{written[each]}" for kind, each in names.items()}
 
         yield store
 

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from varireal.io import read_image
 from varireal.manifest import ImageRecord, Status
@@ -27,18 +28,19 @@ BUDGET = 6_000_000  # bytes of all data URIs of a page
 class Shot:
     """One picture on the page."""
 
-    kind: str  # photo, mask, prior or edit
+    kind: str  # photo, mask, prior, edit or attempt
     alt: str
     uri: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Try:
-    """One attempt at an edit, as the manifest tells it; the pictures of rejected attempts are not kept."""
+    """One attempt at an edit, as the manifest tells it."""
 
     seed: int
     accepted: bool
     scores: tuple[tuple[str, float], ...]
+    shot: Shot | None = None  # of one that is not the edit, if its picture was kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +115,23 @@ def data_uri(path: Path, side: int, exact: bool, quality: int = EXACT_QUALITY) -
 def _files(edit: ImageRecord, photos: dict[str, ImageRecord]) -> list[tuple[str, str]]:
     photo = photos[edit.photo_id]
     named = [("photo", photo.path), ("mask", edit.mask_path), ("prior", edit.prior_path), ("edit", edit.path)]
-    return [(kind, path) for kind, path in named if path is not None]
+    attempts = [("attempt", each.get("path")) for each in _attempts(edit)]
+    return [(kind, path) for kind, path in named + attempts if path is not None]
+
+
+def _attempts(edit: ImageRecord) -> list[dict[str, Any]]:
+    return json.loads(edit.attempts or "[]")
+
+
+def _try(edit: ImageRecord, number: int, told: dict[str, Any], uris: dict[str, str]) -> Try:
+    """Return the attempt of that number, from 1, with its picture if there is one."""
+    shot = None
+    if (path := told.get("path")) is not None:
+        alt = (
+            f"Attempt {number}, not kept: {edit.class_name} with {edit.feasibility} {edit.attribute} {edit.value or ''}"
+        )
+        shot = Shot("attempt", alt, uris[path])
+    return Try(told["seed"], told["accepted"], tuple(sorted(told["scores"].items())), shot)
 
 
 def _example(edit: ImageRecord, photos: dict[str, ImageRecord], uris: dict[str, str]) -> Example:
@@ -132,9 +150,6 @@ def _example(edit: ImageRecord, photos: dict[str, ImageRecord], uris: dict[str, 
         value=value,
         prompt=edit.prompt or "",
         seed=edit.seed,
-        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit, photos)},
-        tries=tuple(
-            Try(each["seed"], each["accepted"], tuple(sorted(each["scores"].items())))
-            for each in json.loads(edit.attempts or "[]")
-        ),
+        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit, photos) if kind in alts},
+        tries=tuple(_try(edit, number, told, uris) for number, told in enumerate(_attempts(edit), start=1)),
     )
