@@ -56,9 +56,8 @@ def test_one_override_sets_the_ratio_of_the_mixed_condition_only(tmp_path: Path)
     assert after == before
 
 
-GROUPS = {
-    group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in sorted(CONF.iterdir()) if group.is_dir()
-}
+GROUPS = {name: sorted(path.stem for path in (CONF / name).glob("*.yaml")) for name in ("dataset", "models", "scale")}
+TOGETHER = "models_scale"  # holds what is laid over a choice of models and scale alone
 
 
 PARENT = {"sdxl_fast": "sdxl", "sd15": "sdxl", "tiny": "sdxl"}  # models that change a few settings of others
@@ -69,7 +68,8 @@ def laid_over_each_other(dataset: str, models: str, scale: str) -> dict[str, Any
     """Merge the files that a choice is made of, each stronger than the one before, and no other file."""
     first = PARENT.get(models, models)
     own = [f"models/{models}"] if models in PARENT else []
-    names = ["config", f"models/{first}", f"scale/{scale}", *own, f"dataset/{dataset}"]
+    both = [path for path in [f"{TOGETHER}/{models}_{scale}"] if (CONF / f"{path}.yaml").is_file()]
+    names = ["config", f"models/{first}", f"scale/{scale}", *own, *both, f"dataset/{dataset}"]
     merged = OmegaConf.merge(*(OmegaConf.load(CONF / f"{name}.yaml") for name in names))
     merged.pop("defaults")
     return OmegaConf.to_container(merged, resolve=True)
@@ -83,6 +83,16 @@ def test_every_combination_of_groups_is_valid_and_holds_their_settings_only(
     found = compose(tmp_path / "params.yaml", [f"{group}={name}" for group, name in chosen.items()])
     load_params(tmp_path / "params.yaml")
     assert found == laid_over_each_other(**chosen)
+
+
+def test_a_rate_for_the_small_models_few_steps_is_not_given_to_others(tmp_path: Path) -> None:
+    def rate(*choice: str) -> float:
+        return compose(tmp_path / "params.yaml", list(choice))["train"]["learning_rate"]
+
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, TOGETHER}
+    assert [path.stem for path in (CONF / TOGETHER).iterdir()] == ["demo_laptop"]
+    assert [rate(), rate("scale=full_laptop")] == [0.006, 0.004]
+    assert rate("models=sdxl", "scale=laptop") == rate("models=sdxl") == 1e-4
 
 
 @pytest.mark.parametrize("models", GROUPS["models"])
