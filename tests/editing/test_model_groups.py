@@ -166,11 +166,9 @@ def test_masks_are_found_from_words_as_the_study_does(settings, study, monkeypat
 
 @pytest.mark.parametrize("models", GROUPS)
 def test_revisions_are_commits(models, settings) -> None:
-    """All of them, but for the fallback of masks, whose commit was not known when the group was written."""
     sections = [settings(models)["edit"], settings(models)["segment"], {"filter": settings(models)["filter"]}]
     found = {key: value for section in sections for key, value in leaves(section).items()}
     for key, value in found.items():
         if key.endswith(NETWORKS) and value and not value.startswith("local-dir:"):
             revision = found[f"{key.rpartition('.')[0]}.revision"]
-            assert (revision is None) is (key == ".clipseg.checkpoint")
-            assert revision is None or (len(revision) == 40 and int(revision, 16))
+            assert len(revision) == 40 and int(revision, 16)
