@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+PAUSE = 2.0  # seconds between two lines of a log
+
 
 @contextlib.contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar while the block runs; call the yielded function with the number of items just finished.
 
-    On a terminal the bar moves; in a log file one line appears about every tenth of the way, so that ``dvc repro``
-    under CI shows life without filling the log.
+    On a terminal the bar moves; in a log file a line appears about every tenth of the way, if the last one is two
+    seconds old, and at the end, so that ``dvc repro`` under CI shows life without filling the log.
     """
     from rich.console import Console
     from rich.progress import (
@@ -46,14 +48,15 @@ def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int]
     import time
 
     start, done, shown = time.monotonic(), 0, 0
+    last = start
 
     def advance(count: int) -> None:
-        nonlocal done, shown
+        nonlocal done, shown, last
         done += count
-        tenth = done * 10 // max(total, 1)
-        if tenth > shown:
-            shown = tenth
-            passed = time.monotonic() - start
+        tenth, now = done * 10 // max(total, 1), time.monotonic()
+        if tenth > shown and (now - last >= PAUSE or done >= total):
+            shown, last = tenth, now
+            passed = now - start
             left = passed / done * (total - done)
             console.print(
                 f"{description}: {done}/{total}, {passed:.0f} s passed, about {left:.0f} s left", highlight=False
