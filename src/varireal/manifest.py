@@ -129,13 +129,14 @@ def copy_rows(path: Path, sources: Sequence[Path], rows: Sequence[tuple[int, int
     import pyarrow.parquet as pq
 
     origin, number = np.array(rows, np.int64).reshape(-1, 2).T
-    wanted = [np.sort(number[origin == source]) for source in range(len(sources))]
-    first = np.cumsum([0, *map(len, wanted)])
-    place = np.empty(len(rows), np.int64)
-    for source, numbers in enumerate(wanted):
-        here = origin == source
-        place[here] = first[source] + np.searchsorted(numbers, number[here])
-    parts = [part for source, numbers in zip(sources, wanted) for part in _taken(source, numbers)]
+    order = np.lexsort((number, origin))  # in which the sources give them, one after the other
+    place = np.argsort(order)  # of each row among those
+    bounds = np.searchsorted(origin[order], range(len(sources) + 1))
+    parts = [
+        part
+        for source, first, last in zip(sources, bounds, bounds[1:])
+        for part in _taken(source, number[order[first:last]])
+    ]
     table = pa.Table.from_batches(parts) if parts else schema().empty_table()
     del parts
     table = table.unify_dictionaries().combine_chunks()
