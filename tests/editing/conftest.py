@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.editing.tiny_pipelines import save_refiner
 
 from varireal.config import ComputeConfig, Recipe
 from varireal.editing.jobs import EditJob
@@ -92,3 +93,9 @@ def two_pictures() -> TwoPictures:
 def quick_recipe() -> Recipe:
     """Two steps at strength 1."""
     return Recipe(num_inference_steps=2, strength=1.0, guidance_scale=2.0, dilation=1, mask_blur=0.7, alpha=0.8)
+
+
+@pytest.fixture(scope="session")
+def refiners(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, dict[str, Any]]:
+    """The section `edit.refine` of both families, by whether it is XL."""
+    return {xl: save_refiner(tmp_path_factory.mktemp("refiner"), xl) for xl in (True, False)}
