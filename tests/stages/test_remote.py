@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from tests.tiny_study import change, make_study
+from tests.tiny_repository import make_repository, run
+from tests.tiny_study import change
 
 from varireal import layout
 from varireal.io import sha256_file
 
-REPOSITORY = Path(__file__).parents[2]
 MIX = "mix@color-mixed"
 OUTPUTS = (layout.PREPARED, layout.SEGMENTED, Path("data/edits"), Path("data/mixes"))
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A git repository with this project's stages and code, and a small study of pasted edits in shards."""
+    """A small study of pasted edits in shards; the current folder."""
     folder = tmp_path / "first machine"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "tester")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "tester@example.org")
-    shutil.copytree(REPOSITORY / "src", "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in (".gitignore", ".dvcignore", "dvc.yaml"):
-        shutil.copy(REPOSITORY / name, name)
-    make_study(Path("no clip"))
+    make_repository()
     change(edit__storage="shards")
-    params = yaml.safe_load(layout.PARAMS.read_text())
-    change(watch=dict.fromkeys(params["watch"], "bank.yaml") | {"photos": "photos", "masks": "masks"})
-    run("git", "init", "-q")
-    run("dvc", "init", "-q")
-    shutil.copy(REPOSITORY / ".dvc/config", ".dvc/config")
     return folder
-
-
-def run(*command: str) -> str:
-    environment = os.environ | {"PYTHONPATH": "src"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def hashes() -> dict[str, str]:
