@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,14 +35,20 @@ def cell_records():
 
 
 def without_paths(records):
-    return [dataclasses.replace(each, path="", prior_path=None) for each in records]
+    return [dataclasses.replace(each, path="", prior_path=None, attempts="") for each in records]
 
 
 @pytest.fixture
 def both(tmp_path, tiny_clip, monkeypatch) -> tuple[Path, Path]:
-    """The same study up to its mixes, once with files and once with shards; the current folder is the latter's."""
+    """The same study up to its mixes, once with files and once with shards; the current folder is the latter's.
+
+    Its filter is never content, so that every edit is the best of two attempts.
+    """
+    clip = {"name": "clip", "model": f"local-dir:{tiny_clip}", "attribute_threshold": 1.0, "max_attempts": 2}
     for storage in ("files", "shards"):
-        make(tmp_path / storage, tiny_clip, monkeypatch, edit__storage=storage)
+        make(
+            tmp_path / storage, tiny_clip, monkeypatch, filter=clip, mix__include_exhausted=True, edit__storage=storage
+        )
     return tmp_path / "files", tmp_path / "shards"
 
 
@@ -60,16 +67,39 @@ def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypa
         adapters.append(sorted(sha256_file(path) for path in layout.ADAPTERS.rglob("*.safetensors")))
         exports.append({p.relative_to("out"): p.read_bytes() for p in sorted(Path("out").rglob("*")) if p.is_file()})
         photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
-        pages.append(build_examples(choose_examples(records, "accepted", 3, 0), photos))
+        pages.append(build_examples(choose_examples(records, "exhausted", 3, 0), photos))
     assert manifests[0] == manifests[1]
     assert adapters[0] == adapters[1] and len(adapters[0]) == 2
     assert exports[0] == exports[1] and len(exports[0]) > 5
     assert figures[0] == figures[1] and figures[0]["cells"]["color"]["feasible"]["measured"] == 18
     assert pages[0] == pages[1] and set(pages[0][0].shots) == {"photo", "mask", "prior", "edit"}
+    assert [sum(each.shot is not None for each in example.tries) for example in pages[0]] == [1, 1, 1]  # and the edit
     cell = both[1] / layout.edit_folder("color", "feasible")
     assert sorted(path.relative_to(cell).as_posix() for path in cell.rglob("*") if path.is_file()) == [
         "manifest.parquet", "shards/000000.json", "shards/000000.tar",
     ]  # fmt: skip
+
+
+def test_rejected_attempts_are_trained_on_by_nobody(both) -> None:
+    """What comes behind `edit` does the same whether they are kept, are not, or have vanished from the disk."""
+    found = []
+    for keep, storage in ((True, "files"), (False, "files"), (True, "shards")):
+        change(edit__save_rejected=keep, edit__storage=storage)
+        run_stages([["edit", *cell] for cell in CELLS])
+        assert all(("path" in record.attempts) == keep for record in cell_records())
+        for cell in CELLS if keep and storage == "files" else ():
+            attempts = layout.edit_folder(cell[1], cell[3]) / "attempts"
+            assert len(list(attempts.rglob("*.png"))) == 18
+            shutil.rmtree(attempts)
+        shutil.rmtree(".work/train", ignore_errors=True)
+        out = f"out-{len(found)}"
+        run_stages([["mix", *CONDITIONS[2]], ["measure"], TRAIN, ["export", "--data", "color_mixed", out]])
+        mixed = read_manifest(layout.mix_folder("color", "mixed") / "manifest.parquet")
+        assert not any("attempt" in record.path for record in mixed)
+        adapters = sorted(sha256_file(path) for path in layout.ADAPTERS.rglob("*.safetensors"))
+        exported = sorted(sha256_file(path) for path in Path(out).rglob("*.png"))
+        found.append((without_paths(mixed), read_json(layout.MEASURED), adapters, exported))
+    assert found[1:] == found[:1] * 2 and len(found[0][2]) == 2 and len(found[0][3]) == len(found[0][0]) == 18
 
 
 def test_a_damaged_shard_stops_the_training_in_one_line(both) -> None:
