@@ -123,6 +123,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Ite
         llm = {"model": "m", "base_url": server.url, "counts": counts, "min_wait": 0.01, "max_attempts": 2}
         change(prompt__source="openai", prompt__llm=llm, grid__conditions=["mixed"], grid__sources=["synthetic"])
         change(train__checkpoint_every=1)
+        clip = {"name": "clip", "model": f"local-dir:{tiny_clip}", "attribute_threshold": 1.0, "max_attempts": 2}
+        change(filter=clip, mix__include_exhausted=True)  # every edit is tried twice, and both pictures are kept
         found = Laboratory(tmp_path_factory.mktemp("printed"), {}, {}, 0)
         for stage in STAGES:
             ended = found.run(stage)
