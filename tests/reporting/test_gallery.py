@@ -116,6 +116,25 @@ def test_the_largest_gallery_that_settings_allow_fits_the_page(finished_study: P
     assert 2_000_000 < len(shown.encode()) < 7_000_000  # of 8 MB; without a gallery a page has 0.2
 
 
+@pytest.mark.parametrize(("attempts", "photo_side", "attempt_side"), [(2, 96, 96), (20, 96, 48), (200, 96, None)])
+def test_attempts_shrink_and_go_before_anything_else_does(
+    finished_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempts: int, photo_side: int,
+    attempt_side: int | None
+) -> None:  # fmt: skip
+    """Noise of 96 pixels, which takes 36 kB of a page that holds 130 if it is lossless, as photo and edit are."""
+    path = tmp_path / "noise.png"
+    path.write_bytes(encode_png(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)))
+    (edit, *_) = read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet")
+    tries = [{"seed": k, "accepted": False, "scores": {}, "path": path.as_posix()} for k in range(attempts)]
+    edit = dataclasses.replace(edit, path=path.as_posix(), seed=-1, attempts=json.dumps(tries))
+    monkeypatch.setattr(gallery, "BUDGET", 130_000)
+    (example,) = build_examples([edit], {edit.photo_id: edit})
+    assert decode(example.shots["photo"].uri).format == "WEBP"
+    assert decode(example.shots["photo"].uri).width == photo_side
+    sides = {None if each.shot is None else decode(each.shot.uri).width for each in example.tries}
+    assert len(example.tries) == attempts and sides == {attempt_side}
+
+
 def test_an_edit_without_prior_is_shown_without_it(edits: list[ImageRecord]) -> None:
     photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
     bare = [dataclasses.replace(edit, prior_path=None) for edit in edits[:1]]

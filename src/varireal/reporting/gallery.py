@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import io
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from varireal.seeding import derive_seed
 
 # longer side in pixels and JPEG's quality, tried from the largest until the pictures fit
 SIZES = ((384, 90), (256, 90), (192, 90), (128, 90), (96, 90), (96, 75), (64, 60), (48, 40))
+ATTEMPT_SIZES = ((144, 90), (96, 80), (72, 70), (48, 40))  # the same for rejected attempts, shown at 72 pixels
 EXACT_QUALITY = 90  # from this quality on small pictures are kept to the last bit
 LOSSLESS_SIDE = 160  # pixels: up to it; costs about 20 kB at 128
 EXACT = ("photo", "edit")  # kinds of pictures that differ on the page only where they differ in truth
 BUDGET = 6_000_000  # bytes of all data URIs of a page
+
+Picture = tuple[str, bool]  # its path, and whether it must be exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Try:
     seed: int
     accepted: bool
     scores: tuple[tuple[str, float], ...]
-    shot: Shot | None = None  # of one that is not the edit, if its picture was kept
+    shot: Shot | None = None  # of one that is not the edit, if its picture was kept and fits the page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +79,8 @@ def choose_examples(edits: Iterable[ImageRecord], status: Status, count: int, se
 def build_examples(chosen: Sequence[ImageRecord], photos: dict[str, ImageRecord]) -> list[Example]:
     """Return the examples with their pictures, at the largest size at which all fit one page.
 
+    Pictures of rejected attempts are the first to shrink, and left out if even the smallest are too many.
+
     Args:
         chosen: the edits to show.
         photos: the photos by image_id.
@@ -83,12 +89,31 @@ def build_examples(chosen: Sequence[ImageRecord], photos: dict[str, ImageRecord]
         UserError: a picture is missing or cannot be read.
     """
     shown = [(path, kind in EXACT) for edit in chosen for kind, path in _files(edit, photos)]
+    tried = [(each["path"], False) for edit in chosen for each in _attempts(edit) if "path" in each]
+    uris, small = _fit(shown, tried)
+    return [_example(edit, photos, uris, small) for edit in chosen]
+
+
+def _fit(shown: Sequence[Picture], tried: Sequence[Picture]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the data URIs by path: of the pictures shown large, and of the attempts', none if these do not fit."""
+
+    @functools.cache
+    def attempts(size: tuple[int, int]) -> tuple[dict[str, str], int]:
+        return _packed(tried, *size)
+
     uris: dict[str, str] = {}
     for side, quality in SIZES:
-        uris = {path: data_uri(Path(path), side, exact, quality) for path, exact in dict.fromkeys(shown)}
-        if sum(len(uris[path]) for path, _ in shown) <= BUDGET:
-            break
-    return [_example(edit, photos, uris) for edit in chosen]
+        uris, taken = _packed(shown, side, quality)
+        for size in ATTEMPT_SIZES if taken <= BUDGET else ():
+            if taken + attempts(size)[1] <= BUDGET:
+                return uris, attempts(size)[0]
+    return _fit(shown, ()) if tried else (uris, {})
+
+
+def _packed(pictures: Sequence[Picture], side: int, quality: int) -> tuple[dict[str, str], int]:
+    """Return the pictures' data URIs by path, and how many bytes they take on the page."""
+    uris = {path: data_uri(Path(path), side, exact, quality) for path, exact in dict.fromkeys(pictures)}
+    return uris, sum(len(uris[path]) for path, _ in pictures)
 
 
 def data_uri(path: Path, side: int, exact: bool, quality: int = EXACT_QUALITY) -> str:
@@ -115,26 +140,27 @@ def data_uri(path: Path, side: int, exact: bool, quality: int = EXACT_QUALITY) -
 def _files(edit: ImageRecord, photos: dict[str, ImageRecord]) -> list[tuple[str, str]]:
     photo = photos[edit.photo_id]
     named = [("photo", photo.path), ("mask", edit.mask_path), ("prior", edit.prior_path), ("edit", edit.path)]
-    attempts = [("attempt", each.get("path")) for each in _attempts(edit)]
-    return [(kind, path) for kind, path in named + attempts if path is not None]
+    return [(kind, path) for kind, path in named if path is not None]
 
 
 def _attempts(edit: ImageRecord) -> list[dict[str, Any]]:
     return json.loads(edit.attempts or "[]")
 
 
-def _try(edit: ImageRecord, number: int, told: dict[str, Any], uris: dict[str, str]) -> Try:
-    """Return the attempt of that number, from 1, with its picture if there is one."""
+def _try(edit: ImageRecord, number: int, told: dict[str, Any], small: Mapping[str, str]) -> Try:
+    """Return the attempt of that number, from 1, with its picture if that is on the page."""
     shot = None
-    if (path := told.get("path")) is not None:
+    if (uri := small.get(told.get("path", ""))) is not None:
         alt = (
             f"Attempt {number}, not kept: {edit.class_name} with {edit.feasibility} {edit.attribute} {edit.value or ''}"
         )
-        shot = Shot("attempt", alt, uris[path])
+        shot = Shot("attempt", alt, uri)
     return Try(told["seed"], told["accepted"], tuple(sorted(told["scores"].items())), shot)
 
 
-def _example(edit: ImageRecord, photos: dict[str, ImageRecord], uris: dict[str, str]) -> Example:
+def _example(
+    edit: ImageRecord, photos: dict[str, ImageRecord], uris: Mapping[str, str], small: Mapping[str, str]
+) -> Example:
     value = edit.value or ""
     alts = {
         "photo": f"Photo of class {edit.class_name}",
@@ -150,6 +176,6 @@ def _example(edit: ImageRecord, photos: dict[str, ImageRecord], uris: dict[str, 
         value=value,
         prompt=edit.prompt or "",
         seed=edit.seed,
-        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit, photos) if kind in alts},
-        tries=tuple(_try(edit, number, told, uris) for number, told in enumerate(_attempts(edit), start=1)),
+        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit, photos)},
+        tries=tuple(_try(edit, number, told, small) for number, told in enumerate(_attempts(edit), start=1)),
     )
