@@ -132,6 +132,18 @@ def test_the_slider_slides_by_keyboard_and_uncovers_the_photo(page: Any) -> None
     assert page.evaluate(other) == "inset(0px 50% 0px 0px)"
 
 
+def test_pictures_scroll_below_the_filters_and_not_over_them(page: Any) -> None:
+    top = """() => {
+      const filters = document.getElementById("filters");
+      const photo = [...document.querySelectorAll(".edit .before")].at(-1);
+      scrollBy(0, photo.getBoundingClientRect().top - filters.getBoundingClientRect().height / 2);
+      const [bar, under] = [filters.getBoundingClientRect(), photo.getBoundingClientRect()];
+      const y = (Math.max(bar.top, under.top) + bar.bottom) / 2;
+      return [bar.top, under.top < bar.bottom, filters.contains(document.elementFromPoint(under.left + 2, y))];
+    }"""
+    assert page.evaluate(top) == [0, True, True]
+
+
 def test_html_in_prompts_and_class_names_stays_text(page: Any) -> None:
     assert INJECTION in page.inner_text(".edit .prompt")
     assert "<b>jet</b>" in page.inner_text("#edits")
