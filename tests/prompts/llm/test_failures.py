@@ -93,16 +93,17 @@ def test_answers_that_stay_malformed_are_kept_for_a_look(endpoint, config):
     assert [one["answer"]["choices"][0]["message"]["content"] for one in record["rejected"]] == ["no JSON from me"] * 5
 
 
-def test_an_endpoint_that_drips_its_answer_does_not_hold_the_run(endpoint, config, caplog):
-    """Each block comes in time, the whole answer never would; however busy the machine, the client hangs up first."""
+@pytest.mark.parametrize("size", [1, 65536], ids="{} bytes a time".format)
+def test_an_endpoint_that_drips_its_answer_does_not_hold_the_run(endpoint, config, caplog, size):
+    """Each part comes in time, the whole answer never would; however busy the machine, the client hangs up first."""
 
     def drips(handler, _):
         handler.send_response(200)
-        handler.send_header("Content-Length", str(600 * 65536))
+        handler.send_header("Content-Length", str(600 * size))
         handler.end_headers()
         try:
             for _ in range(600):
-                handler.wfile.write(b" " * 65536)
+                handler.wfile.write(b" " * size)
                 time.sleep(0.1)
         except ConnectionError:
             hung_up.set()

@@ -77,6 +77,7 @@ class Endpoint:
     def _post(self, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers with lower-case names, and the whole body."""
         import requests
+        import urllib3
 
         try:
             with requests.post(
@@ -92,9 +93,9 @@ class Endpoint:
                 return response.status_code, headers, content
         except requests.exceptions.SSLError as error:
             raise UserError(f"{self._url}: the certificate is not trusted ({self._shown(str(error))})") from error
-        except requests.Timeout as error:
+        except (requests.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
             raise AskAgainError(f"{self._url} did not answer within {self._config.timeout:g} s") from error
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:  # the latter: while reading the body
             raise AskAgainError(f"{self._url}: the connection failed ({self._shown(str(error))})") from error
         except requests.RequestException as error:
             raise UserError(f"{self._url} cannot be asked ({self._shown(str(error))})") from error
@@ -106,10 +107,14 @@ class Endpoint:
         return request
 
     def _read(self, response: requests.Response) -> bytes:
-        """Read the body within the time and size that one answer may take."""
+        """Read the body within the time and size that one answer may take.
+
+        Whatever has come is taken at once: requests' own reading waits for a whole block, with as much time for each
+        of its bytes as the answer has in all.
+        """
         deadline = time.monotonic() + self._config.timeout
         content = b""
-        for block in response.iter_content(65536):
+        while block := response.raw.read1(65536, decode_content=True):
             content += block
             if len(content) > MAX_ANSWER_BYTES:
                 raise AskAgainError(f"{self._url}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes")
