@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from varireal import layout
 from varireal.io import atomic_write_bytes, encode_png, sha256_bytes, write_json
 from varireal.manifest import ImageRecord, write_manifest
 
+# the background of a shell ignores Ctrl-C, which programs that tests start would inherit
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # a busy machine makes a property test slow, not wrong
 hypothesis.settings.register_profile("varireal", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("varireal")

@@ -59,14 +59,19 @@ class Fault:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         else:  # the system cuts what is written next
             before = Path(path).stat().st_size if Path(path).exists() else 0
-            if self.kind == "half, then kill":
-                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (max(before // 2, 8), resource.RLIM_INFINITY))
+
+
+def there_is_room_again(*_: object) -> None:
+    """Let the system cut no more writes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def main() -> int:
     """Be DVC."""
     fault = Fault(**json.loads(sys.argv[1]))
+    # one write is cut; more would keep DVC's database waiting for ever, as no full disk does
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL if fault.kind.endswith("kill") else there_is_room_again)
     sys.addaudithook(fault)
     from dvc.cli import main as dvc
 

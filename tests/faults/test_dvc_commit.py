@@ -15,6 +15,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+import yaml
 from tests.tiny_repository import make_repository, run, run_freely
 
 from varireal.seeding import generator
@@ -90,7 +91,7 @@ def test_dvc_that_failed_and_ran_again_leaves_what_an_undisturbed_one_leaves(
     fault = {"place": place, "call": call + 1, "kind": kinds[int(rng.integers(len(kinds)))]}
 
     failed = repro(**fault)
-    if fault["kind"] != "full disk":  # which DVC bears where it has another way
+    if not fault["kind"].endswith("full disk"):  # which DVC bears where it has another way
         assert failed.returncode != 0, f"{fault} did not happen: {failed.stdout}"
     assert "Traceback" not in failed.stderr
     check_cache()
@@ -104,7 +105,9 @@ def test_dvc_that_failed_and_ran_again_leaves_what_an_undisturbed_one_leaves(
             run(*remedy)
             again = repro()
     assert again.returncode == 0, f"after {fault}: {again.stderr}"
-    assert files("dvc.lock", "data", "metrics") == expected, f"after {fault}"
+    assert files("data", "metrics") == {name: data for name, data in expected.items() if name != "dvc.lock"}, fault
+    noted = (yaml.safe_load(text) for text in (Path("dvc.lock").read_bytes(), expected["dvc.lock"]))
+    assert next(noted) == next(noted), f"after {fault}"  # DVC notes stages in any order
     now = finished()
     assert {path: now.get(path) for path in kept} == kept, f"the run after {fault} did again what was finished"
     check_cache()
