@@ -12,26 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from varireal.errors import UserError
-from varireal.manifest import FEASIBILITIES, Feasibility, manifest_columns
+from varireal.manifest import FEASIBILITIES, Feasibility, ImageRecord, manifest_columns
 from varireal.seeding import derive_seed
 
 
-class Choosable(Protocol):
-    """What is asked of an edit: the fields of a manifest's record on which a choice depends."""
-
-    image_id: str
-    photo_id: str
-    class_name: str
-    index: int | None
-    status: str
-    feasibility: str | None
-
-
 class Candidate(NamedTuple):
-    """An edit by its row in a manifest. Of a million there is room for these, not for all that the rows hold."""
+    """An edit by its row in a manifest, with what a choice depends on: small, for there may be a million."""
 
     image_id: str
     photo_id: str
@@ -42,7 +31,7 @@ class Candidate(NamedTuple):
     row: int
 
 
-Edit = TypeVar("Edit", bound=Choosable)
+Edit = TypeVar("Edit", Candidate, ImageRecord)
 Edits = Mapping[Feasibility, Sequence[Edit]]
 
 
@@ -161,7 +150,7 @@ def _first(records: list[Edit], count: int, seed: int, backwards: bool = False) 
     return ordered[:count]
 
 
-def describe(records: Sequence[Choosable], classes: Sequence[str]) -> dict[str, Any]:
+def describe(records: Sequence[Edit], classes: Sequence[str]) -> dict[str, Any]:
     """Return the figures of a training set for its metrics file."""
     counts = Counter((record.class_name, record.feasibility) for record in records)
     infeasible = sum(record.feasibility == "infeasible" for record in records)
