@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from tests.editing.tiny_pipelines import save_refiner
 
-from varireal.config import ComputeConfig, Recipe
+from varireal.config import ComputeConfig, EditConfig, InpaintConfig, PriorConfig, Recipe
+from varireal.editing import EDITORS
 from varireal.editing.jobs import EditJob
+from varireal.editing.run import EditRun
+from varireal.engines.local import LocalEngine
 from varireal.io import atomic_write_bytes, encode_png, sha256_file
 from varireal.manifest import ImageRecord
 from varireal.prompts import AttributeSpec
@@ -99,3 +102,30 @@ def quick_recipe() -> Recipe:
 def refiners(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, dict[str, Any]]:
     """The section `edit.refine` of both families, by whether it is XL."""
     return {xl: save_refiner(tmp_path_factory.mktemp("refiner"), xl) for xl in (True, False)}
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of finished work, which is empty."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path / ".work"
+
+
+@pytest.fixture
+def jobs(work, make_photo, make_job) -> list[EditJob]:
+    """Return a job for each of five photos; finished work has a folder of its own."""
+    return [make_job(make_photo(f"jet/{k}"), "background") for k in range(5)]
+
+
+@pytest.fixture
+def make_run(two_pictures, quick_recipe, compute, tiny_sdxl_inpaint):
+    """Return a function that builds a run with this filter; `recipe` and `method` may be changed."""
+
+    def make(edit_filter, recipe: Recipe = quick_recipe, method: str = "diffusion", max_attempts: int = 3, **kwargs):
+        inpaint = InpaintConfig(checkpoint=str(tiny_sdxl_inpaint), batch_size=2)
+        config = EditConfig(method=method, prior=PriorConfig(source="pictures"), inpaint=inpaint, recipes={})
+        editor = EDITORS[method](config, recipe, two_pictures, compute)
+        options = {"max_attempts": max_attempts, "batch_size": 2, "keep_priors": True, **kwargs}
+        return EditRun(editor, edit_filter, two_pictures, LocalEngine(compute, ("torch",)), **options)
+
+    return make

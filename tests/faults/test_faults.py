@@ -174,7 +174,8 @@ def test_a_stage_that_failed_and_ran_again_leaves_what_an_undisturbed_one_leaves
             path: item for path, item in now.items() if "unfinished" not in path
         }  # fmt: skip
         check_packs()
-    lost = fault.kind == "lost_mlflow" and ended.calls.get("mlflow", 0) >= fault.call  # not all is logged twice
+    # a first try may have logged so much that MLflow is not asked as often again
+    lost = fault.kind == "lost_mlflow" and ended.calls.get("mlflow", 0) >= fault.call
     if stage.command == ("report",) and lost:  # all but the log is there
         assert ended.code == 0 and ended.output.count("MLflow was not used") == 1
         stage = dataclasses.replace(stage, command=("track", "--resend"))

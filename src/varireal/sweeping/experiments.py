@@ -69,7 +69,7 @@ def _watched(pipeline: dict[str, Any]) -> list[str]:
     }
     paths = {core.get(dep, dep) for dep in written}
     # what params.yaml names (${watch...}, ${prompt.bank}) lies in these folders, or the settings differ
-    return sorted({path for path in paths if "${" not in path} | {"dvc.yaml", "data/banks", "models/demo"})
+    return sorted({path for path in paths if "${" not in path} | {"dvc.yaml", "data/banks", "models"})
 
 
 def _settings(rev: str) -> Params | None:
