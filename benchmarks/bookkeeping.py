@@ -22,10 +22,10 @@ from typing import Any
 import click
 import numpy as np
 
+from varireal.base.files import encode_png, json_bytes, sha256_bytes, write_json
+from varireal.base.manifest import ImageRecord, manifest_writer
+from varireal.base.seeding import generator
 from varireal.config import ComputeConfig, EditConfig, FilterConfig, load_params
-from varireal.io import encode_png, json_bytes, sha256_bytes, write_json
-from varireal.manifest import ImageRecord, manifest_writer
-from varireal.seeding import generator
 
 Work = Callable[[int, Path], dict[str, float]]
 ROOT = Path(__file__).parents[1]
@@ -68,12 +68,12 @@ def edit(count: int, folder: Path) -> dict[str, float]:
 
     Returns the wall seconds of the former.
     """
+    from varireal.base.files import staged_folder
+    from varireal.compute.engines import ENGINES
+    from varireal.editing.filters import FILTERS
     from varireal.editing.jobs import JobPlan
     from varireal.editing.outputs import CellFigures, write_cell
     from varireal.editing.run import EditRun
-    from varireal.engines import ENGINES
-    from varireal.filtering import FILTERS
-    from varireal.io import staged_folder
     from varireal.prompts import AttributeSpec, PromptTable
 
     classes = [f"class-{number}" for number in range(CLASSES)]
@@ -121,15 +121,15 @@ def mix(rows: int, folder: Path) -> dict[str, float]:
 
 def write_manifests(rows: int, folder: Path) -> None:
     """Write what `mix` reads."""
-    from varireal import layout
+    from varireal import paths
 
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     classes = [f"class-{number}" for number in range(CLASSES)]
-    write_json(folder / layout.DATASET_INFO, {"classes": classes})
+    write_json(folder / paths.DATASET_INFO, {"classes": classes})
     settings = json.dumps({"recipe": {"guidance_scale": 7.5, "steps": 30}, "checkpoint": "x" * 600}, sort_keys=True)
     each = rows // 2
     for feasibility in ("feasible", "infeasible"):
-        path = folder / layout.edit_folder("color", feasibility) / "manifest.parquet"
+        path = folder / paths.edit_folder("color", feasibility) / "manifest.parquet"
         path.parent.mkdir(parents=True)
         with manifest_writer(path) as add:
             for photo in photos(each // EDITS_PER_PHOTO, folder):

@@ -25,16 +25,16 @@ import click
 import numpy as np
 import torch
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import json_bytes
+from varireal.base.manifest import Attribute, Feasibility, ImageRecord, iterate_manifest
+from varireal.compute.parallel import available_cores
 from varireal.config import ComputeConfig, Params, load_params
 from varireal.editing.editors import DiffusionEditor
+from varireal.editing.filters import FILTERS
 from varireal.editing.inpaint import PictureMaker
 from varireal.editing.jobs import EditJob, JobPlan
 from varireal.editing.pipelines import Pipeline
-from varireal.filtering import FILTERS
-from varireal.io import json_bytes
-from varireal.manifest import Attribute, Feasibility, ImageRecord, iterate_manifest
-from varireal.parallel import available_cores
 from varireal.prompts import AttributeSpec, PromptTable, load_prompts
 from varireal.prompts.templates import Sentence, material_prompt, place_prompt
 from varireal.segmentation import SEGMENTERS
@@ -224,14 +224,14 @@ def _time_parts(pipe: Any, timed: Callable[[Callable[..., Any]], Callable[..., A
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there too.")
 def main(most: int, edits_per_photo: int, plain_edits: int, path: Path | None) -> None:
     """Print edits a second against a plain loop, and the time of `edit` over that of its networks alone."""
-    params = load_params(layout.PARAMS)
+    params = load_params(paths.PARAMS)
     prior = params.edit.prior.model_copy(update={"source": "text_to_image"})
     edit = params.edit.model_copy(update={"prior": prior, "edits_per_photo": edits_per_photo})
     once = params.filter.model_copy(update={"max_attempts": 1})
     params = params.model_copy(update={"edit": edit, "filter": once})
-    train = [photo for photo in iterate_manifest(layout.MASKS_MANIFEST) if photo.split == "train"]
+    train = [photo for photo in iterate_manifest(paths.MASKS_MANIFEST) if photo.split == "train"]
     spread = train[:: -(-len(train) // most)]  # over all classes, which the manifest is sorted by
-    setting = Setting(params, load_prompts(layout.PROMPTS), spread)
+    setting = Setting(params, load_prompts(paths.PROMPTS), spread)
     cells, overhead = against_plain_loop(setting, plain_edits), over_forward_passes(setting)
     for name, each in cells.items():
         plain, ours = each["plain"], each["ours"]

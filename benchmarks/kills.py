@@ -25,14 +25,14 @@ from tests.editing.tiny_pipelines import save_pipeline
 from tests.tiny_checkpoints import save_clip
 from tests.tiny_study import CELLS, CONDITIONS, TO_MIX, change, make_study, run_stages
 
-from varireal import layout
-from varireal.io import sha256_file
-from varireal.seeding import generator
+from varireal import paths
+from varireal.base.files import sha256_file
+from varireal.base.seeding import generator
 
 WORK = Path(".work")
 STAGES = {
-    "edit": (["edit", *CELLS[0]], layout.edit_folder("color", "feasible"), layout.METRICS / "edit"),
-    "train": (["train", *CONDITIONS[2]], layout.adapter_folder("color", "mixed"), layout.METRICS / "train"),
+    "edit": (["edit", *CELLS[0]], paths.edit_folder("color", "feasible"), paths.METRICS / "edit"),
+    "train": (["train", *CONDITIONS[2]], paths.adapter_folder("color", "mixed"), paths.METRICS / "train"),
 }
 RECIPE = {"dilation": 1, "mask_blur": 0.7, "strength": 1.0, "num_inference_steps": 4, "guidance_scale": 2.0}
 POLL = 0.01  # seconds

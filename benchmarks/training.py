@@ -26,14 +26,14 @@ from PIL import Image
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from varireal import layout
-from varireal.clip import load_clip
+from varireal import paths
+from varireal.base.files import json_bytes, read_json
+from varireal.base.manifest import ImageRecord, read_manifest
+from varireal.base.seeding import forked_torch_rng
+from varireal.compute.processes import keep_freed_memory
 from varireal.config import Params, load_params
-from varireal.io import json_bytes, read_json
-from varireal.manifest import ImageRecord, read_manifest
-from varireal.processes import keep_freed_memory
+from varireal.networks.clip import load_clip
 from varireal.prompts.templates import class_prompt
-from varireal.seeding import forked_torch_rng
 from varireal.training.attention import split_attention
 from varireal.training.data import ASPECT_LIMIT, Augmentation, load_images
 from varireal.training.loop import fine_tune
@@ -165,9 +165,9 @@ def main(steps: int, count: int, sizes: str, path: Path | None) -> None:
     """Print what a training step costs beside forward and backward, and images a second against a plain loop."""
     torch.set_num_threads(1)
     params = load_params(Path("params.yaml"))
-    info = read_json(layout.DATASET_INFO)
+    info = read_json(paths.DATASET_INFO)
     sentences = [class_prompt(name, info["domain_word"]) for name in info["classes"]]
-    photos = [photo for photo in read_manifest(layout.PHOTOS_MANIFEST) if photo.split == "train"][:count]
+    photos = [photo for photo in read_manifest(paths.PHOTOS_MANIFEST) if photo.split == "train"][:count]
     context = multiprocessing.get_context("fork")  # a process of its own: the allocator's setting shall not help it
     here, there = context.Pipe()
     process = context.Process(target=serve_plain_loop, args=(there, photos, sentences, params), daemon=True)

@@ -19,9 +19,9 @@ import click
 import numpy as np
 from scipy.special import ndtr
 
+from varireal.base.files import json_bytes
+from varireal.base.seeding import generator
 from varireal.evaluation.statistics import POINTS, bootstrap_means, crossed_mean
-from varireal.io import json_bytes
-from varireal.seeding import generator
 
 EASE = 1.0  # standard deviation of the photos' ease, the unit of the others
 MARGIN = 2.0  # points; for these sizes of studies ±0.3 can hardly ever be shown, so that false claims of it are rare

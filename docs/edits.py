@@ -11,10 +11,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from varireal import layout
-from varireal.io import read_image
-from varireal.manifest import ATTRIBUTES, FEASIBILITIES, ImageRecord, read_manifest
-from varireal.seeding import generator
+from varireal import paths
+from varireal.base.files import read_image
+from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES, ImageRecord, read_manifest
+from varireal.base.seeding import generator
 
 PHOTOS = 3
 PANELS = ("photo", "mask", "prior", "edit")
@@ -28,13 +28,13 @@ def panel(name: str, edit: ImageRecord, photo: ImageRecord) -> np.ndarray:
 
 def main() -> None:
     """Write the sheet."""
-    photos = {record.image_id: record for record in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {record.image_id: record for record in read_manifest(paths.PHOTOS_MANIFEST)}
     rows = [(attribute, feasibility) for attribute in ATTRIBUTES for feasibility in FEASIBILITIES]
     figure, axes = plt.subplots(len(rows), PHOTOS * len(PANELS), figsize=(16, 9), constrained_layout=True)
     for line, (attribute, feasibility) in zip(axes, rows):
         edits = [
             edit
-            for edit in read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet")
+            for edit in read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
             if edit.status == "accepted"
         ]
         chosen = generator("sheet", attribute, feasibility).choice(len(edits), PHOTOS, replace=False)

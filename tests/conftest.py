@@ -13,9 +13,9 @@ import yaml
 from tests.editing.tiny_pipelines import save_pipeline
 from tests.tiny_checkpoints import save_clip
 
-from varireal import layout
-from varireal.io import atomic_write_bytes, encode_png, sha256_bytes, write_json
-from varireal.manifest import ImageRecord, write_manifest
+from varireal import paths
+from varireal.base.files import atomic_write_bytes, encode_png, sha256_bytes, write_json
+from varireal.base.manifest import ImageRecord, write_manifest
 
 # the background of a shell ignores Ctrl-C, which programs that tests start would inherit
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -62,7 +62,7 @@ def _study_params(root: Path) -> dict[str, Any]:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["grid"] |= {"attributes": ["color", "texture"], "seeds": [0, 1]}
     params["report"]["examples"] = 2
-    (root / layout.PARAMS).write_text(yaml.safe_dump(params, sort_keys=False))
+    (root / paths.PARAMS).write_text(yaml.safe_dump(params, sort_keys=False))
     return params
 
 
@@ -76,21 +76,21 @@ def _study_photo(root: Path, class_index: int, number: int) -> ImageRecord:
     photo_id, pixels = f"class-{class_index}/{number}", np.full((24, 24, 3), 40 * class_index + number, np.uint8)
     pixels[0, 0] = 250
     pixels[0, 1] = 5
-    fields = _study_picture(root, layout.PREPARED / "photos" / f"{photo_id}.png", pixels)
+    fields = _study_picture(root, paths.PREPARED / "photos" / f"{photo_id}.png", pixels)
     name = STUDY_CLASSES[class_index]
     return ImageRecord(photo_id, origin="photo", split="train", class_name=name, class_index=class_index,
                        photo_id=photo_id, **fields)  # fmt: skip
 
 
 def _study_edits(root: Path, photos: list[ImageRecord], attribute: str, feasibility: str) -> list[ImageRecord]:
-    folder, rows = layout.edit_folder(attribute, feasibility), []
+    folder, rows = paths.edit_folder(attribute, feasibility), []
     mask = np.zeros((24, 24), np.uint8)
     mask[8:16, 8:16] = 255
     for k, photo in enumerate(photos):
         pixels = np.random.default_rng(k).integers(0, 256, (24, 24, 3), dtype=np.uint8)
         fields = _study_picture(root, folder / "images" / f"{photo.photo_id}-0.png", pixels)
         prior = _study_picture(root, folder / "priors" / f"{photo.photo_id}-0.png", pixels // 2)
-        cut = _study_picture(root, layout.SEGMENTED / "masks" / f"{photo.photo_id}.png", mask)
+        cut = _study_picture(root, paths.SEGMENTED / "masks" / f"{photo.photo_id}.png", mask)
         rows.append(ImageRecord(
             f"{photo.photo_id}#0", origin="edit", split="train", class_name=photo.class_name,
             class_index=photo.class_index, photo_id=photo.photo_id, status="exhausted" if k == 0 else "accepted",
@@ -115,7 +115,7 @@ def _study_metrics(root: Path, grid: dict[str, Any]) -> None:
             "curve": looks,
         }
 
-    metrics, seeds = root / layout.METRICS, grid["seeds"]
+    metrics, seeds = root / paths.METRICS, grid["seeds"]
     cells = []
     for attribute in grid["attributes"]:
         for feasibility in grid["feasibilities"]:
@@ -160,7 +160,7 @@ def _study_predictions(root: Path, rows: list[dict[str, Any]]) -> None:
         names = {key: row[key] for key in ("attribute", "condition", "source", "seed")}
         photos = [f"class-0/test-{number:03}" for number in range(400)]
         tables.append(pd.DataFrame({**names, "image_id": photos, "class_index": 0, "predicted": np.where(right, 0, 1)}))
-    path = root / layout.PREDICTIONS
+    path = root / paths.PREDICTIONS
     path.parent.mkdir(parents=True)
     pd.concat(tables).astype({"seed": "Int64"}).to_parquet(path)
 
@@ -174,13 +174,13 @@ def finished_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     params = _study_params(tmp_path)
     photos = [_study_photo(tmp_path, index, number) for index in (0, 1) for number in range(3)]
-    write_manifest(tmp_path / layout.PHOTOS_MANIFEST, photos)
+    write_manifest(tmp_path / paths.PHOTOS_MANIFEST, photos)
     counts = {split: dict.fromkeys(STUDY_CLASSES, 3) for split in ("train", "val", "test")}
     info = {"name": "rendered_aircraft", "domain_word": "aircraft", "classes": list(STUDY_CLASSES), "counts": counts}
-    write_json(tmp_path / layout.DATASET_INFO, info)
+    write_json(tmp_path / paths.DATASET_INFO, info)
     for attribute in params["grid"]["attributes"]:
         for feasibility in params["grid"]["feasibilities"]:
             edits = _study_edits(tmp_path, photos, attribute, feasibility)
-            write_manifest(tmp_path / layout.edit_folder(attribute, feasibility) / "manifest.parquet", edits)
+            write_manifest(tmp_path / paths.edit_folder(attribute, feasibility) / "manifest.parquet", edits)
     _study_metrics(tmp_path, params["grid"])
     return tmp_path

@@ -18,9 +18,9 @@ from tests.test_conf import compose
 from tests.tiny_checkpoints import save_all
 from tests.tiny_study import run_stages
 
-from varireal import layout
-from varireal.io import read_image
-from varireal.manifest import ATTRIBUTES, CONDITIONS, FEASIBILITIES
+from varireal import paths
+from varireal.base.files import read_image
+from varireal.base.manifest import ATTRIBUTES, CONDITIONS, FEASIBILITIES
 
 REPOSITORY = Path(__file__).parents[1]
 COUNTS = {
@@ -69,29 +69,29 @@ def study(
 
 
 def test_every_stage_runs_and_leaves_what_it_promises(study: dict[str, Any]) -> None:
-    photos = pd.read_parquet(layout.MASKS_MANIFEST)
+    photos = pd.read_parquet(paths.MASKS_MANIFEST)
     assert len(photos) and set(photos.status) <= {"ok", "failed"} and photos[photos.status == "failed"].note.all()
-    sources = json.loads((layout.METRICS / "segment.json").read_text())["sources"]
+    sources = json.loads((paths.METRICS / "segment.json").read_text())["sources"]
     assert sources["grounded_sam2"]["photos"] == len(photos)
     usable = photos[photos.status == "ok"].set_index("image_id")
     for attribute, feasibility in EDIT_CELLS:
-        edits = pd.read_parquet(layout.edit_folder(attribute, feasibility) / "manifest.parquet")
+        edits = pd.read_parquet(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
         _check_photos(edits, usable.index, attribute, feasibility)
         for row in edits.itertuples():
             _check_edit(study, row, usable.loc[row.photo_id].path, attribute)
-    measured = json.loads(layout.MEASURED.read_text())["cells"]
+    measured = json.loads(paths.MEASURED.read_text())["cells"]
     assert all(measured[a][f]["changed_outside"] == 0 for a, f in EDIT_CELLS)
-    table = json.loads((layout.METRICS / "table.json").read_text())["cells"]
+    table = json.loads((paths.METRICS / "table.json").read_text())["cells"]
     for attribute, condition in MIX_CELLS:
         cell = table[attribute][condition]
         assert set(cell) == {"synthetic", "real+synthetic"}
         assert all(0 <= row["top1_mean"] <= 100 for row in cell.values())
-    assert "<html" in layout.PAGE.read_text()
+    assert "<html" in paths.PAGE.read_text()
 
 
 def _check_photos(edits: pd.DataFrame, usable: pd.Index, attribute: str, feasibility: str) -> None:
     """One edit of each photo with a mask, but for those whose objects fill it when the recipe grows them."""
-    figures = json.loads((layout.METRICS / "edit" / f"{attribute}_{feasibility}.json").read_text())
+    figures = json.loads((paths.METRICS / "edit" / f"{attribute}_{feasibility}.json").read_text())
     left_out = figures["failed_photos"]
     assert len(edits) and sorted([*edits.photo_id, *left_out]) == sorted({*usable, *left_out})
     if attribute == "background":

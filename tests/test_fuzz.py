@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from varireal.base.files import read_image, read_json
+from varireal.base.manifest import ATTRIBUTES, ImageRecord, read_manifest, write_manifest
 from varireal.config import load_params
 from varireal.errors import UserError
-from varireal.io import read_image, read_json
-from varireal.manifest import ATTRIBUTES, ImageRecord, read_manifest, write_manifest
 from varireal.prompts.bank import read_bank
 from varireal.prompts.llm.answers import read_judgements, read_proposals
 from varireal.prompts.llm.backend import MalformedAnswerError

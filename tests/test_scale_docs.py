@@ -34,7 +34,7 @@ time.sleep(float(sys.argv[1]))
 def job(tmp_path: Path) -> Path:
     """A folder with the first script, and with stand-ins for the programs that it calls."""
     (tmp_path / "job.sh").write_text(SCRIPTS[0])
-    programs = {"dvc": f'"{sys.executable}" -m varireal.stages.edit $SECONDS_OF_WORK', "scontrol": "echo $* > requeued"}
+    programs = {"dvc": f'"{sys.executable}" -m varireal edit $SECONDS_OF_WORK', "scontrol": "echo $* > requeued"}
     for name, line in programs.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
@@ -42,10 +42,8 @@ def job(tmp_path: Path) -> Path:
         path.chmod(0o755)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").write_text("PATH=$PWD/bin:$PATH\n")
-    for package in ("varireal", "varireal/stages"):
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").touch()
-    (tmp_path / "varireal" / "stages" / "edit.py").write_text(STAGE)
+    (tmp_path / "varireal").mkdir()
+    (tmp_path / "varireal" / "__main__.py").write_text(STAGE)
     return tmp_path
 
 

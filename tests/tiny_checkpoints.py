@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.editing.filters.tiny_vlms import save_tiny_vlm
 from tests.editing.tiny_pipelines import save_pipeline, save_refiner
-from tests.filtering.tiny_vlms import save_tiny_vlm
 from tests.segmentation.tiny_checkpoints import save_clipseg, save_grounding_dino, save_sam2, save_sam3, seeded
 
 CLIP = {

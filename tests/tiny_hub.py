@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.editing.filters.tiny_vlms import save_tiny_vlm
 from tests.editing.tiny_pipelines import (
     safety_parts,
     save_controlnet,
@@ -18,7 +19,6 @@ from tests.editing.tiny_pipelines import (
     save_pipeline,
     vae,
 )
-from tests.filtering.tiny_vlms import save_tiny_vlm
 from tests.segmentation.tiny_checkpoints import save_clipseg, save_grounding_dino, save_sam2, seeded
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from tests.tiny_study import REPOSITORY, change, make_study
 
-from varireal import layout
+from varireal import paths
 
 
 def environment() -> dict[str, str]:
@@ -42,7 +42,7 @@ def make_repository() -> None:
     for name in (".gitignore", ".dvcignore", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, name)
     make_study(Path("no clip"))
-    params = yaml.safe_load(layout.PARAMS.read_text())
+    params = yaml.safe_load(paths.PARAMS.read_text())
     change(watch=dict.fromkeys(params["watch"], "bank.yaml") | {"photos": "photos", "masks": "masks"})
     run("git", "init", "-q")
     run("dvc", "init", "-q")

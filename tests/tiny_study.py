@@ -11,9 +11,9 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from varireal import layout
+from varireal import paths
 from varireal.cli import main
-from varireal.parallel import available_cores
+from varireal.compute.parallel import available_cores
 
 REPOSITORY = Path(__file__).parents[1]
 SIDE = 32
@@ -60,7 +60,7 @@ def make_study(
     params["train"] |= {"max_steps": 2, "batch_size": 4, "eval_every": 1}
     params["grid"] |= {"attributes": ["color"], "seeds": [0]}
     params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
-    layout.PARAMS.write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
+    paths.PARAMS.write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
 
 def _photo(folder: Path, masks: Path, name: str, index: int) -> None:
@@ -76,14 +76,14 @@ def _photo(folder: Path, masks: Path, name: str, index: int) -> None:
 
 def change(**values: Any) -> None:
     """Change settings of params.yaml, named by their keys with `__` for the dots."""
-    params = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8"))
+    params = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
     for key, value in values.items():
         *sections, last = key.split("__")
         section = params
         for name in sections:
             section = section[name]
         section[last] = value
-    layout.PARAMS.write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
+    paths.PARAMS.write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
 
 def run_stages(stages: Sequence[Sequence[str]]) -> None:

@@ -1,15 +1,25 @@
-"""The command `varireal`: a group of lazily loaded stage commands; a user's error becomes one line and exit code 1."""
+"""The command `varireal`: lazily loaded commands, what they have in common, and errors that end in one line."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
+import logging
+import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from varireal import __version__
+from varireal import __version__, paths
+from varireal.compute.interruption import ending_on_signals
 from varireal.errors import UserError
+
+if TYPE_CHECKING:
+    from varireal.config import ComputeConfig
 
 # name -> (module, help line); the module's `command` is imported only when it is called or asked for its own help
 STAGES = {
@@ -24,16 +34,17 @@ STAGES = {
     "report": ("varireal.stages.report", "Print the table, write the page with pictures, log the runs."),
 }
 TOOLS = {  # no stages of dvc.yaml
-    "doctor": ("varireal.stages.doctor", "What a run needs and means, before anything expensive."),
-    "predict": ("varireal.stages.predict", "Name the classes of any photo by a trained adapter."),
-    "export": ("varireal.stages.export", "A trained model or the edits, in formats of other tools."),
-    "track": ("varireal.stages.track", "Log the results on disk to MLflow, where `report` could not."),
-    "clean-work": ("varireal.stages.clean_work", "What .work holds that no output needs any more; free it."),
-    "compare": ("varireal.stages.compare", "Two experiments side by side, with paired statistics."),
-    "sweep": ("varireal.stages.sweep", "Accuracy against the share of infeasible images: run, collect, draw."),
-    "rate": ("varireal.stages.rate", "Rate edits blind on a local page: could they exist?"),
-    "ratings": ("varireal.stages.ratings", "How ratings agree with what was asked for, and with each other."),
+    "doctor": ("varireal.commands.doctor", "What a run needs and means, before anything expensive."),
+    "predict": ("varireal.commands.predict", "Name the classes of any photo by a trained adapter."),
+    "export": ("varireal.commands.export", "A trained model or the edits, in formats of other tools."),
+    "track": ("varireal.commands.track", "Log the results on disk to MLflow, where `report` could not."),
+    "clean-work": ("varireal.commands.clean_work", "What .work holds that no output needs any more; free it."),
+    "compare": ("varireal.commands.compare", "Two experiments side by side, with paired statistics."),
+    "sweep": ("varireal.commands.sweep", "Accuracy against the share of infeasible images: run, collect, draw."),
+    "rate": ("varireal.commands.rate", "Rate edits blind on a local page: could they exist?"),
+    "ratings": ("varireal.commands.ratings", "How ratings agree with what was asked for, and with each other."),
 }
+PARTS = {"calibrate-part": ("varireal.commands.calibrate", "One part of `doctor --calibrate`.")}  # not for use by hand
 COMMANDS = STAGES | TOOLS
 FAILING_DISK = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ESTALE}  # wherever it shows
 
@@ -45,9 +56,8 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return importlib.import_module(COMMANDS[cmd_name][0]).command
+        module, _ = (COMMANDS | PARTS).get(cmd_name, (None, ""))
+        return None if module is None else importlib.import_module(module).command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in (("Stages, in the order of the pipeline", STAGES), ("Around the pipeline", TOOLS)):
@@ -85,5 +95,58 @@ def program() -> None:
     run_command(main)
 
 
-if __name__ == "__main__":
-    program()
+def stage_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add --params and -v to a stage; the function gets the validated ``params`` as its first argument."""
+
+    @click.option(
+        "--params",
+        "params_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=paths.PARAMS,
+        show_default=True,
+        help="The settings; written by hand or by `dvc exp run` from conf/.",
+    )
+    @verbose_option
+    @functools.wraps(function)
+    def wrapper(params_path: Path, **options: Any) -> None:
+        from varireal.config import load_params  # pydantic takes longer than all of `varireal --help`
+
+        with ending_on_signals():
+            function(load_params(params_path), **options)
+
+    return wrapper
+
+
+def verbose_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Add -v to a command and set up logging before it runs."""
+
+    @click.option("-v", "--verbose", count=True, help="Show what happens; twice for details.")
+    @functools.wraps(function)
+    def wrapper(verbose: int, **options: Any) -> None:
+        _set_up_logging(verbose)
+        function(**options)
+
+    return wrapper
+
+
+def cell_option(
+    name: str, values: tuple[str, ...], help_line: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a required option that names the cell of the grid a stage works on."""
+    return click.option(f"--{name}", type=click.Choice(values), required=True, help=help_line)
+
+
+def apply_compute(compute: ComputeConfig) -> None:
+    """Set torch's thread count as asked; call it before the first use of a network."""
+    if compute.num_threads is not None:
+        import torch
+
+        torch.set_num_threads(compute.num_threads)
+
+
+def _set_up_logging(verbose: int) -> None:
+    levels = [logging.WARNING, logging.INFO, logging.DEBUG]
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("varireal").setLevel(levels[min(verbose, 2)])
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -15,12 +15,12 @@ import yaml
 from click.testing import CliRunner
 from tests.datasets import published_layouts as layouts
 
+from varireal.base.manifest import read_manifest
 from varireal.cli import main
 from varireal.config import load_params
 from varireal.datasets import download, oxford_pets
 from varireal.datasets.download import Archive, fetch
 from varireal.errors import UserError
-from varireal.manifest import read_manifest
 
 
 class _Server(BaseHTTPRequestHandler):

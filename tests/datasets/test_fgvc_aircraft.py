@@ -4,7 +4,7 @@ from PIL import Image
 from tests.datasets import published_layouts as layouts
 from tests.datasets.test_published import opened, refused
 
-from varireal.io import read_image
+from varireal.base.files import read_image
 
 
 @pytest.fixture

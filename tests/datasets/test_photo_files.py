@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from varireal.base.files import read_image
 from varireal.datasets.photo_files import load_photo_files
 from varireal.errors import UserError
-from varireal.io import read_image
 
 ORIENTATION = 0x0112
 

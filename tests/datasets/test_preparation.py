@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from varireal.base.files import sha256_file, staged_folder
 from varireal.config import DatasetConfig
 from varireal.datasets import open_dataset
 from varireal.datasets.preparation import write_photos, write_pictures
 from varireal.errors import UserError
-from varireal.io import sha256_file, staged_folder
 
 
 def files_below(folder):

@@ -10,12 +10,12 @@ import yaml
 from click.testing import CliRunner
 from tests.datasets import published_layouts as layouts
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_json, read_mask
+from varireal.base.manifest import read_manifest
 from varireal.config import DatasetConfig
 from varireal.datasets import DATASETS, open_dataset
 from varireal.errors import UserError
-from varireal.io import read_json, read_mask
-from varireal.manifest import read_manifest
 from varireal.stages.prepare import command
 
 NAMES = ("oxford_pets", "fgvc_aircraft", "stanford_cars", "waterbirds")
@@ -216,16 +216,16 @@ def test_prepare_writes_a_published_data_set_whole(tmp_path, monkeypatch):
     root = str(layouts.oxford_pets(tmp_path / "raw", test=2))
     params["dataset"] |= {"name": "oxford_pets", "domain_word": "pet", "root": root, "complete": False}
     params["dataset"] |= {"train_per_class": 2, "val_per_class": 1}
-    layout.PARAMS.write_text(yaml.safe_dump(params))
+    paths.PARAMS.write_text(yaml.safe_dump(params))
     CliRunner().invoke(command, [], catch_exceptions=False)
-    counts = read_json(layout.DATASET_INFO)["counts"]
+    counts = read_json(paths.DATASET_INFO)["counts"]
     assert {split: set(of_class.values()) for split, of_class in counts.items()} == {
         "train": {2}, "val": {1}, "test": {2},
     }  # fmt: skip
-    for record in read_manifest(layout.PHOTOS_MANIFEST):
+    for record in read_manifest(paths.PHOTOS_MANIFEST):
         assert read_mask(Path(record.mask_path)).mean() == 22 / 60
     shutil.rmtree(root)
     result = CliRunner().invoke(command, [])
     assert isinstance(result.exception, UserError)
     assert "raw' does not exist; looked for images, annotations/trimaps" in str(result.exception)
-    assert layout.PHOTOS_MANIFEST.is_file()
+    assert paths.PHOTOS_MANIFEST.is_file()

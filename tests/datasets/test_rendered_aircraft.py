@@ -5,7 +5,7 @@ from PIL import Image
 
 from varireal.config import DatasetConfig
 from varireal.datasets import open_dataset
-from varireal.world.vocabulary import CLASSES, MATERIALS, PLACES
+from varireal.datasets.world.vocabulary import CLASSES, MATERIALS, PLACES
 
 
 def opened(seed=0, **settings):

@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 from tests.tiny_study import REPOSITORY, change, make_study
 
-from varireal import layout
+from varireal import paths
+from varireal.base.manifest import read_manifest
 from varireal.cli import main
+from varireal.compute.engines.local import LocalEngine
 from varireal.config import load_params
 from varireal.datasets import DATASETS
 from varireal.doctor.calibration import _count_values
@@ -31,8 +33,6 @@ from varireal.doctor.estimate import (
 )
 from varireal.doctor.work import Work
 from varireal.editing.jobs import JobPlan
-from varireal.engines.local import LocalEngine
-from varireal.manifest import read_manifest
 from varireal.prompts import load_prompts
 
 WORK = Work(
@@ -212,10 +212,10 @@ def test_the_values_are_those_that_the_edits_will_have(tiny, edits_per_photo):
     for stage in (["prepare"], ["prompt"], ["segment"]):
         assert CliRunner().invoke(main, stage).exit_code == 0
     dataset = DATASETS[params.dataset.name](params.dataset, params.seed)
-    table = load_prompts(layout.PROMPTS)
+    table = load_prompts(paths.PROMPTS)
     for cell in ("color feasible", "color infeasible"):
         plan = JobPlan(
-            lambda: read_manifest(layout.MASKS_MANIFEST), table, attribute="color", feasibility=cell.split()[1],
+            lambda: read_manifest(paths.MASKS_MANIFEST), table, attribute="color", feasibility=cell.split()[1],
             edits_per_photo=edits_per_photo, seed=params.seed,
         )  # fmt: skip
         assert _count_values(params, table, cell, dataset) == len(plan.survey()[1])
@@ -223,7 +223,7 @@ def test_the_values_are_those_that_the_edits_will_have(tiny, edits_per_photo):
 
 def test_an_interrupted_calibration_ends_quietly_and_leaves_nothing(tiny, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("temporary")
-    command = [sys.executable, "-m", "varireal.cli", "doctor", "--calibrate"]
+    command = [sys.executable, "-m", "varireal", "doctor", "--calibrate"]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     process = subprocess.Popen(
         command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

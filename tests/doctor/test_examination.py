@@ -9,7 +9,7 @@ import yaml
 from click.testing import CliRunner
 from tests.doctor.conftest import endpoint
 
-from varireal import layout
+from varireal import paths
 from varireal.cli import main
 from varireal.config import load_params
 from varireal.doctor.checkpoints import used_checkpoints
@@ -34,8 +34,8 @@ def settings(tmp_path, monkeypatch):
             for name in path:
                 section = section.setdefault(name, {})
             section[last] = value
-        layout.PARAMS.write_text(yaml.safe_dump(params))
-        return layout.PARAMS
+        paths.PARAMS.write_text(yaml.safe_dump(params))
+        return paths.PARAMS
 
     return write
 
@@ -55,7 +55,7 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     found = findings(result)
     assert found["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 100, "test": 600}
     assert found["work", "edits"]["values"] == {"edits": 960, "cells": 6, "max_attempts": 3}
-    recipes = yaml.safe_load(layout.PARAMS.read_text())["edit"]["recipes"]
+    recipes = yaml.safe_load(paths.PARAMS.read_text())["edit"]["recipes"]
     steps = sum(
         int(recipe["num_inference_steps"] * recipe["strength"])
         for kinds in recipes.values()
@@ -90,7 +90,7 @@ def test_a_bank_without_a_list_is_named_before_any_stage_runs(settings):
 
 def test_only_checkpoints_that_the_settings_use_are_looked_for(settings):
     names = {"detector": {"checkpoint": "a/b"}, "sam2": {"checkpoint": "a/c"}, "clipseg": {"checkpoint": "a/d"}}
-    keys = lambda: [named.key for named in used_checkpoints(load_params(layout.PARAMS))]  # noqa: E731
+    keys = lambda: [named.key for named in used_checkpoints(load_params(paths.PARAMS))]  # noqa: E731
     settings(segment__detector=names["detector"], segment__sam2=names["sam2"], segment__clipseg=names["clipseg"])
     assert [key for key in keys() if key.startswith("segment")] == ["segment.checkpoint"]
     settings(segment={"source": "grounded_sam2", "fallback": "clipseg", **names})
@@ -114,7 +114,7 @@ def test_the_refining_networks_are_looked_for_and_their_steps_counted(settings):
     }
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     settings(edit__refine=refine)
-    named = {named.key: named for named in used_checkpoints(load_params(layout.PARAMS))}
+    named = {named.key: named for named in used_checkpoints(load_params(paths.PARAMS))}
     parts = {key.removeprefix("edit.refine."): named[key] for key in named if key.startswith("edit.refine.")}
     assert {key: (part.name, part.kind) for key, part in parts.items()} == {
         "checkpoint": ("a/base", "pipeline"),
@@ -126,10 +126,10 @@ def test_the_refining_networks_are_looked_for_and_their_steps_counted(settings):
     recipe = params["edit"]["recipes"]["color"]["feasible"]
     inpainting = int(recipe["num_inference_steps"] * recipe["strength"])
     refining = int(recipe.get("refine_steps", 20) * recipe.get("refine_strength", 1.0))
-    work = count_work(load_params(layout.PARAMS), {"train": 3, "val": 2, "test": 4})
+    work = count_work(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert work.denoising_steps["color feasible"] == inpainting + refining
     settings(edit__refine=refine, grid__attributes=["background"])
-    assert not [n for n in used_checkpoints(load_params(layout.PARAMS)) if n.key.startswith("edit.refine")]
+    assert not [n for n in used_checkpoints(load_params(paths.PARAMS)) if n.key.startswith("edit.refine")]
 
 
 def test_checkpoints_of_the_hub_are_told_apart(settings, hub_server, hub_cache, monkeypatch):
@@ -176,5 +176,5 @@ def test_a_device_that_is_not_there_is_missing(settings):
 
 def test_work_of_paste_has_no_denoising(settings):
     settings(edit__method="paste")
-    work = count_work(load_params(layout.PARAMS), {"train": 3, "val": 2, "test": 4})
+    work = count_work(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert set(work.denoising_steps.values()) == {0} and work.edits == 18

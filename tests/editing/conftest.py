@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from tests.editing.tiny_pipelines import save_refiner
 
+from varireal.base.files import atomic_write_bytes, encode_png, sha256_file
+from varireal.base.manifest import ImageRecord
+from varireal.compute.engines.local import LocalEngine
 from varireal.config import ComputeConfig, EditConfig, InpaintConfig, PriorConfig, Recipe
 from varireal.editing import EDITORS
 from varireal.editing.jobs import EditJob
 from varireal.editing.run import EditRun
-from varireal.engines.local import LocalEngine
-from varireal.io import atomic_write_bytes, encode_png, sha256_file
-from varireal.manifest import ImageRecord
 from varireal.prompts import AttributeSpec
 from varireal.prompts.templates import edit_prompt
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from varireal.editing.filters import FILTERS
 from varireal.editing.jobs import EditJob, Failure, Verdict
 from varireal.editing.outputs import CellFigures
 from varireal.editing.results import FinishedEdit
 from varireal.editing.run import EditRun
-from varireal.filtering import FILTERS
 
 IDS = [f"jet/{k}#background-infeasible-0" for k in range(5)]
 

@@ -21,10 +21,10 @@ from tests.test_conf import compose
 from tests.tiny_hub import moved, save_hub
 from tests.tiny_study import run_stages
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_image, read_json, read_mask
+from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.editing.pixels import dilate
-from varireal.io import read_image, read_json, read_mask
-from varireal.manifest import ImageRecord, read_manifest, write_manifest
 
 REPOSITORY = Path(__file__).parents[2]
 SIDE = 16
@@ -89,9 +89,9 @@ def study(settings: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))
-        layout.PARAMS.write_text(yaml.safe_dump(settings("sdxl")))
+        paths.PARAMS.write_text(yaml.safe_dump(settings("sdxl")))
         run_stages([["prepare"], ["prompt"], ["segment"]])
-        write_manifest(layout.MASKS_MANIFEST, read_manifest(layout.MASKS_MANIFEST)[:1])
+        write_manifest(paths.MASKS_MANIFEST, read_manifest(paths.MASKS_MANIFEST)[:1])
     return root
 
 
@@ -100,10 +100,10 @@ def test_a_group_edits_every_attribute_as_the_study_does(models, settings, study
     monkeypatch.chdir(study)
     monkeypatch.setenv("DVC_ROOT", str(study))
     params = settings(models)
-    layout.PARAMS.write_text(yaml.safe_dump(params))
+    paths.PARAMS.write_text(yaml.safe_dump(params))
     run_stages([["edit", "--attribute", attribute, "--feasibility", feasibility] for attribute, feasibility in CELLS])
     for attribute, feasibility in CELLS:
-        records = read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet")
+        records = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
         assert len(records) == 5 and len({record.value for record in records}) == 5
         assert len({record.sha256 for record in records}) == 5
         for record in records:
@@ -112,7 +112,7 @@ def test_a_group_edits_every_attribute_as_the_study_does(models, settings, study
             scores = [attempt["scores"] for attempt in json.loads(record.attempts)]
             questions = {"attribute", "class"} if models == "sd15" else {"attribute", "class", "possibility"}
             assert all(set(each) == questions and all(0 <= score <= 1 for score in each.values()) for each in scores)
-        assert read_json(layout.METRICS / "edit" / f"{attribute}_{feasibility}.json")["failed_edits"] == {}
+        assert read_json(paths.METRICS / "edit" / f"{attribute}_{feasibility}.json")["failed_edits"] == {}
 
 
 def check_pixels(record: ImageRecord, attribute: str) -> None:
@@ -125,7 +125,7 @@ def check_pixels(record: ImageRecord, attribute: str) -> None:
 
 
 def photo_of(record: ImageRecord) -> np.ndarray:
-    [photo] = [each for each in read_manifest(layout.MASKS_MANIFEST) if each.image_id == record.photo_id]
+    [photo] = [each for each in read_manifest(paths.MASKS_MANIFEST) if each.image_id == record.photo_id]
     return read_image(Path(photo.path))
 
 
@@ -157,9 +157,9 @@ def test_masks_are_found_from_words_as_the_study_does(settings, study, monkeypat
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/prepared").symlink_to(study / "data/prepared")
-    layout.PARAMS.write_text(yaml.safe_dump(settings("sdxl", "segment.source=grounded_sam2")))
+    paths.PARAMS.write_text(yaml.safe_dump(settings("sdxl", "segment.source=grounded_sam2")))
     run_stages([["segment"]])
-    sources = read_json(layout.METRICS / "segment.json")["sources"]
+    sources = read_json(paths.METRICS / "segment.json")["sources"]
     assert sources["grounded_sam2"]["photos"] == 3
     assert set(sources) <= {"grounded_sam2", "clipseg"}
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from tests.editing.scripted import IDS, Script, figures_of, finish
 
+from varireal.base.files import read_file, read_image, sha256_file
+from varireal.base.manifest import read_manifest
 from varireal.config import EditConfig, InpaintConfig, PriorConfig
 from varireal.editing.jobs import Failure, Verdict
 from varireal.editing.outputs import write_cell
 from varireal.editing.results import Attempt, FinishedEdit
-from varireal.io import read_file, read_image, sha256_file
-from varireal.manifest import read_manifest
 
 
 def test_the_outputs_name_everything(jobs, make_run, tmp_path, monkeypatch) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from varireal.base.files import atomic_write_bytes, encode_png
+from varireal.compute.engines.local import LocalEngine
 from varireal.config import ComputeConfig
 from varireal.editing.pictures import FolderPictures, GeneratedPictures
-from varireal.engines.local import LocalEngine
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes, encode_png
 from varireal.prompts import AttributeSpec
 
 LAVA = AttributeSpec(name="lava", phrase="on a lava field")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.editing.refining import edit_config, section
 
+from varireal.base.seeding import derive_seed
 from varireal.editing import EDITORS
 from varireal.editing.pixels import canny_edges
 from varireal.editing.recipe import Refine, lay_out
-from varireal.seeding import derive_seed
 
 
 @pytest.mark.parametrize("attribute", ["color", "texture"])

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from tests.editing.scripted import IDS, Script, figures_of, finish, no_filter, pictures
 
+from varireal.base.files import decode_png
 from varireal.editing.jobs import EditJob, Verdict
 from varireal.editing.results import attempts_json
 from varireal.editing.run import EditRun
 from varireal.errors import UserError
-from varireal.io import decode_png
-from varireal.packs import PackStore, item_keys
+from varireal.store.packs import PackStore, item_keys
 
 
 def test_each_edit_has_its_own_attempts(jobs, make_run) -> None:

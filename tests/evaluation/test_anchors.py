@@ -7,9 +7,9 @@ import pytest
 import torch
 import yaml
 
-from varireal.clip import load_clip
 from varireal.config import AnchorConfig, EvaluateConfig
 from varireal.evaluation.anchors import Gate, class_features
+from varireal.networks.clip import load_clip
 
 REPOSITORY = Path(__file__).parents[2]
 KNOWN = {"oxford_pets": (88.86, 3669, 1), "fgvc_aircraft": (24.21, 3333, 2), "stanford_cars": (64.77, 8041, 8)}

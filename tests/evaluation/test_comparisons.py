@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from varireal.base.seeding import generator
 from varireal.config import GridConfig
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import (
@@ -18,7 +19,6 @@ from varireal.evaluation.comparisons import (
     judge,
     read_answers,
 )
-from varireal.seeding import generator
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "verdicts.py"
 GRID = GridConfig(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chi2, norm, t
 
+from varireal.base.seeding import generator
 from varireal.evaluation.statistics import (
     CrossedMean,
     Size,
@@ -17,7 +18,6 @@ from varireal.evaluation.statistics import (
     larger_studies,
     mcnemar,
 )
-from varireal.seeding import generator
 
 differences = st.tuples(st.integers(2, 12), st.integers(2, 5)).flatmap(
     lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 1))

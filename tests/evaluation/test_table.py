@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from varireal.base.manifest import ImageRecord
 from varireal.config import GridConfig
 from varireal.errors import UserError
 from varireal.evaluation.cells import Cell, cells, check_adapters
 from varireal.evaluation.predict import prediction_table
 from varireal.evaluation.table import confusion_csv, figures, report, table_bytes, with_cell
-from varireal.manifest import ImageRecord
 
 CLASSES = [f"class {letter}" for letter in "abcdefg"]
 

@@ -21,8 +21,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
-from varireal import parallel
 from varireal.cli import program
+from varireal.compute import parallel
 
 KILLED = 137
 TIMEOUT = 120.0  # seconds until a run counts as hung
@@ -126,10 +126,10 @@ class Injector:
         import torch
         from mlflow import MlflowClient
 
-        from varireal import io as files
+        from varireal.base import files as files
         from varireal.editing.worker import EditWorker
-        from varireal.packs import Kept
         from varireal.segmentation.run import SegmentWorker
+        from varireal.store.packs import Kept
 
         self.wrap(os, "fsync", "write")
         self.wrap(tempfile, "mkstemp", "write")

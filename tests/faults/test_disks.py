@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tests.tiny_study import CELLS, make_study, run_stages
 
-from varireal import layout
+from varireal import paths
 
 CELL = ("color", "infeasible")
-EDIT = f"{sys.executable} -m varireal.stages.edit --attribute {CELL[0]} --feasibility {CELL[1]}"
+EDIT = f"{sys.executable} -m varireal edit --attribute {CELL[0]} --feasibility {CELL[1]}"
 
 
 def in_a_namespace(script: str) -> subprocess.CompletedProcess[str]:
@@ -37,14 +37,14 @@ def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes
         pytest.skip("no Linux")
     run_stages([["prepare"], ["prompt"], ["segment"], ["edit", *CELLS[1]]])
     found = outputs()
-    for made in (layout.edit_folder(*CELL), Path(".work")):
+    for made in (paths.edit_folder(*CELL), Path(".work")):
         shutil.rmtree(made)
     Path(".work").mkdir()
     return found
 
 
 def outputs() -> dict[str, bytes]:
-    folder = layout.edit_folder(*CELL)
+    folder = paths.edit_folder(*CELL)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
 
 

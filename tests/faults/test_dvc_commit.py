@@ -18,7 +18,7 @@ import pytest
 import yaml
 from tests.tiny_repository import make_repository, run, run_freely
 
-from varireal.seeding import generator
+from varireal.base.seeding import generator
 
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30")) // 5
 PROCESS = Path(__file__).with_name("dvc_process.py")

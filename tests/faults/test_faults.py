@@ -19,8 +19,8 @@ from tests.faults.injection import KILLED, KILLS, KINDS, Ended, Fault, run_forke
 from tests.prompts.llm.server import FakeEndpoint
 from tests.tiny_study import CELLS, change, make_study
 
-from varireal.packs import PackStore, item_keys
-from varireal.seeding import generator
+from varireal.base.seeding import generator
+from varireal.store.packs import PackStore, item_keys
 
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30"))
 CONDITION = ["--attribute", "color", "--condition", "mixed"]

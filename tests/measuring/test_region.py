@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from varireal.base.manifest import ImageRecord
 from varireal.errors import UserError
-from varireal.manifest import ImageRecord
 from varireal.measuring.region import region_of
 
 

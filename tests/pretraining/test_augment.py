@@ -2,7 +2,7 @@
 
 import torch
 
-from varireal.pretraining.augment import channels_first, paste, random_affine, warp
+from varireal_pretraining.augment import channels_first, paste, random_affine, warp
 
 
 def test_no_zoom_no_shift_is_the_picture_or_its_mirror_image():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from varireal.pretraining import clip
-from varireal.world.vocabulary import CLASSES
+from varireal.datasets.world.vocabulary import CLASSES
+from varireal_pretraining import clip
 
 
 def test_group_loss_is_the_mean_cross_entropy_of_the_pictures_that_answer():

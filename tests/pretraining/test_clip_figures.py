@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from varireal.pretraining.clip_figures import filter_figures, photo_figures
-from varireal.pretraining.images import ImageSet
-from varireal.seeding import generator
-from varireal.world.render import Scene
-from varireal.world.vocabulary import CLASSES, PLACES
+from varireal.base.seeding import generator
+from varireal.datasets.world.render import Scene
+from varireal.datasets.world.vocabulary import CLASSES, PLACES
+from varireal_pretraining.clip_figures import filter_figures, photo_figures
+from varireal_pretraining.images import ImageSet
 
 
 class Seer:

@@ -10,18 +10,18 @@ import torch
 from diffusers import StableDiffusionXLInpaintPipeline, UNet2DConditionModel
 from PIL import Image
 
-from varireal.pretraining.base import fold_constant_inputs, load_parts
-from varireal.pretraining.edit_captions import caption, corpus
-from varireal.pretraining.images import Bank, ImageSet
-from varireal.pretraining.inpaint import DenoisingLoss, Samples, add_noise, region_error
-from varireal.pretraining.latents import REGION_SHARES, draw_region, encode_scenes, load_latents
-from varireal.pretraining.loop import LoopSettings, TrainingLoop
-from varireal.pretraining.schedule import shifted_betas
-from varireal.pretraining.tokenizer import build_tokenizer
-from varireal.pretraining.unet import build_text_encoders, build_unet, drop_captions, predict, save_pipeline
-from varireal.pretraining.vae import build_vae
-from varireal.world.render import Scene
-from varireal.world.vocabulary import MATERIALS, PLACES
+from varireal.datasets.world.render import Scene
+from varireal.datasets.world.vocabulary import MATERIALS, PLACES
+from varireal_pretraining.base import fold_constant_inputs, load_parts
+from varireal_pretraining.edit_captions import caption, corpus
+from varireal_pretraining.images import Bank, ImageSet
+from varireal_pretraining.inpaint import DenoisingLoss, Samples, add_noise, region_error
+from varireal_pretraining.latents import REGION_SHARES, draw_region, encode_scenes, load_latents
+from varireal_pretraining.loop import LoopSettings, TrainingLoop
+from varireal_pretraining.schedule import shifted_betas
+from varireal_pretraining.tokenizer import build_tokenizer
+from varireal_pretraining.unet import build_text_encoders, build_unet, drop_captions, predict, save_pipeline
+from varireal_pretraining.vae import build_vae
 
 SCENE = Scene("glider", "lava", "red", None, None)
 

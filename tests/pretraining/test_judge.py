@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from varireal.base.files import read_json, write_json
+from varireal.base.seeding import forked_torch_rng, generator
+from varireal.datasets.world.render import Scene, render_scene
+from varireal.datasets.world.vocabulary import COLORS
 from varireal.errors import UserError
-from varireal.io import read_json, write_json
-from varireal.pretraining.judge_net import (
+from varireal_pretraining.judge_net import (
     BOX_MARGIN,
     BOX_SIDE,
     GREY,
@@ -18,10 +21,7 @@ from varireal.pretraining.judge_net import (
     object_box,
     object_picture,
 )
-from varireal.pretraining.palette import nearest_palette_color
-from varireal.seeding import forked_torch_rng, generator
-from varireal.world.render import Scene, render_scene
-from varireal.world.vocabulary import COLORS
+from varireal_pretraining.palette import nearest_palette_color
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from varireal.errors import UserError
-from varireal.pretraining.loop import LoopSettings, Step, TrainingLoop, learning_rate
+from varireal_pretraining.loop import LoopSettings, Step, TrainingLoop, learning_rate
 
 
 def make_loop(folder: Path, *, stop_at: int | None = None, **changes: float) -> tuple[nn.Module, TrainingLoop]:

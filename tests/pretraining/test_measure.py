@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from varireal.base.files import atomic_write_bytes, encode_png
+from varireal.base.manifest import ImageRecord
+from varireal.base.seeding import forked_torch_rng, generator
+from varireal.datasets.world.render import Scene, render_scene
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes, encode_png
-from varireal.manifest import ImageRecord
-from varireal.pretraining.judge_net import Judge, JudgeNet
-from varireal.pretraining.measure import cell_figures, dilation_of, is_untouched_outside, true_render
-from varireal.seeding import forked_torch_rng, generator
-from varireal.world.render import Scene, render_scene
+from varireal_pretraining.judge_net import Judge, JudgeNet
+from varireal_pretraining.measure import cell_figures, dilation_of, is_untouched_outside, true_render
 
 
 def record(folder, **changes):

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from varireal.pretraining.loop import LoopSettings
-from varireal.pretraining.options import TrainingOptions, training_options
+from varireal_pretraining.loop import LoopSettings
+from varireal_pretraining.options import TrainingOptions, training_options
 
 DEFAULTS = TrainingOptions(
     out=Path("net"), metrics=Path("net.json"), minutes=3.0, batch_size=8, learning_rate=2e-3, threads=2

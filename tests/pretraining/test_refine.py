@@ -17,11 +17,11 @@ from diffusers import (
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from varireal.pretraining.clip import build_clip, export_clip
-from varireal.pretraining.edit_captions import corpus
-from varireal.pretraining.image_encoder import convert_image_tower
-from varireal.pretraining.inpaint import Samples
-from varireal.pretraining.ip_adapter import (
+from varireal_pretraining.clip import build_clip, export_clip
+from varireal_pretraining.edit_captions import corpus
+from varireal_pretraining.image_encoder import convert_image_tower
+from varireal_pretraining.inpaint import Samples
+from varireal_pretraining.ip_adapter import (
     TOKENS,
     WEIGHTS,
     adapter_weights,
@@ -30,14 +30,14 @@ from varireal.pretraining.ip_adapter import (
     save_adapter,
     set_picture_scale,
 )
-from varireal.pretraining.latents import LatentSet
-from varireal.pretraining.loop import LoopSettings, TrainingLoop
-from varireal.pretraining.refine import ADAPTER, CONTROLNET, IMAGE_ENCODER, RefineLoss, build_controlnet, export
-from varireal.pretraining.refine_figures import color_distance, detail_correlation
-from varireal.pretraining.refine_pairs import draw_pair, encode_pairs, load_pairs
-from varireal.pretraining.tokenizer import build_tokenizer
-from varireal.pretraining.unet import build_text_encoders, build_unet, time_ids
-from varireal.pretraining.vae import build_vae
+from varireal_pretraining.latents import LatentSet
+from varireal_pretraining.loop import LoopSettings, TrainingLoop
+from varireal_pretraining.refine import ADAPTER, CONTROLNET, IMAGE_ENCODER, RefineLoss, build_controlnet, export
+from varireal_pretraining.refine_figures import color_distance, detail_correlation
+from varireal_pretraining.refine_pairs import draw_pair, encode_pairs, load_pairs
+from varireal_pretraining.tokenizer import build_tokenizer
+from varireal_pretraining.unet import build_text_encoders, build_unet, time_ids
+from varireal_pretraining.vae import build_vae
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from varireal.pretraining.schedule import SNR_FACTOR, make_scheduler, shifted_betas, zero_terminal_alphas
+from varireal_pretraining.schedule import SNR_FACTOR, make_scheduler, shifted_betas, zero_terminal_alphas
 
 
 def snr(alphas: torch.Tensor) -> torch.Tensor:

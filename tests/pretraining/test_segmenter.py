@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from varireal.pretraining import segmenter
-from varireal.pretraining.images import ImageSet
-from varireal.seeding import forked_torch_rng
+from varireal.base.seeding import forked_torch_rng
+from varireal_pretraining import segmenter
+from varireal_pretraining.images import ImageSet
 
 
 def test_a_perfect_mask_costs_nothing_and_an_opposite_one_at_least_one():

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from varireal.pretraining.sentences import FACTS, FAMILIES, SURFACES, attribute_groups, class_groups, corpus
+from varireal.datasets.world.vocabulary import CLASSES, PLACES
 from varireal.prompts.templates import class_prompt, edit_prompt
-from varireal.world.vocabulary import CLASSES, PLACES
+from varireal_pretraining.sentences import FACTS, FAMILIES, SURFACES, attribute_groups, class_groups, corpus
 
 
 def test_every_class_has_one_family_and_one_answer_to_each_question():

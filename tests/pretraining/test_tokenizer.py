@@ -6,8 +6,8 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from varireal.pretraining.edit_captions import corpus
-from varireal.pretraining.tokenizer import MAX_LENGTH, build_tokenizer, learn_bpe
+from varireal_pretraining.edit_captions import corpus
+from varireal_pretraining.tokenizer import MAX_LENGTH, build_tokenizer, learn_bpe
 
 
 def test_round_trip_and_one_token_a_word(tmp_path: Path) -> None:

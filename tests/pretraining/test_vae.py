@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from varireal.pretraining.figures import psnr
-from varireal.pretraining.images import Bank, ImageSet
-from varireal.pretraining.loop import Step
-from varireal.pretraining.vae import (
+from varireal.datasets.world.render import Scene
+from varireal_pretraining.figures import psnr
+from varireal_pretraining.images import Bank, ImageSet
+from varireal_pretraining.loop import Step
+from varireal_pretraining.vae import (
     Batches,
     build_vae,
     equalise_latents,
@@ -17,7 +18,6 @@ from varireal.pretraining.vae import (
     reconstruction_losses,
     to_tensor,
 )
-from varireal.world.render import Scene
 
 
 def smooth_picture(side: int = 128) -> np.ndarray:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from varireal.pretraining.vit import ChosenPatches, choose_patches, patch_masks, set_attention, set_patch_filters
+from varireal_pretraining.vit import ChosenPatches, choose_patches, patch_masks, set_attention, set_patch_filters
 
 
 @pytest.fixture

@@ -4,12 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES
 from varireal.config import ComputeConfig, PromptConfig
-from varireal.errors import UserError
-from varireal.manifest import ATTRIBUTES, FEASIBILITIES
-from varireal.prompts import SOURCES
-from varireal.prompts.llm.near import near_duplicate
-from varireal.world.vocabulary import (
+from varireal.datasets.world.vocabulary import (
     CLASSES,
     COLORS,
     FEASIBLE_COLORS,
@@ -20,6 +17,9 @@ from varireal.world.vocabulary import (
     INFEASIBLE_PLACES,
     PLACES,
 )
+from varireal.errors import UserError
+from varireal.prompts import SOURCES
+from varireal.prompts.llm.near import near_duplicate
 
 BANKS = Path(__file__).parents[2] / "data" / "banks"
 WHOLE_GRID = {attribute: list(FEASIBILITIES) for attribute in ATTRIBUTES}

@@ -3,8 +3,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from varireal.base.files import write_json
 from varireal.errors import UserError
-from varireal.io import write_json
 from varireal.prompts import AttributeSpec, PromptTable, load_prompts
 
 

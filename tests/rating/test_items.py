@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_image, sha256_file
+from varireal.base.manifest import read_manifest, write_manifest
 from varireal.errors import UserError
-from varireal.io import read_image, sha256_file
-from varireal.manifest import read_manifest, write_manifest
 from varireal.rating.items import Item, choose, in_order_for, picture_bytes, read_edits
 
 CELLS = [("color", "feasible"), ("color", "infeasible"), ("texture", "feasible"), ("texture", "infeasible")]
@@ -33,7 +33,7 @@ def test_edits_are_those_that_training_may_use(finished_study: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "data/edits/color/feasible/../../../x.png", "data/edits/color/x.png"])
 def test_a_path_out_of_the_cells_folder_is_refused(finished_study: Path, path: str) -> None:
-    manifest = layout.edit_folder("color", "feasible") / "manifest.parquet"
+    manifest = paths.edit_folder("color", "feasible") / "manifest.parquet"
     first, *others = read_manifest(manifest)
     write_manifest(manifest, [dataclasses.replace(first, path=path, status="accepted"), *others])
     with pytest.raises(UserError, match="leads out of data/edits/color/feasible"):

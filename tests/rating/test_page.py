@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import cohen_kappa_score
 
+from varireal.commands.ratings import command as ratings_command
 from varireal.rating.store import FOLDER, read_ratings
-from varireal.stages.ratings import command as ratings_command
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e '.[dev]')")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -34,7 +34,7 @@ ANSWERS = {"1": "possible", "2": "impossible", "3": "broken"}
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """`varireal rate` in a process of its own: the process, its first line and the page's address."""
-    code = [sys.executable, "-m", "varireal.cli", "rate", "--rater", "anna", *arguments]
+    code = [sys.executable, "-m", "varireal", "rate", "--rater", "anna", *arguments]
     # Where the tests run in a shell's background, Ctrl+C is ignored, and a child would inherit that.
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(code, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})

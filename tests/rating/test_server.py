@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from varireal.base.files import read_image, sha256_file
 from varireal.errors import UserError
-from varireal.io import read_image, sha256_file
 from varireal.rating.server import RatingServer, Session, _page
 from varireal.rating.store import FOLDER, RatingsFile, read_ratings
 

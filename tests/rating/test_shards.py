@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import encode_png, read_file, read_image
+from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.cli import main
 from varireal.config import EditConfig, InpaintConfig, PriorConfig
 from varireal.editing.storage import STORAGES
 from varireal.errors import UserError
-from varireal.io import encode_png, read_file, read_image
-from varireal.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.rating.items import Item, choose, in_order_for, picture_bytes, read_edits
 from varireal.rating.server import RatingServer
 
-SHARD = layout.edit_folder("color", "feasible") / "shards" / "000000.tar"
+SHARD = paths.edit_folder("color", "feasible") / "shards" / "000000.tar"
 
 
 def store_anew(folder: Path, storage: str) -> None:
@@ -47,7 +47,7 @@ def store_anew(folder: Path, storage: str) -> None:
 @pytest.fixture(params=["files", "shards"])
 def edits(request: pytest.FixtureRequest, finished_study: Path) -> list[ImageRecord]:
     """The edits of all four cells, stored in this way."""
-    folders = [layout.edit_folder(a, f) for a in ("color", "texture") for f in ("feasible", "infeasible")]
+    folders = [paths.edit_folder(a, f) for a in ("color", "texture") for f in ("feasible", "infeasible")]
     for folder in folders:
         store_anew(folder, request.param)
     return [record for folder in folders for record in read_manifest(folder / "manifest.parquet")]
@@ -97,7 +97,7 @@ def test_the_storage_changes_neither_choice_nor_order(finished_study: Path) -> N
 
     before = asked()
     for feasibility in ("feasible", "infeasible"):
-        store_anew(layout.edit_folder("color", feasibility), "shards")
+        store_anew(paths.edit_folder("color", feasibility), "shards")
     assert asked() == before and len(before) == 7
     assert SHARD.is_file()
 

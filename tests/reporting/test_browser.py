@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from varireal import layout
-from varireal.io import write_json
-from varireal.manifest import FEASIBILITIES, read_manifest, write_manifest
+from varireal import paths
+from varireal.base.files import write_json
+from varireal.base.manifest import FEASIBILITIES, read_manifest, write_manifest
 from varireal.rating.agreement import MEANT, summarize
 from varireal.rating.items import read_edits
 from varireal.rating.store import Rating
@@ -48,7 +48,7 @@ def rate_as_meant() -> None:
     """Let a rater see in every edit but one what it was meant to be."""
     items = [item for cell in read_edits(("color", "texture"), FEASIBILITIES, exhausted=True).values() for item in cell]
     given = [Rating(item, MEANT[item.feasibility]) for item in items[:-1]] + [Rating(items[-1], "broken")]
-    write_json(layout.RATINGS, summarize({"anna": given}, items))
+    write_json(paths.RATINGS, summarize({"anna": given}, items))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def report(request: pytest.FixtureRequest, kept: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         for attribute in ("color", "texture"):
             for feasibility in ("feasible", "infeasible"):
-                path = layout.edit_folder(attribute, feasibility) / "manifest.parquet"
+                path = paths.edit_folder(attribute, feasibility) / "manifest.parquet"
                 write_manifest(path, [dataclasses.replace(e, prompt=INJECTION) for e in read_manifest(path)])
         rate_as_meant()
         CliRunner().invoke(command, [], catch_exceptions=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from varireal import layout
+from varireal import paths
 from varireal.config import GridConfig
 from varireal.reporting.classes import build_class_tables
 
@@ -31,7 +31,7 @@ def write(path: Path, predicted: dict[str, list[int]]) -> None:
 
 
 def test_counts_by_class_and_confusion(tmp_path: Path) -> None:
-    path = tmp_path / layout.PREDICTIONS
+    path = tmp_path / paths.PREDICTIONS
     write(path, {"feasible": [0, 0, 0, 1, 1], "infeasible": [0, 1, 1, 2, 1]})
     (table,) = build_class_tables(path, GRID, ["glider", "jet", "kite"])
     assert (table.first, table.second, table.columns) == ("feasible", "infeasible", ("color, synthetic",))
@@ -46,7 +46,7 @@ def test_counts_by_class_and_confusion(tmp_path: Path) -> None:
 
 
 def test_pairs_need_both_conditions(tmp_path: Path) -> None:
-    path = tmp_path / layout.PREDICTIONS
+    path = tmp_path / paths.PREDICTIONS
     write(path, {"feasible": [0] * 5})
     assert build_class_tables(path, GRID.model_copy(update={"conditions": ["feasible"]}), ["a", "b", "c"]) == []
 
@@ -54,7 +54,7 @@ def test_pairs_need_both_conditions(tmp_path: Path) -> None:
 def test_of_the_study(finished_study: Path) -> None:
     from varireal.config import load_params
 
-    tables = build_class_tables(layout.PREDICTIONS, load_params(finished_study / "params.yaml").grid, ["a", "b"])
+    tables = build_class_tables(paths.PREDICTIONS, load_params(finished_study / "params.yaml").grid, ["a", "b"])
     assert [(table.first, table.second) for table in tables] == [
         ("feasible", "infeasible"), ("mixed", "feasible"), ("mixed", "infeasible"),
     ]  # fmt: skip

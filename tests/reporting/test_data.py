@@ -7,25 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_json, write_json
 from varireal.config import load_params
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import Verdict, comparisons, judge, read_answers
-from varireal.io import read_json, write_json
 from varireal.reporting.data import build_data_plots, causes_grid, data_grid, explaining
 from varireal.reporting.results import Results, read_results
 
 
 @pytest.fixture
 def results(finished_study: Path) -> Results:
-    return read_results(load_params(layout.PARAMS).grid)
+    return read_results(load_params(paths.PARAMS).grid)
 
 
 @pytest.fixture
 def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)
-    grid = load_params(layout.PARAMS).grid
-    return judge(comparisons(grid), read_answers(layout.PREDICTIONS, grid), 0.3, seed=0)
+    grid = load_params(paths.PARAMS).grid
+    return judge(comparisons(grid), read_answers(paths.PREDICTIONS, grid), 0.3, seed=0)
 
 
 def changed(results: Results, **figures: float | None) -> Results:
@@ -99,9 +99,9 @@ def test_dots_stand_where_gain_and_figure_put_them(results: Results, verdicts: l
 
 
 def test_a_cell_that_was_not_measured_is_named(results: Results) -> None:
-    path = layout.MEASURED
+    path = paths.MEASURED
     found = read_json(path)
     del found["cells"]["texture"]["infeasible"]
     write_json(path, found)
     with pytest.raises(UserError, match=r"measure\.json holds nothing of texture infeasible; .* dvc repro measure"):
-        read_results(load_params(layout.PARAMS).grid)
+        read_results(load_params(paths.PARAMS).grid)

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from varireal.base.files import write_json
 from varireal.config import Params, load_params
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import REAL, ZERO_SHOT, Model
-from varireal.io import write_json
 from varireal.reporting.dose import (
     DoseResponse,
     Measured,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from varireal import layout
+from varireal import paths
 from varireal.config import load_params
 from varireal.evaluation.comparisons import Verdict, comparisons, judge, read_answers
 from varireal.reporting.forest import build_forest
@@ -16,7 +16,7 @@ from varireal.reporting.forest import build_forest
 def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)  # no test here looks at the bootstrap
     grid = load_params(finished_study / "params.yaml").grid
-    return judge(comparisons(grid), read_answers(layout.PREDICTIONS, grid), 0.3, seed=0)
+    return judge(comparisons(grid), read_answers(paths.PREDICTIONS, grid), 0.3, seed=0)
 
 
 def test_a_panel_for_every_attribute_and_source(verdicts: list[Verdict]) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import encode_png, read_image
+from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.config import ReportConfig
-from varireal.io import encode_png, read_image
-from varireal.manifest import ImageRecord, read_manifest
 from varireal.reporting import gallery
 from varireal.reporting.gallery import Try, build_examples, choose_examples, data_uri
 from varireal.reporting.page import FILTERS, _environment
@@ -23,7 +23,7 @@ from varireal.reporting.page import FILTERS, _environment
 
 @pytest.fixture
 def edits(finished_study: Path) -> list[ImageRecord]:
-    return read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet")
+    return read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet")
 
 
 def decode(uri: str) -> Image.Image:
@@ -51,7 +51,7 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order(edits: list[ImageRe
 
 
 def test_other_cells_show_the_same_photos(finished_study: Path, edits: list[ImageRecord]) -> None:
-    other = read_manifest(layout.edit_folder("texture", "infeasible") / "manifest.parquet")
+    other = read_manifest(paths.edit_folder("texture", "infeasible") / "manifest.parquet")
     first, second = (choose_examples(each, "accepted", 4, 0) for each in (edits, other))
     assert [e.photo_id for e in first] == [e.photo_id for e in second]
 
@@ -76,7 +76,7 @@ def test_small_edits_stay_exact(tmp_path: Path) -> None:
 
 
 def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monkeypatch: pytest.MonkeyPatch) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     monkeypatch.setattr(gallery, "SIZES", ((24, 90), (12, 90)))
 
     def width(budget: int) -> int:
@@ -99,7 +99,7 @@ def test_the_largest_gallery_that_settings_allow_fits_the_page(finished_study: P
     most = {name: ReportConfig.model_fields[name].metadata[1].le for name in ("examples", "exhausted_examples")}
     assert most == {"examples": 50, "exhausted_examples": 50}
     tries = [{"accepted": False, "scores": {"attribute": 0.1, "class": 0.2}, "seed": 2**62 + k} for k in range(3)]
-    (edit, *_), photos = read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet"), {}
+    (edit, *_), photos = read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet"), {}
     chosen = []
     for k in range(3 * 2 * sum(most.values())):
         path, prior, first, second = (pictures[(k + j) % 80].as_posix() for j in (1, 2, 3, 4))
@@ -124,7 +124,7 @@ def test_attempts_shrink_and_go_before_anything_else_does(
     """Noise of 96 pixels, which takes 36 kB of a page that holds 130 if it is lossless, as photo and edit are."""
     path = tmp_path / "noise.png"
     path.write_bytes(encode_png(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)))
-    (edit, *_) = read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet")
+    (edit, *_) = read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet")
     tries = [{"seed": k, "accepted": False, "scores": {}, "path": path.as_posix()} for k in range(attempts)]
     edit = dataclasses.replace(edit, path=path.as_posix(), seed=-1, attempts=json.dumps(tries))
     monkeypatch.setattr(gallery, "BUDGET", 130_000)
@@ -136,14 +136,14 @@ def test_attempts_shrink_and_go_before_anything_else_does(
 
 
 def test_an_edit_without_prior_is_shown_without_it(edits: list[ImageRecord]) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     bare = [dataclasses.replace(edit, prior_path=None) for edit in edits[:1]]
     (example,) = build_examples(bare, photos)
     assert list(example.shots) == ["photo", "mask", "edit"]
 
 
 def test_attempts_are_told_with_seeds_and_scores(edits: list[ImageRecord]) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     tried = (
         '[{"accepted": false, "scores": {"class": 0.5, "attribute": 0.25}, "seed": 3},'
         ' {"accepted": true, "scores": {}, "seed": 9}]'
@@ -154,7 +154,7 @@ def test_attempts_are_told_with_seeds_and_scores(edits: list[ImageRecord]) -> No
 
 
 def test_kept_pictures_of_attempts_are_shown_beside_their_scores(edits: list[ImageRecord]) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     first = {"accepted": False, "scores": {"attribute": 0.25}, "seed": 3, "path": edits[0].path}
     tried = json.dumps([first, {"accepted": True, "scores": {"attribute": 0.75}, "seed": 9}])
     (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)], photos)

@@ -14,12 +14,12 @@ import yaml
 from click.testing import CliRunner
 from scipy.stats import binomtest
 
-from varireal import layout
+from varireal import paths
+from varireal.commands.compare import command
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import REAL, ZERO_SHOT, Model
 from varireal.reporting.experiments import NO_SEED, Experiment, parse_experiment, read_experiment
 from varireal.reporting.side_by_side import as_json, compare, row_words, summary_lines
-from varireal.stages.compare import command
 
 COLOR = Model("synthetic", "color", "feasible")
 
@@ -164,14 +164,14 @@ def run(*arguments: str) -> str:
 def other_study(finished_study: Path) -> Path:
     """The finished study, and beside it one whose color edits are worse by 40 photos and whose ratio is another."""
     other = finished_study / "[red]other"
-    (other / layout.PREDICTIONS).parent.mkdir(parents=True)
-    table = pd.read_parquet(layout.PREDICTIONS)
+    (other / paths.PREDICTIONS).parent.mkdir(parents=True)
+    table = pd.read_parquet(paths.PREDICTIONS)
     number = table["image_id"].str[-3:].astype(int)
     worse = (table["attribute"] == "color") & (number < 40)
-    table.assign(predicted=np.where(worse, 1, table["predicted"])).to_parquet(other / layout.PREDICTIONS)
-    params = yaml.safe_load(layout.PARAMS.read_text())
+    table.assign(predicted=np.where(worse, 1, table["predicted"])).to_parquet(other / paths.PREDICTIONS)
+    params = yaml.safe_load(paths.PARAMS.read_text())
     params["train"]["max_steps"] = 21
-    (other / layout.PARAMS).write_text(yaml.safe_dump(params))
+    (other / paths.PARAMS).write_text(yaml.safe_dump(params))
     return other
 
 
@@ -185,7 +185,7 @@ def test_the_command_shows_tables_and_names_as_they_are(other_study: Path) -> No
 
 
 def test_the_command_writes_json_with_the_same_figures(other_study: Path) -> None:
-    found = json.loads(run(".", str(other_study / layout.PREDICTIONS), "--json"))
+    found = json.loads(run(".", str(other_study / paths.PREDICTIONS), "--json"))
     assert (found["A"], found["margin"], found["photos"], len(found["models"])) == (".", 0.3, 400, 14)
     color = next(m for m in found["models"] if (m["attribute"], m["condition"]) == ("color", "mixed"))
     assert color["top1"] == {"A": 71.0, "B": 61.0} and color["difference"]["points"] == 10.0
@@ -220,11 +220,11 @@ def repository(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         git("add", ".dvc", "data/.gitignore", "data/predictions.dvc", "params.yaml")
         git("commit", "-qm", "one")
         git("tag", "first")
-        table = pd.read_parquet(layout.PREDICTIONS)
+        table = pd.read_parquet(paths.PREDICTIONS)
         table.assign(predicted=np.where(table["attribute"] == "color", 1, table["predicted"])).to_parquet(
-            layout.PREDICTIONS
+            paths.PREDICTIONS
         )
-        layout.PARAMS.write_text(layout.PARAMS.read_text().replace("max_steps: 20", "max_steps: 10"))
+        paths.PARAMS.write_text(paths.PARAMS.read_text().replace("max_steps: 20", "max_steps: 10"))
         repo.add("data/predictions")
         repo.experiments.save(name="fewer-steps", force=True)
     return finished_study

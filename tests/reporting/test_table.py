@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from varireal import layout
+from varireal import paths
 from varireal.config import load_params
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import comparisons, judge, read_answers
@@ -48,7 +48,7 @@ def test_one_seed_has_no_spread(finished_study: Path) -> None:
 
 def test_feasible_minus_infeasible_is_that_of_the_verdicts(finished_study: Path, results: Results) -> None:
     grid = load_params(finished_study / "params.yaml").grid
-    verdicts = judge(comparisons(grid), read_answers(layout.PREDICTIONS, grid), 0.3, seed=0)
+    verdicts = judge(comparisons(grid), read_answers(paths.PREDICTIONS, grid), 0.3, seed=0)
     table = table_json(build_rows(results), verdicts)["feasible_minus_infeasible"]
     assert {(attribute, source) for attribute, own in table.items() for source in own} == {
         ("color", "synthetic"), ("color", "real+synthetic"), ("texture", "synthetic"), ("texture", "real+synthetic"),

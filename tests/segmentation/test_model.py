@@ -13,9 +13,9 @@ from transformers import (
     SegformerImageProcessor,
 )
 
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.errors import UserError
-from varireal.manifest import ImageRecord
 from varireal.segmentation import SEGMENTERS
 
 LABELS = {0: "sky", 1: "ground", 2: "aircraft", 3: "bird"}

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_json
 from varireal.cli import main
-from varireal.io import read_json
 
 REPOSITORY = Path(__file__).parents[2]
 PETS = os.environ.get("VARIREAL_PETS")
@@ -28,8 +28,8 @@ def test_the_demo_segmenter_reaches_on_pets_what_the_documentation_says(tmp_path
     params["dataset"] = {"name": "image_folder", "domain_word": "pet", "root": "images", "masks_root": "masks",
                          "max_side": 512, "val_share": 0, "test_share": 0}  # fmt: skip
     params["segment"]["checkpoint"] = str(REPOSITORY / "models/demo/segmenter")
-    layout.PARAMS.write_text(yaml.safe_dump(params))
+    paths.PARAMS.write_text(yaml.safe_dump(params))
     for stage in ("prepare", "segment"):
         result = CliRunner().invoke(main, [stage], catch_exceptions=False)
         assert result.exit_code == 0, result.output
-    assert read_json(layout.METRICS / "segment.json")["mean_iou"] == pytest.approx(0.366, abs=0.01)
+    assert read_json(paths.METRICS / "segment.json")["mean_iou"] == pytest.approx(0.366, abs=0.01)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from varireal.base.files import encode_png, read_mask, sha256_file, staged_folder
+from varireal.base.manifest import ImageRecord
+from varireal.compute.engines.local import LocalEngine
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.config.masks import CleaningConfig
-from varireal.engines.local import LocalEngine
 from varireal.errors import UserError
-from varireal.io import encode_png, read_mask, sha256_file, staged_folder
-from varireal.manifest import ImageRecord
 from varireal.segmentation import SEGMENTERS, Segment
 from varireal.segmentation.metrics import mask_metrics
 from varireal.segmentation.run import segment_photos
-from varireal.work import WorkStore
+from varireal.store.folders import WorkStore
 
 CONFIG = SegmentConfig(source="dataset", batch_size=4, min_area=0.05, max_area=0.8, max_border=1)
 ENGINE = LocalEngine(ComputeConfig(workers=1), ())  # in this process
@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, photos, store, monkey
         calls.append(1)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("varireal.work.os.fsync", full)
+    monkeypatch.setattr("varireal.store.folders.os.fsync", full)
     with pytest.raises(UserError, match="disk is full"), staged_folder(tmp_path / "final") as folder:
         segment_photos([Recorder()], photos, CONFIG, store, ENGINE, folder, tmp_path / "final")
     assert calls

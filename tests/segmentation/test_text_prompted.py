@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from tests.segmentation import tiny_checkpoints as tiny
 
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.errors import UserError
-from varireal.manifest import ImageRecord
 from varireal.segmentation import SEGMENTERS
 from varireal.segmentation.base import object_phrase
 

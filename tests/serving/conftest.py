@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from varireal.clip import clip_identity, load_clip
+from varireal.base.files import encode_png
+from varireal.base.seeding import generator
 from varireal.config import ClipConfig, LoraSettings
-from varireal.io import encode_png
-from varireal.seeding import generator
+from varireal.networks.clip import clip_identity, load_clip
+from varireal.store.folders import WorkStore
 from varireal.training.plan import RESULT, FineTuning, write_adapters
-from varireal.work import WorkStore
 
 CLASSES = ["biplane", "glider", "<b>jet</b>"]
 SENTENCES = ["a photo of a biplane", "a photo of a glider", "a photo of a jet aircraft"]

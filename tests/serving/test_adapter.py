@@ -8,9 +8,9 @@ import pytest
 import torch
 from tests.serving.conftest import CLASSES, make_adapter
 
-from varireal.clip import load_clip
 from varireal.config import ClipConfig, ComputeConfig
 from varireal.errors import UserError
+from varireal.networks.clip import load_clip
 from varireal.serving.adapter import load_merged, read_description
 from varireal.training.lora import load_adapter
 

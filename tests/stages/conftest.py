@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from varireal import layout
-from varireal.io import atomic_write_bytes, encode_png, sha256_bytes, write_json
-from varireal.manifest import FEASIBILITIES, ImageRecord, write_manifest
-from varireal.parallel import available_cores
-from varireal.seeding import generator
+from varireal import paths
+from varireal.base.files import atomic_write_bytes, encode_png, sha256_bytes, write_json
+from varireal.base.manifest import FEASIBILITIES, ImageRecord, write_manifest
+from varireal.base.seeding import generator
+from varireal.compute.parallel import available_cores
 
 CLASSES = ("trijet", "biplane", "glider")
 TONES = {"trijet": (220, 60, 60), "biplane": (60, 220, 60), "glider": (60, 60, 220)}
@@ -37,7 +37,7 @@ def _photos() -> list[ImageRecord]:
         for split, count in PHOTOS.items():
             for number in range(count):
                 image_id = f"{name}/{split}-{number}"
-                fields = _picture(layout.PREPARED / "photos" / f"{image_id}.png", name, image_id)
+                fields = _picture(paths.PREPARED / "photos" / f"{image_id}.png", name, image_id)
                 rows.append(
                     ImageRecord(
                         image_id,
@@ -56,7 +56,7 @@ def _edits(photos: list[ImageRecord], attribute: str, feasibility: str) -> list[
     rows = []
     for photo in photos:
         image_id = f"{photo.image_id}#{attribute}-{feasibility}-0"
-        path = layout.edit_folder(attribute, feasibility) / "images" / f"{photo.image_id.replace('/', '-')}.png"
+        path = paths.edit_folder(attribute, feasibility) / "images" / f"{photo.image_id.replace('/', '-')}.png"
         fields = _picture(path, photo.class_name, attribute, feasibility, image_id)
         rows.append(
             dataclasses.replace(
@@ -83,16 +83,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params["grid"] |= {"attributes": ["color"], "seeds": [0, 1]}
     params["train"] |= {"max_steps": 4, "batch_size": 6, "eval_every": 2, "learning_rate": 0.01}
     params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
-    layout.PARAMS.write_text(yaml.safe_dump(params))
+    paths.PARAMS.write_text(yaml.safe_dump(params))
     photos = _photos()
-    write_manifest(layout.PHOTOS_MANIFEST, photos)
+    write_manifest(paths.PHOTOS_MANIFEST, photos)
     counts = {split: dict.fromkeys(CLASSES, count) for split, count in PHOTOS.items()}
     write_json(
-        layout.DATASET_INFO, {"name": "test", "domain_word": "aircraft", "classes": list(CLASSES), "counts": counts}
+        paths.DATASET_INFO, {"name": "test", "domain_word": "aircraft", "classes": list(CLASSES), "counts": counts}
     )
     for feasibility in FEASIBILITIES:
         rows = _edits([photo for photo in photos if photo.split == "train"], "color", feasibility)
-        write_manifest(layout.edit_folder("color", feasibility) / "manifest.parquet", rows)
+        write_manifest(paths.edit_folder("color", feasibility) / "manifest.parquet", rows)
     return tmp_path
 
 
@@ -108,12 +108,12 @@ def change_params():
     """Return a function that changes one value of params.yaml, named by its dotted key."""
 
     def change(key: str, value: Any) -> None:
-        params = yaml.safe_load(layout.PARAMS.read_text())
+        params = yaml.safe_load(paths.PARAMS.read_text())
         *sections, last = key.split(".")
         section = params
         for name in sections:
             section = section[name]
         section[last] = json.loads(json.dumps(value))
-        layout.PARAMS.write_text(yaml.safe_dump(params))
+        paths.PARAMS.write_text(yaml.safe_dump(params))
 
     return change

@@ -16,12 +16,20 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.filtering.tiny_vlms import save_tiny_vlm
+from tests.editing.filters.tiny_vlms import save_tiny_vlm
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import (
+    atomic_write_bytes,
+    encode_png,
+    read_image,
+    read_json,
+    read_mask,
+    sha256_file,
+    write_json,
+)
+from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes, encode_png, read_image, read_json, read_mask, sha256_file, write_json
-from varireal.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.prompts import AttributeSpec, PromptTable
 from varireal.stages.edit import command
 
@@ -34,7 +42,7 @@ RECIPE = {"dilation": 1, "mask_blur": 0.7, "strength": 1.0, "num_inference_steps
 def photo(class_index: int, number: int, split: str = "train") -> ImageRecord:
     name = f"{CLASSES[class_index]}/{split}-{number}"
     rng = np.random.default_rng(10 * class_index + number)
-    path, mask_path = layout.PREPARED / "photos" / f"{name}.png", layout.SEGMENTED / "masks" / f"{name}.png"
+    path, mask_path = paths.PREPARED / "photos" / f"{name}.png", paths.SEGMENTED / "masks" / f"{name}.png"
     atomic_write_bytes(path, encode_png(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)))
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[8:24, 4:28] = 255
@@ -80,15 +88,15 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     params["filter"] = {"name": "none"}
     params["compute"] |= {"device": "cpu", "num_threads": None, "workers": 1}
-    layout.PARAMS.write_text(yaml.safe_dump(params))
+    paths.PARAMS.write_text(yaml.safe_dump(params))
     photos = [photo(index, number) for index in (0, 1) for number in range(3)] + [photo(0, 9, "test")]
-    write_manifest(layout.MASKS_MANIFEST, photos)
-    write_json(layout.PROMPTS, table().to_json())
+    write_manifest(paths.MASKS_MANIFEST, photos)
+    write_json(paths.PROMPTS, table().to_json())
     for attribute, names in (("background", ("runway", "desert", "lava", "library")), ("texture", ("brick", "wood"))):
         for number, name in enumerate(names):
             rng = np.random.default_rng(100 + number)
             pixels = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-            atomic_write_bytes(layout.PICTURES / attribute / name / "000.png", encode_png(pixels))
+            atomic_write_bytes(paths.PICTURES / attribute / name / "000.png", encode_png(pixels))
     return tmp_path
 
 
@@ -120,7 +128,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 )
 def test_the_stage_writes_edits_a_manifest_and_figures(cell: Path, attribute: str, feasibility: str) -> None:
     run(attribute, feasibility)
-    records = read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet")
+    records = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
     assert len(records) == 12
     names = {spec.name for spec in table().specs(attribute, feasibility, "jet")}
     for first, second in zip(records[::2], records[1::2]):
@@ -129,7 +137,7 @@ def test_the_stage_writes_edits_a_manifest_and_figures(cell: Path, attribute: st
     for record in records:
         edit, original = (
             read_image(Path(record.path)),
-            read_image(layout.PREPARED / "photos" / f"{record.photo_id}.png"),
+            read_image(paths.PREPARED / "photos" / f"{record.photo_id}.png"),
         )
         mask = read_mask(Path(record.mask_path))
         core = mask[9:23, 5:27]
@@ -142,7 +150,7 @@ def test_the_stage_writes_edits_a_manifest_and_figures(cell: Path, attribute: st
             assert np.array_equal(edit[outside], original[outside])
         assert not np.array_equal(edit, original)
         assert sha256_file(Path(record.path)) == record.sha256
-    figures = read_json(layout.METRICS / "edit" / f"{attribute}_{feasibility}.json")
+    figures = read_json(paths.METRICS / "edit" / f"{attribute}_{feasibility}.json")
     assert (figures["edits"], figures["accepted"], figures["failed"], figures["pass_rate"]) == (12, 12, 0, 1.0)
 
 
@@ -153,29 +161,29 @@ def test_pasting_needs_no_torch(cell: Path) -> None:
         "assert not {'torch', 'diffusers', 'open_clip'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=cell)
-    assert (layout.edit_folder("texture", "infeasible") / "manifest.parquet").is_file()
+    assert (paths.edit_folder("texture", "infeasible") / "manifest.parquet").is_file()
 
 
 def test_failed_masks_are_left_out_and_listed(cell: Path) -> None:
-    records = read_manifest(layout.MASKS_MANIFEST)
+    records = read_manifest(paths.MASKS_MANIFEST)
     Path(str(records[0].mask_path)).write_bytes(encode_png(np.zeros((SIDE, SIDE), np.uint8)))
     records[1] = dataclasses.replace(records[1], status="failed", note="no object found")
-    write_manifest(layout.MASKS_MANIFEST, records)
+    write_manifest(paths.MASKS_MANIFEST, records)
     run("color", "feasible")
-    figures = read_json(layout.METRICS / "edit" / "color_feasible.json")
+    figures = read_json(paths.METRICS / "edit" / "color_feasible.json")
     assert figures["edits"] == 8 and figures["failed"] == 2
     assert figures["failed_photos"] == {
         records[0].image_id: "its mask is empty",
         records[1].image_id: "no object found",
     }
-    edited = {record.photo_id for record in read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet")}
+    edited = {record.photo_id for record in read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet")}
     assert edited.isdisjoint(figures["failed_photos"])
 
 
 def test_a_clip_that_never_agrees_exhausts_every_edit(cell: Path, change_params, tiny_clip: Path) -> None:
     change_params("filter", {"name": "clip", "model": f"local-dir:{tiny_clip}", "attribute_threshold": 1.0})
     run("color", "feasible")
-    records = read_manifest(layout.edit_folder("color", "feasible") / "manifest.parquet")
+    records = read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet")
     assert {record.status for record in records} == {"exhausted"}
     for record in records:
         attempts = json.loads(record.attempts)
@@ -183,7 +191,7 @@ def test_a_clip_that_never_agrees_exhausts_every_edit(cell: Path, change_params,
         assert all(set(attempt["scores"]) == {"attribute", "class"} for attempt in attempts)
         best = max(attempts, key=lambda attempt: attempt["scores"]["attribute"])
         assert record.seed == best["seed"]
-    figures = read_json(layout.METRICS / "edit" / "color_feasible.json")
+    figures = read_json(paths.METRICS / "edit" / "color_feasible.json")
     assert (figures["exhausted"], figures["pass_rate"], figures["mean_attempts"]) == (12, 0.0, 3.0)
 
 
@@ -193,12 +201,12 @@ def test_a_vision_language_model_judges_every_edit_by_three_questions(
     folder = save_tiny_vlm("smolvlm", tmp_path_factory.mktemp("vlm"))
     change_params("filter", {"name": "vqa", "model": str(folder), "possibility_threshold": 1.0})
     run("background", "infeasible")
-    records = read_manifest(layout.edit_folder("background", "infeasible") / "manifest.parquet")
+    records = read_manifest(paths.edit_folder("background", "infeasible") / "manifest.parquet")
     attempts = [attempt for record in records for attempt in json.loads(record.attempts)]
     assert len(records) == 12 and len(attempts) == 36
     assert all(set(attempt["scores"]) == {"attribute", "class", "possibility"} for attempt in attempts)
     assert all(0 < score < 1 for attempt in attempts for score in attempt["scores"].values())
-    figures = read_json(layout.METRICS / "edit" / "background_infeasible.json")
+    figures = read_json(paths.METRICS / "edit" / "background_infeasible.json")
     firsts = [json.loads(record.attempts)[0]["scores"] for record in records]
     seen = round(sum(first["attribute"] >= 0.5 for first in firsts) / 12, 4)
     assert figures["first_pass_rate_by_question"] == {"attribute": seen, "class": 1.0, "possibility": 0.0}
@@ -215,11 +223,11 @@ def test_priors_may_come_from_a_text_to_image_pipeline(
     change_params("edit.prior.num_inference_steps", 2)
     change_params("edit.prior.image_size", SIDE)
     change_params("edit.prior.bank_size", 2)
-    shutil.rmtree(layout.PICTURES)
+    shutil.rmtree(paths.PICTURES)
     run("background", "infeasible")
     banks = sorted(Path(".work/priors").glob("*/*"))
     assert [len(list(bank.iterdir())) for bank in banks] == [2, 2]  # two places, each drawn twice for all photos
-    assert len(read_manifest(layout.edit_folder("background", "infeasible") / "manifest.parquet")) == 12
+    assert len(read_manifest(paths.edit_folder("background", "infeasible") / "manifest.parquet")) == 12
 
 
 def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_again(
@@ -228,7 +236,7 @@ def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_
     undisturbed = Path(shutil.copytree(diffusion_cell, tmp_path_factory.mktemp("undisturbed") / "study"))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(arguments("background", "infeasible"), check=True, cwd=undisturbed, env=environment)
-    expected = outputs(undisturbed / layout.edit_folder("background", "infeasible"))
+    expected = outputs(undisturbed / paths.edit_folder("background", "infeasible"))
     assert len(expected) == 12 + 12 + 1
 
     process = subprocess.Popen(arguments("background", "infeasible"), cwd=diffusion_cell, env=environment)
@@ -240,10 +248,10 @@ def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_
     assert process.wait() == -signal.SIGKILL
     finished = {path: path.stat().st_mtime_ns for path in work.glob("??/[0-9a-f]*")}
     assert 2 <= len(finished) < 4  # batches of three
-    assert not (diffusion_cell / layout.edit_folder("background", "infeasible")).exists()
+    assert not (diffusion_cell / paths.edit_folder("background", "infeasible")).exists()
 
     subprocess.run(arguments("background", "infeasible"), check=True, cwd=diffusion_cell, env=environment)
-    assert outputs(diffusion_cell / layout.edit_folder("background", "infeasible")) == expected
+    assert outputs(diffusion_cell / paths.edit_folder("background", "infeasible")) == expected
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 
@@ -269,7 +277,7 @@ def test_wrong_settings_are_one_line_before_anything_is_made(
 
 
 def test_a_place_without_a_picture_is_one_line_on_stderr_and_exit_code_1(diffusion_cell: Path) -> None:
-    shutil.rmtree(layout.PICTURES / "background" / "lava")
+    shutil.rmtree(paths.PICTURES / "background" / "lava")
     done = subprocess.run(arguments("background", "infeasible"), cwd=diffusion_cell, capture_output=True, text=True)
     assert done.returncode == 1
     [line] = done.stderr.strip().splitlines()
@@ -279,10 +287,10 @@ def test_a_place_without_a_picture_is_one_line_on_stderr_and_exit_code_1(diffusi
 
 def test_a_failed_run_leaves_the_old_edits_alone(cell: Path) -> None:
     run("color", "feasible")
-    before = outputs(layout.edit_folder("color", "feasible"))
-    first = read_manifest(layout.MASKS_MANIFEST)[0]
+    before = outputs(paths.edit_folder("color", "feasible"))
+    first = read_manifest(paths.MASKS_MANIFEST)[0]
     Path(first.path).write_bytes(b"no picture")
     shutil.rmtree(".work")
     with pytest.raises(UserError, match="cannot be read"):
         run("color", "feasible")
-    assert outputs(layout.edit_folder("color", "feasible")) == before
+    assert outputs(paths.edit_folder("color", "feasible")) == before

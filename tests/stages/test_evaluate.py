@@ -8,11 +8,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_json
+from varireal.base.manifest import read_manifest, write_manifest
 from varireal.cli import main
 from varireal.errors import UserError
-from varireal.io import read_json
-from varireal.manifest import read_manifest, write_manifest
 
 
 def run(*arguments: str) -> None:
@@ -34,9 +34,9 @@ def trained(clip_workspace, change_params):
 
 def test_the_grid_and_its_baselines_are_predicted_and_kept_per_adapter(trained):
     run("evaluate")
-    found = read_json(layout.METRICS / "evaluate.json")
+    found = read_json(paths.METRICS / "evaluate.json")
     assert found["images"] == 12 and len(found["cells"]) == len(found["real"]) == 2
-    rows = pq.read_table(layout.PREDICTIONS).to_pylist()
+    rows = pq.read_table(paths.PREDICTIONS).to_pylist()
     assert len(rows) == 5 * 12
     for cell in found["cells"]:
         own = [row for row in rows if row["source"] == "synthetic" and row["seed"] == cell["seed"]]
@@ -46,30 +46,30 @@ def test_the_grid_and_its_baselines_are_predicted_and_kept_per_adapter(trained):
     zero_shot = [row for row in rows if row["source"] == "zero-shot"]
     top1 = 100 * sum(row["predicted"] == row["class_index"] for row in zero_shot) / 12
     assert found["zero_shot"]["top1"] == pytest.approx(top1)
-    assert len((layout.METRICS / "plots" / "confusion.csv").read_text().splitlines()) == 1 + 2 * 12
+    assert len((paths.METRICS / "plots" / "confusion.csv").read_text().splitlines()) == 1 + 2 * 12
 
-    before = layout.PREDICTIONS.read_bytes()
+    before = paths.PREDICTIONS.read_bytes()
     kept = {path: path.stat().st_ino for path in Path(".work/evaluate").glob("*/*")}
     assert len(kept) == 5
     shutil.rmtree(sorted(kept)[0])
     run("evaluate")
-    assert layout.PREDICTIONS.read_bytes() == before
+    assert paths.PREDICTIONS.read_bytes() == before
     assert all(path.stat().st_ino == kept[path] for path in sorted(kept)[1:])
 
 
 def test_adapters_of_a_former_grid_are_not_evaluated(trained):
-    old = layout.adapter_folder("texture", "mixed") / "synthetic" / "seed-0"
-    shutil.copytree(layout.adapter_folder("color", "feasible") / "synthetic" / "seed-0", old)
+    old = paths.adapter_folder("texture", "mixed") / "synthetic" / "seed-0"
+    shutil.copytree(paths.adapter_folder("color", "feasible") / "synthetic" / "seed-0", old)
     run("evaluate")
-    assert {cell["attribute"] for cell in read_json(layout.METRICS / "evaluate.json")["cells"]} == {"color"}
+    assert {cell["attribute"] for cell in read_json(paths.METRICS / "evaluate.json")["cells"]} == {"color"}
 
 
 def test_a_missing_adapter_or_an_empty_test_split_is_refused(trained):
-    shutil.rmtree(layout.REAL_ADAPTERS / "seed-1")
+    shutil.rmtree(paths.REAL_ADAPTERS / "seed-1")
     with pytest.raises(UserError, match=r"1 of 5 adapters are missing, the first is models/adapters/real/seed-1"):
         run("evaluate")
-    shutil.copytree(layout.REAL_ADAPTERS / "seed-0", layout.REAL_ADAPTERS / "seed-1")
-    write_manifest(layout.PHOTOS_MANIFEST, [p for p in read_manifest(layout.PHOTOS_MANIFEST) if p.split != "test"])
+    shutil.copytree(paths.REAL_ADAPTERS / "seed-0", paths.REAL_ADAPTERS / "seed-1")
+    write_manifest(paths.PHOTOS_MANIFEST, [p for p in read_manifest(paths.PHOTOS_MANIFEST) if p.split != "test"])
     with pytest.raises(UserError, match="no photo in the split test"):
         run("evaluate")
 
@@ -77,13 +77,13 @@ def test_a_missing_adapter_or_an_empty_test_split_is_refused(trained):
 @pytest.mark.parametrize("missed", [False, True])
 def test_a_known_zero_shot_accuracy_is_checked(trained, change_params, caplog, missed):
     run("evaluate")
-    assert read_json(layout.METRICS / "evaluate.json")["zero_shot"].keys() == {"top1", "top5", "per_class"}
-    model = yaml.safe_load(layout.PARAMS.read_text())["clip"]["model"]
+    assert read_json(paths.METRICS / "evaluate.json")["zero_shot"].keys() == {"top1", "top5", "per_class"}
+    model = yaml.safe_load(paths.PARAMS.read_text())["clip"]["model"]
     # the study's own sentence, so that the accuracy is the table's
-    top1 = read_json(layout.METRICS / "evaluate.json")["zero_shot"]["top1"]
+    top1 = read_json(paths.METRICS / "evaluate.json")["zero_shot"]["top1"]
     anchor = {"models": [model], "pretrained": None, "images": 12, "templates": ["a photo of a {} aircraft"]}
     change_params("evaluate.anchors", [{**anchor, "top1": top1 + 30 if missed and top1 < 50 else top1 - 30 * missed}])
     run("evaluate")
-    found = read_json(layout.METRICS / "evaluate.json")["zero_shot"]["anchor"]
+    found = read_json(paths.METRICS / "evaluate.json")["zero_shot"]["anchor"]
     assert found["found"] == pytest.approx(top1) and found["passed"] is not missed
     assert ("zero-shot CLIP reaches" in caplog.text) is missed

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from tests.tiny_study import CELLS, change, make_study, run_stages
 
-from varireal import layout
-from varireal.clip import load_clip
+from varireal import paths
+from varireal.base.files import atomic_write_bytes, encode_png, read_image, read_json, sha256_file
+from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes, encode_png, read_image, read_json, sha256_file
-from varireal.manifest import ImageRecord, read_manifest, write_manifest
+from varireal.networks.clip import load_clip
 
-MANIFEST = layout.edit_folder("color", "feasible") / "manifest.parquet"
+MANIFEST = paths.edit_folder("color", "feasible") / "manifest.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def study(edited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def measured() -> dict[str, Any]:
     run_stages([["measure"]])
-    return read_json(layout.MEASURED)
+    return read_json(paths.MEASURED)
 
 
 def kept() -> dict[str, int]:
@@ -60,7 +60,7 @@ def mean_kernel(first: np.ndarray, second: np.ndarray) -> float:
 def test_every_figure_is_what_the_pictures_give(study: Path, tiny_clip: Path) -> None:
     found = measured()
     edits = read_manifest(MANIFEST)
-    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     figures = found["cells"]["color"]["feasible"]
     assert figures["edits"] == figures["measured"] == len(edits) == 18  # 3 classes x 3 photos x 2
     assert (figures["changed_outside"], figures["pixels_changed_outside"]) == (0, 0)
@@ -126,7 +126,7 @@ def test_processes_do_not_show_in_the_figures(study: Path, monkeypatch: pytest.M
     one = measured()
     for path in sorted(Path(".work").glob("measure")):
         path.rename(".work/old")
-    monkeypatch.setattr("varireal.processes.available_cores", lambda: 2)
+    monkeypatch.setattr("varireal.compute.processes.available_cores", lambda: 2)
     change(compute__num_threads=1)
     assert measured() == one
 
@@ -135,4 +135,4 @@ def test_what_is_missing_is_named(study: Path) -> None:
     Path(read_manifest(MANIFEST)[0].mask_path).unlink()
     with pytest.raises(UserError, match=r"the mask .* of edit .* is missing"):
         run_stages([["measure"]])
-    assert not layout.MEASURED.exists()
+    assert not paths.MEASURED.exists()

@@ -4,16 +4,16 @@ import dataclasses
 import subprocess
 import sys
 
-from varireal import layout
-from varireal.io import read_json
-from varireal.manifest import read_manifest, write_manifest
+from varireal import paths
+from varireal.base.files import read_json
+from varireal.base.manifest import read_manifest, write_manifest
 
 
 def mix(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the stage as DVC does; the last line of its output says whether torch was imported."""
     code = (
         "import atexit, runpy, sys; atexit.register(lambda: print('torch' in sys.modules)); "
-        "sys.argv[0] = 'mix'; runpy.run_module('varireal.stages.mix', run_name='__main__')"
+        "sys.argv.insert(1, 'mix'); runpy.run_module('varireal', run_name='__main__')"
     )
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 
@@ -22,13 +22,13 @@ def test_the_stage_writes_manifest_and_metrics_without_importing_torch(workspace
     done = mix("--attribute", "color", "--condition", "mixed")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"
-    rows = read_manifest(layout.mix_folder("color", "mixed") / "manifest.parquet")
+    rows = read_manifest(paths.mix_folder("color", "mixed") / "manifest.parquet")
     assert sum(row.feasibility == "infeasible" for row in rows) == 6 and len(rows) == 12
-    assert read_json(layout.METRICS / "mix" / "color_mixed.json")["infeasible_share"] == 0.5
+    assert read_json(paths.METRICS / "mix" / "color_mixed.json")["infeasible_share"] == 0.5
 
 
 def test_a_class_that_lost_all_its_edits_ends_in_one_line(workspace):
-    path = layout.edit_folder("color", "infeasible") / "manifest.parquet"
+    path = paths.edit_folder("color", "infeasible") / "manifest.parquet"
     lost = [
         dataclasses.replace(row, status="exhausted") if row.class_name == "glider" else row
         for row in read_manifest(path)
@@ -37,4 +37,4 @@ def test_a_class_that_lost_all_its_edits_ends_in_one_line(workspace):
     done = mix("--attribute", "color", "--condition", "feasible")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1 and "glider" in done.stderr and "color infeasible" in done.stderr
-    assert not layout.mix_folder("color", "feasible").exists()
+    assert not paths.mix_folder("color", "feasible").exists()

@@ -7,10 +7,10 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from varireal import cli, layout
+from varireal import cli, paths
+from varireal.base.files import read_json, sha256_file, sha256_folder
+from varireal.base.manifest import read_manifest
 from varireal.errors import UserError
-from varireal.io import read_json, sha256_file, sha256_folder
-from varireal.manifest import read_manifest
 from varireal.stages.prepare import command
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,14 +24,14 @@ def prepare():
 def folder(tmp_path, monkeypatch):
     """A working folder with the committed settings."""
     monkeypatch.chdir(tmp_path)
-    layout.PARAMS.write_text((REPOSITORY / "params.yaml").read_text())
+    paths.PARAMS.write_text((REPOSITORY / "params.yaml").read_text())
     return tmp_path
 
 
 def settings(**dataset):
-    params = yaml.safe_load(layout.PARAMS.read_text())
+    params = yaml.safe_load(paths.PARAMS.read_text())
     params["dataset"] |= dataset
-    layout.PARAMS.write_text(yaml.safe_dump(params))
+    paths.PARAMS.write_text(yaml.safe_dump(params))
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def photos(folder):
 
 def test_the_rendered_world_is_written_and_described(rendered):
     prepare()
-    info = read_json(layout.DATASET_INFO)
-    records = read_manifest(layout.PHOTOS_MANIFEST)
+    info = read_json(paths.DATASET_INFO)
+    records = read_manifest(paths.PHOTOS_MANIFEST)
     assert (info["name"], info["domain_word"], len(info["classes"])) == ("rendered_aircraft", "aircraft", 10)
     assert info["counts"]["test"] == dict.fromkeys(info["classes"], 1)
     assert len(records) == 30
@@ -68,40 +68,40 @@ def test_the_rendered_world_is_written_and_described(rendered):
         assert record.class_name == info["classes"][record.class_index]
         assert sha256_file(Path(record.path)) == record.sha256
         assert Path(record.mask_path).is_file()
-    assert len(list(layout.PICTURES.glob("background/*/000.png"))) == 16
-    assert len(list(layout.PICTURES.glob("texture/*/000.png"))) == 10
+    assert len(list(paths.PICTURES.glob("background/*/000.png"))) == 16
+    assert len(list(paths.PICTURES.glob("texture/*/000.png"))) == 10
 
 
 def test_preparing_again_gives_the_same_bytes(photos):
     prepare()
-    first = sha256_folder(layout.PREPARED)
+    first = sha256_folder(paths.PREPARED)
     prepare()
-    assert sha256_folder(layout.PREPARED) == first
+    assert sha256_folder(paths.PREPARED) == first
 
 
 def test_ones_own_photos_are_written_and_described(photos):
     prepare()
-    info = read_json(layout.DATASET_INFO)
-    records = read_manifest(layout.PHOTOS_MANIFEST)
+    info = read_json(paths.DATASET_INFO)
+    records = read_manifest(paths.PHOTOS_MANIFEST)
     assert info["classes"] == ["Schäfer hund", "cat"]
     assert {split: counts["cat"] for split, counts in info["counts"].items()} == {"train": 3, "val": 1, "test": 2}
     assert len(records) == 12 and all(Path(record.mask_path).is_file() for record in records)
     assert records[-1].path.startswith("data/prepared/photos/schafer-hund/")
-    assert not layout.PICTURES.exists()
+    assert not paths.PICTURES.exists()
 
 
 def test_left_out_photos_are_recorded(photos):
     (photos / "cat" / "1.jpg").write_bytes(b"broken")
     settings(on_bad_image="skip")
     prepare()
-    (left_out,) = read_json(layout.DATASET_INFO)["skipped"].items()
+    (left_out,) = read_json(paths.DATASET_INFO)["skipped"].items()
     assert left_out[0] == "my photos/cat/1.jpg" and "cannot be read" in left_out[1]
-    assert len(read_manifest(layout.PHOTOS_MANIFEST)) == 11
+    assert len(read_manifest(paths.PHOTOS_MANIFEST)) == 11
 
 
 def test_bad_input_keeps_what_was_there_and_is_one_line_with_exit_code_1(photos, monkeypatch, capsys):
     prepare()
-    before = sha256_folder(layout.PREPARED)
+    before = sha256_folder(paths.PREPARED)
     (photos / "cat" / "1.jpg").write_bytes((photos / "cat" / "1.jpg").read_bytes()[:400])
     monkeypatch.setattr(sys, "argv", ["varireal", "prepare"])
     with pytest.raises(SystemExit) as caught:
@@ -109,7 +109,7 @@ def test_bad_input_keeps_what_was_there_and_is_one_line_with_exit_code_1(photos,
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert caught.value.code == 1
     assert last.startswith("Error: the image my photos/cat/1.jpg cannot be read")
-    assert sha256_folder(layout.PREPARED) == before
+    assert sha256_folder(paths.PREPARED) == before
     assert [path.name for path in Path("data").iterdir()] == ["prepared"]
 
 

@@ -7,11 +7,11 @@ from click.testing import CliRunner
 from dvc.utils.hydra import compose_and_dump
 from tests.prompts.llm.server import FakeEndpoint, status
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import atomic_write_bytes
+from varireal.base.manifest import ATTRIBUTES
 from varireal.config import load_params
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes
-from varireal.manifest import ATTRIBUTES
 from varireal.prompts import load_prompts
 from varireal.stages.prompt import command
 
@@ -32,41 +32,41 @@ def bank(workspace, change_params):
 
 def test_the_table_is_written_for_the_classes_of_the_data_set(bank):
     prompt()
-    table = load_prompts(layout.PROMPTS)
+    table = load_prompts(paths.PROMPTS)
     assert (table.domain_word, table.classes) == ("aircraft", ["trijet", "biplane", "glider"])
     assert len(table.specs("texture", "infeasible", "glider")) == 7
 
 
 def test_the_table_does_not_change_with_the_grid(bank, change_params):
     prompt()
-    before = layout.PROMPTS.read_bytes()
+    before = paths.PROMPTS.read_bytes()
     change_params("grid.attributes", ["background", "texture"])
     prompt()
-    assert layout.PROMPTS.read_bytes() == before
+    assert paths.PROMPTS.read_bytes() == before
 
 
 def test_a_bank_without_the_class_is_named_and_nothing_is_written(bank):
     bank.write_text(bank.read_text().replace("    all:", "    biplane:"))
     with pytest.raises(UserError, match=r"bank\.yaml has no list for the class 'trijet' in background\.feasible"):
         prompt()
-    assert not layout.PROMPTS.exists()
+    assert not paths.PROMPTS.exists()
 
 
 def test_a_missing_bank_is_told_before_the_data_set_is_asked_for(bank):
     bank.unlink()
-    layout.DATASET_INFO.unlink()
+    paths.DATASET_INFO.unlink()
     with pytest.raises(UserError, match=r"prompt\.bank: .* does not exist"):
         prompt()
 
 
 def test_a_missing_data_set_is_named(bank):
-    layout.DATASET_INFO.unlink()
+    paths.DATASET_INFO.unlink()
     with pytest.raises(UserError, match=r"dataset\.json is missing; run the stage"):
         prompt()
 
 
 def test_a_spoilt_data_set_is_named(bank):
-    atomic_write_bytes(layout.DATASET_INFO, b"{}")
+    atomic_write_bytes(paths.DATASET_INFO, b"{}")
     with pytest.raises(UserError, match=r"dataset\.json has no classes"):
         prompt()
 
@@ -92,9 +92,9 @@ def model_server(workspace, monkeypatch, change_params):
 
 def test_lists_of_a_language_model_are_written_with_their_answers(model_server):
     result = prompt()
-    table = load_prompts(layout.PROMPTS)
+    table = load_prompts(paths.PROMPTS)
     assert [spec.name for spec in table.specs("background", "infeasible", "glider")] == ["lava", "moon", "aquarium"]
-    folder = layout.PROMPTS.parent
+    folder = paths.PROMPTS.parent
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json")) == [
         "answers/0001-propose.json", "answers/0002-propose.json", "answers/0003-judge.json",
         "dropped.json", "prompts.json", "usage.json",
@@ -105,21 +105,21 @@ def test_lists_of_a_language_model_are_written_with_their_answers(model_server):
 
 def test_a_second_run_asks_nothing_and_writes_the_same(model_server):
     prompt()
-    before = {path: path.read_bytes() for path in layout.PROMPTS.parent.rglob("*.json")}
-    shutil.rmtree(layout.PROMPTS.parent)  # as DVC does before it runs a stage
+    before = {path: path.read_bytes() for path in paths.PROMPTS.parent.rglob("*.json")}
+    shutil.rmtree(paths.PROMPTS.parent)  # as DVC does before it runs a stage
     assert "(0 asked now)" in prompt().stdout
-    assert {path: path.read_bytes() for path in layout.PROMPTS.parent.rglob("*.json")} == before
+    assert {path: path.read_bytes() for path in paths.PROMPTS.parent.rglob("*.json")} == before
     assert len(model_server.requests) == 3
 
 
 def test_a_run_that_fails_keeps_the_lists_that_were_there(model_server, change_params):
     prompt()
-    before = layout.PROMPTS.read_bytes()
+    before = paths.PROMPTS.read_bytes()
     change_params("seed", 7)
     model_server.default = status(503)
     with pytest.raises(UserError, match=r"no usable answer in 2 attempts; .* answers 503"):
         prompt()
-    assert layout.PROMPTS.read_bytes() == before
+    assert paths.PROMPTS.read_bytes() == before
 
 
 def test_a_source_without_its_model_is_told(workspace, change_params):

@@ -8,11 +8,11 @@ import pytest
 from tests.tiny_repository import make_repository, run
 from tests.tiny_study import change
 
-from varireal import layout
-from varireal.io import sha256_file
+from varireal import paths
+from varireal.base.files import sha256_file
 
 MIX = "mix@color-mixed"
-OUTPUTS = (layout.PREPARED, layout.SEGMENTED, Path("data/edits"), Path("data/mixes"))
+OUTPUTS = (paths.PREPARED, paths.SEGMENTED, Path("data/edits"), Path("data/mixes"))
 
 
 @pytest.fixture

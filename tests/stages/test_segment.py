@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 from tests.segmentation import tiny_checkpoints as tiny
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import atomic_write_bytes, encode_png, read_json, sha256_folder
+from varireal.base.manifest import read_manifest, write_manifest
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes, encode_png, read_json, sha256_folder
-from varireal.manifest import read_manifest, write_manifest
 from varireal.stages.segment import command
 
 
@@ -22,15 +22,15 @@ def segment():
 def masks(workspace, change_params):
     """True masks of all photos but one: 256 of 1024 pixels, one of them empty."""
     records = []
-    for record in read_manifest(layout.PHOTOS_MANIFEST):
+    for record in read_manifest(paths.PHOTOS_MANIFEST):
         mask = np.zeros((32, 32), np.uint8)
         if record.image_id != "glider/train-0":
             mask[8:24, 8:24] = 255
-        path = layout.PREPARED / "masks" / f"{record.image_id}.png"
+        path = paths.PREPARED / "masks" / f"{record.image_id}.png"
         atomic_write_bytes(path, encode_png(mask))
         mask_path = None if record.image_id == "trijet/train-1" else path.as_posix()
         records.append(dataclasses.replace(record, mask_path=mask_path))
-    write_manifest(layout.PHOTOS_MANIFEST, records)
+    write_manifest(paths.PHOTOS_MANIFEST, records)
     change_params("segment.source", "dataset")
 
 
@@ -56,13 +56,13 @@ def tiny_segformer(workspace, change_params):
 
 def test_masks_of_the_data_set_go_into_the_manifest_of_train_photos(masks):
     segment()
-    records = read_manifest(layout.MASKS_MANIFEST)
+    records = read_manifest(paths.MASKS_MANIFEST)
     assert {record.split for record in records} == {"train"} and len(records) == 12
     assert {record.image_id: record.note.partition(":")[0] for record in records if record.status == "failed"} == {
         "glider/train-0": "empty", "trijet/train-1": "no mask",
     }  # fmt: skip
     assert all(Path(record.mask_path).is_file() for record in records if record.mask_path)
-    assert read_json(layout.METRICS / "segment.json") == {
+    assert read_json(paths.METRICS / "segment.json") == {
         "photos": 12, "failures": 2, "failure_share": 2 / 12, "failures_by_reason": {"empty": 1, "no mask": 1},
         "fallbacks": 0, "fallback_share": 0,
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_checkpoint_is_compared_with_the_true_masks(masks, tiny_segformer, cha
     change_params("segment.max_area", 1.0)
     change_params("segment.max_border", 1.0)
     segment()
-    metrics = read_json(layout.METRICS / "segment.json")
+    metrics = read_json(paths.METRICS / "segment.json")
     # full masks against 256 of 1024 pixels, in 10 photos, and against an empty mask in one
     assert metrics["mean_iou"] == pytest.approx(10 / 11 * 0.25, abs=1e-6)
     assert metrics["iou_per_class"] == {"trijet": 0.25, "biplane": 0.25, "glider": 0.1875}
@@ -83,10 +83,10 @@ def test_segmenting_again_finds_the_kept_masks(masks, tiny_segformer, change_par
     change_params("segment.max_area", 1.0)
     change_params("segment.max_border", 1.0)
     segment()
-    first = sha256_folder(layout.SEGMENTED)
+    first = sha256_folder(paths.SEGMENTED)
     monkeypatch.setattr("transformers.AutoModelForSemanticSegmentation.from_pretrained", None)  # would raise if called
     segment()
-    assert sha256_folder(layout.SEGMENTED) == first
+    assert sha256_folder(paths.SEGMENTED) == first
 
 
 @pytest.fixture
@@ -104,16 +104,16 @@ def asked_with_words(workspace, change_params):
 def test_the_fallback_finds_what_the_source_does_not(asked_with_words, change_params, monkeypatch):
     change_params("segment.source", "sam3")
     segment()
-    metrics = read_json(layout.METRICS / "segment.json")
+    metrics = read_json(paths.METRICS / "segment.json")
     assert metrics["fallbacks"] == 12 - metrics["failures_by_reason"].get("no mask", 0) > 0
-    found = [record for record in read_manifest(layout.MASKS_MANIFEST) if record.status == "ok"]
+    found = [record for record in read_manifest(paths.MASKS_MANIFEST) if record.status == "ok"]
     for record in found:
         details = json.loads(record.settings)
         assert details["source"] == "clipseg" and details["phrase"] == f"{record.class_name} aircraft"
-    first = sha256_folder(layout.SEGMENTED)
+    first = sha256_folder(paths.SEGMENTED)
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", None)  # would raise if called
     segment()
-    assert sha256_folder(layout.SEGMENTED) == first
+    assert sha256_folder(paths.SEGMENTED) == first
 
 
 def test_detector_and_sam2_make_masks_of_the_photos(asked_with_words, change_params):
@@ -122,10 +122,10 @@ def test_detector_and_sam2_make_masks_of_the_photos(asked_with_words, change_par
     change_params("segment.detector.text_threshold", 0.01)
     change_params("segment.query", "domain")
     segment()
-    found = [json.loads(record.settings) for record in read_manifest(layout.MASKS_MANIFEST) if record.settings]
+    found = [json.loads(record.settings) for record in read_manifest(paths.MASKS_MANIFEST) if record.settings]
     boxes = [details["box"] for details in found if "box" in details]
     assert boxes and {details["phrase"] for details in found} == {"aircraft"}
-    sources = read_json(layout.METRICS / "segment.json")["sources"]
+    sources = read_json(paths.METRICS / "segment.json")["sources"]
     assert sources["grounded_sam2"]["photos"] >= len(boxes)
 
 
@@ -141,13 +141,13 @@ def test_a_missing_fallback_is_told_first(asked_with_words, change_params):
 def test_no_usable_mask_is_an_error_and_leaves_nothing(masks, tiny_segformer):
     with pytest.raises(UserError, match=r"not one of 12 masks is usable .*too large: 100\.00%"):
         segment()
-    assert not layout.SEGMENTED.exists() and not (layout.METRICS / "segment.json").exists()
+    assert not paths.SEGMENTED.exists() and not (paths.METRICS / "segment.json").exists()
 
 
 def test_a_missing_checkpoint_is_told_first(workspace, change_params):
     change_params("segment.source", "model")
     change_params("segment.checkpoint", "models/none/here")
-    layout.PHOTOS_MANIFEST.unlink()
+    paths.PHOTOS_MANIFEST.unlink()
     with pytest.raises(UserError, match=r"segment\.checkpoint = 'models/none/here': this folder does not exist"):
         segment()
 
@@ -159,7 +159,7 @@ def test_a_data_set_without_masks_is_told(workspace, change_params):
 
 
 def test_a_missing_photo_is_named(tiny_segformer):
-    record = next(record for record in read_manifest(layout.PHOTOS_MANIFEST) if record.split == "train")
+    record = next(record for record in read_manifest(paths.PHOTOS_MANIFEST) if record.split == "train")
     Path(record.path).unlink()
     with pytest.raises(UserError, match=f"{record.path} does not exist"):
         segment()

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from tests.tiny_study import CELLS, CONDITIONS, TO_MIX, change, make_study, run_stages
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_file, read_json, sha256_file
+from varireal.base.manifest import read_manifest
 from varireal.cli import main
 from varireal.errors import UserError
-from varireal.io import read_file, read_json, sha256_file
-from varireal.manifest import read_manifest
 from varireal.reporting.gallery import build_examples, choose_examples
 
 TRAIN = ["train", *CONDITIONS[2]]
@@ -31,7 +31,7 @@ def make(folder: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, **settings) 
 
 
 def cell_records():
-    return [r for c in CELLS for r in read_manifest(layout.edit_folder(c[1], c[3]) / "manifest.parquet")]
+    return [r for c in CELLS for r in read_manifest(paths.edit_folder(c[1], c[3]) / "manifest.parquet")]
 
 
 def without_paths(records):
@@ -63,10 +63,10 @@ def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypa
             assert sha256_file(Path(record.path)) == record.sha256 and len(read_file(Path(record.prior_path))) > 50
         manifests.append(without_paths(records))
         run_stages([["measure"], TRAIN, ["export", "--data", "color_mixed", "out"]])
-        figures.append(read_json(layout.MEASURED))
-        adapters.append(sorted(sha256_file(path) for path in layout.ADAPTERS.rglob("*.safetensors")))
+        figures.append(read_json(paths.MEASURED))
+        adapters.append(sorted(sha256_file(path) for path in paths.ADAPTERS.rglob("*.safetensors")))
         exports.append({p.relative_to("out"): p.read_bytes() for p in sorted(Path("out").rglob("*")) if p.is_file()})
-        photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+        photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
         pages.append(build_examples(choose_examples(records, "exhausted", 3, 0), photos))
     assert manifests[0] == manifests[1]
     assert adapters[0] == adapters[1] and len(adapters[0]) == 2
@@ -74,7 +74,7 @@ def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypa
     assert figures[0] == figures[1] and figures[0]["cells"]["color"]["feasible"]["measured"] == 18
     assert pages[0] == pages[1] and set(pages[0][0].shots) == {"photo", "mask", "prior", "edit"}
     assert [sum(each.shot is not None for each in example.tries) for example in pages[0]] == [1, 1, 1]  # and the edit
-    cell = both[1] / layout.edit_folder("color", "feasible")
+    cell = both[1] / paths.edit_folder("color", "feasible")
     assert sorted(path.relative_to(cell).as_posix() for path in cell.rglob("*") if path.is_file()) == [
         "manifest.parquet", "shards/000000.json", "shards/000000.tar",
     ]  # fmt: skip
@@ -88,22 +88,22 @@ def test_rejected_attempts_are_trained_on_by_nobody(both) -> None:
         run_stages([["edit", *cell] for cell in CELLS])
         assert all(("path" in record.attempts) == keep for record in cell_records())
         for cell in CELLS if keep and storage == "files" else ():
-            attempts = layout.edit_folder(cell[1], cell[3]) / "attempts"
+            attempts = paths.edit_folder(cell[1], cell[3]) / "attempts"
             assert len(list(attempts.rglob("*.png"))) == 18
             shutil.rmtree(attempts)
         shutil.rmtree(".work/train", ignore_errors=True)
         out = f"out-{len(found)}"
         run_stages([["mix", *CONDITIONS[2]], ["measure"], TRAIN, ["export", "--data", "color_mixed", out]])
-        mixed = read_manifest(layout.mix_folder("color", "mixed") / "manifest.parquet")
+        mixed = read_manifest(paths.mix_folder("color", "mixed") / "manifest.parquet")
         assert not any("attempt" in record.path for record in mixed)
-        adapters = sorted(sha256_file(path) for path in layout.ADAPTERS.rglob("*.safetensors"))
+        adapters = sorted(sha256_file(path) for path in paths.ADAPTERS.rglob("*.safetensors"))
         exported = sorted(sha256_file(path) for path in Path(out).rglob("*.png"))
-        found.append((without_paths(mixed), read_json(layout.MEASURED), adapters, exported))
+        found.append((without_paths(mixed), read_json(paths.MEASURED), adapters, exported))
     assert found[1:] == found[:1] * 2 and len(found[0][2]) == 2 and len(found[0][3]) == len(found[0][0]) == 18
 
 
 def test_a_damaged_shard_stops_the_training_in_one_line(both) -> None:
-    shard = layout.edit_folder("color", "feasible") / "shards" / "000000.tar"
+    shard = paths.edit_folder("color", "feasible") / "shards" / "000000.tar"
     shard.write_bytes(shard.read_bytes()[:-1])
     result = CliRunner().invoke(main, TRAIN)
     assert isinstance(result.exception, UserError)
@@ -118,7 +118,7 @@ def test_a_new_storage_makes_no_edit_anew(both, monkeypatch) -> None:
     after = cell_records()
     assert without_paths(before) == without_paths(after)
     assert {Path(each.path).parts[4] for each in before + after} == {"shards", "images"}
-    assert not (layout.edit_folder("color", "feasible") / "shards").exists()
+    assert not (paths.edit_folder("color", "feasible") / "shards").exists()
 
 
 def test_shards_are_cut_at_the_size_asked_for_and_begin_where_they_began_before(
@@ -126,7 +126,7 @@ def test_shards_are_cut_at_the_size_asked_for_and_begin_where_they_began_before(
 ) -> None:
     monkeypatch.setattr("varireal.editing.storage.MEGABYTE", 10_000)
     make(tmp_path / "a", tiny_clip, monkeypatch, edit__storage="shards", edit__shard_mb=2)
-    shards = sorted((layout.edit_folder("color", "feasible") / "shards").iterdir())
+    shards = sorted((paths.edit_folder("color", "feasible") / "shards").iterdir())
     tars = [path for path in shards if path.suffix == ".tar"]
     assert len(tars) > 2
     for path in tars:

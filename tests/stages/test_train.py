@@ -15,15 +15,15 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_json
+from varireal.base.manifest import read_manifest, write_manifest
+from varireal.base.seeding import generator
 from varireal.cli import main
 from varireal.errors import UserError
-from varireal.io import read_json
-from varireal.manifest import read_manifest, write_manifest
-from varireal.seeding import generator
 
 CELL = ("--attribute", "color", "--condition", "mixed")
-ADAPTER = layout.adapter_folder("color", "mixed")
+ADAPTER = paths.adapter_folder("color", "mixed")
 
 
 def run(*arguments: str) -> None:
@@ -57,7 +57,7 @@ def test_a_cell_trains_every_source_and_seed_in_processes_and_in_one_alike(clip_
         1,
     )
     assert about["train"]["max_steps"] == 4 and about["sentences"][0] == "a photo of a trijet aircraft"
-    metrics = read_json(layout.METRICS / "train" / "color_mixed.json")
+    metrics = read_json(paths.METRICS / "train" / "color_mixed.json")
     assert [look["step"] for look in metrics["runs"][0]["curve"]] == [2, 4]
     top1 = [entry["val_top1"] for entry in metrics["runs"] if entry["source"] == "synthetic"]
     assert metrics["val"]["synthetic"]["val_top1_mean"] == pytest.approx(sum(top1) / 2)
@@ -85,23 +85,22 @@ def test_only_what_is_not_kept_is_trained_again_and_gives_the_same_bytes(clip_wo
 def test_the_real_only_baseline_needs_no_edits(clip_workspace):
     shutil.rmtree("data/edits")
     run("train", "--real-only")
-    about = read_json(layout.REAL_ADAPTERS / "seed-1" / "varireal.json")
+    about = read_json(paths.REAL_ADAPTERS / "seed-1" / "varireal.json")
     assert about["source"] == "real" and about["attribute"] is None and about["images"]["synthetic"] == 0
 
 
 def test_the_test_split_is_not_needed_for_training(clip_workspace):
-    for path in (layout.PREPARED / "photos").glob("*/test-*"):
+    for path in (paths.PREPARED / "photos").glob("*/test-*"):
         path.unlink()
     run("train", "--real-only")
 
 
 def test_a_change_of_seed_images_or_settings_changes_the_keys(clip_workspace, change_params):
     from varireal.config import load_params
-    from varireal.stages.train import training_study
-    from varireal.training.plan import fine_tunings
+    from varireal.training.plan import fine_tunings, read_study
 
     def key(source: str = "real", seed: int = 0) -> str:
-        return fine_tunings(training_study(load_params(layout.PARAMS), None), [source], [seed])[0].key
+        return fine_tunings(read_study(load_params(paths.PARAMS), None), [source], [seed])[0].key
 
     first = key()
     assert key() == first and key(seed=1) != first
@@ -110,9 +109,9 @@ def test_a_change_of_seed_images_or_settings_changes_the_keys(clip_workspace, ch
     change_params("train.lambda_real", 0.4)
     second = key()
     assert second != first
-    photos = read_manifest(layout.PHOTOS_MANIFEST)
+    photos = read_manifest(paths.PHOTOS_MANIFEST)
     changed = [dataclasses.replace(p, sha256="1") if p.image_id == "glider/train-0" else p for p in photos]
-    write_manifest(layout.PHOTOS_MANIFEST, changed)
+    write_manifest(paths.PHOTOS_MANIFEST, changed)
     assert key() != second
 
 
@@ -132,17 +131,17 @@ def test_bad_settings_are_refused_before_anything_is_loaded(clip_workspace, chan
 
 
 def test_a_data_set_without_val_photos_is_refused(clip_workspace):
-    write_manifest(layout.PHOTOS_MANIFEST, [p for p in read_manifest(layout.PHOTOS_MANIFEST) if p.split != "val"])
+    write_manifest(paths.PHOTOS_MANIFEST, [p for p in read_manifest(paths.PHOTOS_MANIFEST) if p.split != "val"])
     with pytest.raises(UserError, match="no photo in the split val"):
         run("train", "--real-only")
 
 
 def test_a_lost_photo_ends_the_stage_and_leaves_no_output(clip_workspace):
-    path = layout.PREPARED / "photos" / "glider" / "train-2.png"
+    path = paths.PREPARED / "photos" / "glider" / "train-2.png"
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match=r"glider/train-2\.png cannot be read"):
         run("train", "--real-only")
-    assert not layout.REAL_ADAPTERS.exists() and not (layout.METRICS / "train").exists()
+    assert not paths.REAL_ADAPTERS.exists() and not (paths.METRICS / "train").exists()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--attribute", "color"), ("--real-only", *CELL), ("--condition", "mixed")])
@@ -152,7 +151,7 @@ def test_a_cell_or_the_baseline_must_be_named(clip_workspace, arguments):
 
 
 def curves(name: str) -> list[float]:
-    runs = read_json(layout.METRICS / "train" / f"{name}.json")["runs"]
+    runs = read_json(paths.METRICS / "train" / f"{name}.json")["runs"]
     return [look[key] for run in runs for look in run["curve"] for key in ("train_loss", "val_loss")]
 
 
@@ -186,10 +185,10 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bytes(cli
     change_params("train.eval_every", 7)
     change_params("train.checkpoint_every", 3)
     run("train", "--real-only")
-    expected = files(layout.REAL_ADAPTERS)
+    expected = files(paths.REAL_ADAPTERS)
     shutil.rmtree(".work")
-    shutil.rmtree(layout.REAL_ADAPTERS)
-    command = [sys.executable, "-m", "varireal.stages.train", "--real-only"]
+    shutil.rmtree(paths.REAL_ADAPTERS)
+    command = [sys.executable, "-m", "varireal", "train", "--real-only"]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
         wait_for = generator("kill").integers(1, 6)  # checkpoints
@@ -201,8 +200,8 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bytes(cli
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert process.returncode == -signal.SIGKILL and not list(Path(".work").glob("train/*/*"))
-    assert not layout.REAL_ADAPTERS.exists()
+    assert not paths.REAL_ADAPTERS.exists()
     (left,) = Path(".work").glob("train-unfinished/*/*/checkpoint.safetensors")
     run("train", "--real-only")
-    assert files(layout.REAL_ADAPTERS) == expected
+    assert files(paths.REAL_ADAPTERS) == expected
     assert not left.exists()

@@ -14,11 +14,11 @@ import yaml
 from click.testing import CliRunner
 from tests.serving.conftest import CLASSES, make_adapter, picture
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import encode_png
 from varireal.cli import main
 from varireal.config import ClipConfig, load_params
 from varireal.errors import UserError
-from varireal.io import encode_png
 from varireal.reporting.results import Results, read_results
 from varireal.tracking.register import best_run
 
@@ -37,7 +37,7 @@ def results(finished_study: Path) -> Results:
 def study(finished_study: Path, empty_store: Path, tiny_clip: Path) -> Path:
     """A finished study whose best cell has an adapter, with an empty store; registering is not asked for yet."""
     shutil.copy(empty_store, finished_study / "mlflow.db")
-    folder = layout.adapter_folder("color", "feasible") / "real+synthetic"
+    folder = paths.adapter_folder("color", "feasible") / "real+synthetic"
     made = make_adapter(folder, ClipConfig(model=f"local-dir:{tiny_clip}", pretrained=None))
     made.rename(folder / "seed-1")
     return finished_study
@@ -113,10 +113,10 @@ def test_the_registered_model_answers_a_photo_and_is_registered_once(study: Path
 
 def test_an_adapter_that_is_missing_costs_a_warning_only(study: Path, caplog: pytest.LogCaptureFixture) -> None:
     ask(study, register_model="aircraft")
-    shutil.rmtree(study / layout.ADAPTERS)
+    shutil.rmtree(study / paths.ADAPTERS)
     run("report")
     assert "models/adapters/color_feasible/real+synthetic/seed-1 is no folder" in caplog.text
-    assert (study / layout.PAGE).is_file() and client(study).search_registered_models() == []
+    assert (study / paths.PAGE).is_file() and client(study).search_registered_models() == []
     assert "MLflow has the runs but not the best model" in caplog.text
     assert "mend what the warning above says" in run("track", code=1)
 

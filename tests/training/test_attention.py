@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from varireal.clip import load_clip
 from varireal.errors import UserError
+from varireal.networks.clip import load_clip
 from varireal.training.attention import SplitAttention, split_attention
 
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from varireal.clip import load_clip
+from varireal.base.files import encode_png, sha256_bytes
+from varireal.base.manifest import ImageRecord
+from varireal.base.seeding import forked_torch_rng, generator
 from varireal.config import AugmentationConfig
 from varireal.errors import UserError
-from varireal.io import encode_png, sha256_bytes
-from varireal.manifest import ImageRecord
-from varireal.seeding import forked_torch_rng, generator
+from varireal.networks.clip import load_clip
 from varireal.training.data import Augmentation, Rounds, load_images, random_crops, sampling_grid
 from varireal.training.pixels import PixelCache
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from varireal.clip import load_clip
+from varireal.base.seeding import forked_torch_rng
 from varireal.config import LoraSettings
-from varireal.seeding import forked_torch_rng
+from varireal.networks.clip import load_clip
 from varireal.training.dropout import BitDropout
 from varireal.training.lora import add_lora
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from varireal.clip import load_clip
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
 from varireal.errors import UserError
+from varireal.networks.clip import load_clip
 from varireal.training.data import ImageSet
 from varireal.training.loop import Surroundings, fine_tune, learning_rate, look_at, scores
 from varireal.training.lora import adapter_bytes, add_lora, merged, remove_lora

@@ -6,9 +6,9 @@ import pytest
 import torch
 from peft import PeftModel
 
-from varireal.clip import load_clip
 from varireal.config import LoraSettings
 from varireal.errors import UserError
+from varireal.networks.clip import load_clip
 from varireal.training.attention import split_attention
 from varireal.training.lora import adapter_bytes, add_lora, load_adapter, merged, remove_lora, trainable_parameters
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from varireal.clip import load_clip
+from varireal.base.files import encode_png, read_image, sha256_file
+from varireal.base.manifest import ImageRecord
+from varireal.base.seeding import generator
 from varireal.errors import UserError
-from varireal.io import encode_png, read_image, sha256_file
-from varireal.manifest import ImageRecord
-from varireal.seeding import generator
+from varireal.networks.clip import load_clip
 from varireal.training import pixels
 from varireal.training.pixels import PixelCache
 

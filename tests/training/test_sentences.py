@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from varireal.clip import load_clip
+from varireal.networks.clip import load_clip
 from varireal.training.sentences import unpadded
 
 SENTENCES = ["a photo of a glider", "a photo of a very large trijet aircraft", "a biplane"]

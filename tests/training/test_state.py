@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varireal.clip import load_clip
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
+from varireal.networks.clip import load_clip
 from varireal.training.data import ImageSet
 from varireal.training.loop import Surroundings, fine_tune
 from varireal.training.lora import adapter_bytes, add_lora, remove_lora

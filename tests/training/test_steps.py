@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from varireal.clip import load_clip
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
+from varireal.networks.clip import load_clip
 from varireal.training.data import Augmentation, ImageSet
 from varireal.training.lora import add_lora, trainable_parameters
 from varireal.training.steps import Network, part_of_batch, pools

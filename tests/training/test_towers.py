@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from varireal.clip import load_clip
 from varireal.config import LoraSettings, TrainConfig
+from varireal.networks.clip import load_clip
 from varireal.training.lora import add_lora, trainable_parameters
 from varireal.training.towers import set_up_towers
 

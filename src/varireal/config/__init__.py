@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from varireal.base.files import read_yaml
 from varireal.config.base import Positive, Section
 from varireal.config.data import DatasetConfig, LlmConfig, PromptConfig
 from varireal.config.editing import (
@@ -40,7 +41,6 @@ from varireal.config.study import (
     WatchConfig,
 )
 from varireal.errors import UserError
-from varireal.io import read_yaml
 
 __all__ = [
     "AnchorConfig",

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES, Attribute, Feasibility
 from varireal.config.base import NonNegative, Positive, PositiveFloat, Section, Share
-from varireal.manifest import ATTRIBUTES, FEASIBILITIES, Attribute, Feasibility
 
 DOWNLOADABLE = ("oxford_pets", "fgvc_aircraft")
 

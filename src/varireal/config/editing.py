@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from varireal.base.manifest import Attribute, Feasibility
 from varireal.config.base import (
     NetworkConfig,
     NonNegative,
@@ -15,7 +16,6 @@ from varireal.config.base import (
     Section,
     Share,
 )
-from varireal.manifest import Attribute, Feasibility
 
 # a path within a repository: names and slashes, none of which begins with a dot
 RepositoryPath = Annotated[str, Field(pattern=r"^(?:[\w-][\w.-]*/)*[\w-][\w.-]*$")]

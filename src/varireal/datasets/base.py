@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from varireal.base.manifest import Split
 from varireal.config import DatasetConfig
-from varireal.manifest import Split
 
 
 @dataclass(frozen=True, slots=True)

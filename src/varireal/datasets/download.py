@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varireal.base.files import named_os_errors
+from varireal.compute.progress import progress
 from varireal.errors import UserError
-from varireal.io import named_os_errors
-from varireal.progress import progress
 
 if TYPE_CHECKING:
     import requests

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from varireal.base.files import sha256_file
+from varireal.compute.parallel import available_cores
 from varireal.errors import UserError
-from varireal.io import sha256_file
-from varireal.parallel import available_cores
 
 
 def content_hashes(paths: Sequence[Path]) -> list[str | None]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from varireal.base.manifest import SPLITS, Split
 from varireal.datasets.download import Archive
 from varireal.datasets.published import Listed, Listing, PublishedDataset
 from varireal.datasets.published_files import known, locate, member, read_lines
 from varireal.errors import UserError
-from varireal.manifest import SPLITS, Split
 
 ARCHIVE = Archive(
     "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from varireal.base.manifest import SPLITS, Split
+from varireal.base.text import text_problem
 from varireal.errors import UserError
-from varireal.manifest import SPLITS, Split
-from varireal.text import text_problem
 
 logger = logging.getLogger(__name__)
 

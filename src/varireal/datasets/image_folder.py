@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from varireal.base.manifest import Split
+from varireal.base.seeding import derive_seed
 from varireal.config import DatasetConfig
 from varireal.datasets.base import Picture
 from varireal.datasets.duplicates import content_hashes, refuse_pairs
@@ -12,8 +14,6 @@ from varireal.datasets.folder_scan import FoundPhoto, check_folder, find_masks, 
 from varireal.datasets.photo_files import FilePhoto
 from varireal.datasets.slugs import unique_slugs
 from varireal.errors import UserError
-from varireal.manifest import Split
-from varireal.seeding import derive_seed
 
 
 class ImageFolder:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from varireal.base.manifest import Split
 from varireal.datasets.download import Archive
 from varireal.datasets.published import Listed, Listing, PublishedDataset
 from varireal.datasets.published_files import locate, member, number, read_lines
 from varireal.errors import UserError
-from varireal.manifest import Split
 
 LISTS: dict[Split, str] = {"train": "trainval", "test": "test"}
 MAX_CLASSES = 1000  # a larger class number can only be a slip

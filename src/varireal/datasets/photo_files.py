@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varireal.base.files import encode_png, read_image
+from varireal.base.manifest import Split
 from varireal.datasets.base import PhotoFiles
 from varireal.errors import UserError
-from varireal.io import encode_png, read_image
-from varireal.manifest import Split
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from varireal.base.files import sha256_bytes
+from varireal.base.manifest import SPLITS, ImageRecord
+from varireal.compute.parallel import map_in_order
+from varireal.compute.progress import progress
 from varireal.datasets.base import Dataset, Photo, Picture
 from varireal.errors import UserError
-from varireal.io import sha256_bytes
-from varireal.manifest import SPLITS, ImageRecord
-from varireal.parallel import map_in_order
-from varireal.progress import progress
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from varireal.base.manifest import SPLITS, Split
+from varireal.base.seeding import derive_seed
+from varireal.base.text import text_problem
 from varireal.config import DatasetConfig
 from varireal.datasets.base import Picture
 from varireal.datasets.download import Archive
@@ -19,9 +22,6 @@ from varireal.datasets.folder_scan import MAX_CLASS_NAME, find_masks
 from varireal.datasets.photo_files import FilePhoto
 from varireal.datasets.slugs import unique_slugs
 from varireal.errors import UserError
-from varireal.manifest import SPLITS, Split
-from varireal.seeding import derive_seed
-from varireal.text import text_problem
 
 logger = logging.getLogger(__name__)
 

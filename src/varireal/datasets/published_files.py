@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from varireal.base.text import text_problem
 from varireal.errors import UserError
-from varireal.text import text_problem
 
 MAX_BYTES = 50_000_000  # the largest real one, the devkit of Stanford Cars, has less than one million
 MAX_NAME = 255

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from varireal.base.files import encode_png
+from varireal.base.manifest import SPLITS, Split
+from varireal.base.seeding import generator
 from varireal.config import DatasetConfig
 from varireal.datasets.base import PhotoFiles
 from varireal.datasets.slugs import unique_slugs
-from varireal.io import encode_png
-from varireal.manifest import SPLITS, Split
-from varireal.seeding import generator
-from varireal.world.vocabulary import CLASSES, MATERIALS, PLACES
+from varireal.datasets.world.vocabulary import CLASSES, MATERIALS, PLACES
 
 # photos a class where the settings ask for all of them: the world could be photographed for ever
 OWN_TRAIN, OWN_VAL = 64, 30
@@ -35,7 +35,7 @@ class RenderedPhoto:
 
     def load(self) -> PhotoFiles:
         """Render the scene: the same description always gives the same bytes."""
-        from varireal.world.render import render_scene, sample_scene
+        from varireal.datasets.world.render import render_scene, sample_scene
 
         class_name = CLASSES[self.class_index]
         rng = generator("rendered_aircraft", self.seed, self.split, class_name, self.number)
@@ -55,8 +55,8 @@ class RenderedPicture:
 
     def load(self) -> bytes:
         """Render the picture as PNG, (size, size)."""
-        from varireal.world.materials import render_material
-        from varireal.world.places import render_place
+        from varireal.datasets.world.materials import render_material
+        from varireal.datasets.world.places import render_place
 
         rng = generator("rendered_aircraft", self.seed, "picture", self.attribute, self.name, self.index)
         render = render_place if self.attribute == "background" else render_material

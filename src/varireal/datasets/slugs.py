@@ -7,8 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from varireal.io import sha256_bytes
-from varireal.text import names_a_device
+from varireal.base.files import sha256_bytes
+from varireal.base.text import names_a_device
 
 MAX_LENGTH = 60
 

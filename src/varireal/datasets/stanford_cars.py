@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from varireal.base.manifest import Split
 from varireal.datasets.folder_scan import find_photos
 from varireal.datasets.published import Listed, Listing, PublishedDataset
 from varireal.datasets.published_files import locate, member, number, read_mat
 from varireal.errors import UserError
-from varireal.manifest import Split
 
 TEST_LABELS = "cars_test_annos_withlabels.mat"
 DEVKIT = ("devkit/cars_meta.mat", "devkit/cars_train_annos.mat", "cars_train", "cars_test")

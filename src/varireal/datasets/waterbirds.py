@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from varireal.base.manifest import SPLITS, Split
 from varireal.datasets.published import Listed, Listing, PublishedDataset
 from varireal.datasets.published_files import locate, member, number, read_text
 from varireal.errors import UserError
-from varireal.manifest import SPLITS, Split
 
 COLUMNS = ("img_filename", "y", "split", "place")
 PLACES = ("land", "water")

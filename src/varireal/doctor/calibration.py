@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varireal import layout
+from varireal import paths
 from varireal.doctor.estimate import EditPace, Measured, Pace, TrainingPace, disk, estimate_findings, parts
 from varireal.doctor.finding import Finding
 from varireal.errors import UserError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from varireal.doctor.report import Examination
     from varireal.prompts import PromptTable
 
-MODULE = "varireal.stages.calibration"  # run as a program, a part at a time
+COMMAND = ("-m", "varireal", "calibrate-part")  # run as a program, a part at a time
 SAMPLE = 8  # training photos, spread over the data set
 PARAMS, PHOTOS, MASKS, PROMPTS, RESULT = "params.yaml", "photos.parquet", "masks.parquet", "prompts.json", "result.json"
 
@@ -38,7 +38,7 @@ def calibrate(params: Params, examination: Examination) -> list[Finding]:
     """
     import shutil
 
-    from varireal.progress import progress
+    from varireal.compute.progress import progress
 
     _check_ready(examination)
     dataset, work = examination.dataset, examination.work
@@ -88,9 +88,9 @@ def _prompts(params: Params, dataset: Dataset) -> PromptTable:
         needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
         source = SOURCES["bank"](params.prompt, params.compute, params.seed)
         return source.table(dataset.classes, params.dataset.domain_word, needed)
-    if not layout.PROMPTS.is_file():
-        raise UserError(f"{layout.PROMPTS} is not there to calibrate with; run `varireal prompt` first")
-    return load_prompts(layout.PROMPTS)
+    if not paths.PROMPTS.is_file():
+        raise UserError(f"{paths.PROMPTS} is not there to calibrate with; run `varireal prompt` first")
+    return load_prompts(paths.PROMPTS)
 
 
 def _distinct_cells(params: Params, steps: dict[str, int]) -> dict[str, str]:
@@ -119,10 +119,10 @@ def _write_sample(params: Params, dataset: Dataset, table: PromptTable, folder: 
     """Write photos, ready-made pictures, prompts and settings, and return what the first two took."""
     import yaml
 
+    from varireal.base.files import write_json
+    from varireal.base.manifest import ImageRecord, write_manifest
+    from varireal.compute.parallel import available_cores
     from varireal.datasets.preparation import write_photo, write_pictures
-    from varireal.io import write_json
-    from varireal.manifest import ImageRecord, write_manifest
-    from varireal.parallel import available_cores
 
     train = [photo for photo in dataset.photos() if photo.split == "train"]
     chosen = train[:: max(1, len(train) // SAMPLE)][:SAMPLE]
@@ -198,10 +198,10 @@ def _run(folder: Path, *part: str) -> tuple[dict[str, Any], float]:
     Raises:
         UserError: it failed; the message is its own.
     """
-    from varireal.io import read_json
+    from varireal.base.files import read_json
 
     name, *options = part
-    command = [sys.executable, "-m", MODULE, name, str(folder), "--params", str(folder / PARAMS), *options]
+    command = [sys.executable, *COMMAND, name, str(folder), "--params", str(folder / PARAMS), *options]
     start = time.perf_counter()
     ended = subprocess.run(
         command, env={**os.environ, "DVC_ROOT": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -223,8 +223,8 @@ def _reason(errors: str) -> str:
 
 def worker_count(compute: ComputeConfig, device: str) -> int:
     """Return how many workers an engine has where there is work for all; the sample gives each a batch."""
-    from varireal.engines.local import visible_gpus
-    from varireal.processes import worker_plan
+    from varireal.compute.engines.local import visible_gpus
+    from varireal.compute.processes import worker_plan
 
     if device == "cuda":
         count = max(1, len(visible_gpus()))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from varireal.checkpoints import check_checkpoint, check_file, is_hub_id
-from varireal.clip import HUB, LOCAL, check_clip
 from varireal.config import IpAdapterConfig
 from varireal.doctor.finding import Finding, readable_bytes
 from varireal.doctor.hub import Checkpoint, Hub, cached_bytes
 from varireal.editing.refine import image_encoder_path
 from varireal.errors import UserError
+from varireal.networks.checkpoints import check_checkpoint, check_file, is_hub_id
+from varireal.networks.clip import HUB, LOCAL, check_clip
 
 if TYPE_CHECKING:
     from varireal.config import Params

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from varireal.engines import Engine, Pool, SetAside, Worker
+from varireal.compute.engines import Engine, Pool, SetAside, Worker
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,8 +61,8 @@ class FineTuningClock:
     def _clock(self, item: int) -> Clocked:
         import torch
 
-        from varireal.clip import load_clip
-        from varireal.devices import resolve_device, resolve_dtype
+        from varireal.compute.devices import resolve_device, resolve_dtype
+        from varireal.networks.clip import load_clip
         from varireal.training.data import ImageSet, load_images
         from varireal.training.loop import Surroundings, fine_tune, look_at
         from varireal.training.lora import adapter_bytes, add_lora

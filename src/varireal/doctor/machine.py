@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varireal.compute.parallel import available_cores
 from varireal.doctor.finding import Finding, readable_bytes
 from varireal.errors import UserError
-from varireal.parallel import available_cores
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ def machine(compute: ComputeConfig, folder: Path) -> list[Finding]:
     import psutil
     import torch
 
-    from varireal.devices import resolve_device
+    from varireal.compute.devices import resolve_device
 
     memory = psutil.virtual_memory()
     free = shutil.disk_usage(folder).free

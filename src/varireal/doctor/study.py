@@ -6,9 +6,9 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from varireal.base.manifest import SPLITS
 from varireal.doctor.finding import Finding
 from varireal.errors import UserError
-from varireal.manifest import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

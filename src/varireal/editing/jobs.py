@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from varireal.io import read_mask, sha256_file
-from varireal.manifest import Attribute, Feasibility, ImageRecord
+from varireal.base.files import read_mask, sha256_file
+from varireal.base.manifest import Attribute, Feasibility, ImageRecord
+from varireal.base.seeding import derive_seed, generator
 from varireal.prompts.templates import Sentence, described, edit_prompt
-from varireal.seeding import derive_seed, generator
 
 if TYPE_CHECKING:
     from varireal.prompts import AttributeSpec, PromptTable

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from varireal.editing.fitting import out_of_memory
 from varireal.errors import UserError
+from varireal.networks.memory import out_of_memory
 
 if TYPE_CHECKING:
     import torch

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from varireal.base.files import sha256_bytes
+from varireal.base.manifest import ImageRecord, manifest_writer
 from varireal.editing.jobs import Failure
 from varireal.editing.results import FinishedEdit, attempts_json
 from varireal.editing.run import EditRun
 from varireal.editing.storage import STORAGES
 from varireal.editing.worker import IMAGE, PRIOR
-from varireal.io import sha256_bytes
-from varireal.manifest import ImageRecord, manifest_writer
 
 if TYPE_CHECKING:
     from varireal.config import EditConfig

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from varireal.editing.worker import PictureItem, PictureWorker
-from varireal.engines import Engine, SetAside
+from varireal.base.files import encode_png, read_image, sha256_file
+from varireal.base.manifest import Attribute, Feasibility
+from varireal.base.seeding import derive_seed
+from varireal.compute.engines import Engine, SetAside
+from varireal.compute.progress import progress
 from varireal.errors import UserError
-from varireal.io import read_image, sha256_file
-from varireal.manifest import Attribute, Feasibility
-from varireal.progress import progress
 from varireal.prompts.templates import Sentence, described, material_prompt, place_prompt
-from varireal.seeding import derive_seed
-from varireal.work import WorkStore, content_key
+from varireal.store.folders import WorkStore, content_key
 
 if TYPE_CHECKING:
     from varireal.editing.inpaint import PictureMaker
@@ -106,6 +106,26 @@ class FolderPictures:
                 "name another one with 'picture' in the bank, or set edit.prior.source to text_to_image"
             )
         return self._files_of[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureItem:
+    """Pictures of one value, to choose from."""
+
+    sentence: Sentence
+    seeds: tuple[int, ...]
+
+
+class PictureWorker:
+    """Holds the text-to-image pipeline."""
+
+    def __init__(self, maker: PictureMaker) -> None:
+        self._maker = maker
+
+    def __call__(self, items: Sequence[PictureItem]) -> list[dict[str, bytes]]:
+        """Return the files of each value's pictures."""
+        made = [self._maker.make([item.sentence] * len(item.seeds), item.seeds) for item in items]
+        return [{f"{number:03d}.png": encode_png(one) for number, one in enumerate(pictures)} for pictures in made]
 
 
 class GeneratedPictures:

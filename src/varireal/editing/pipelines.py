@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from varireal.checkpoints import check_checkpoint, check_file, checkpoint_identity
 from varireal.editing.embeddings import Embedder
-from varireal.editing.fitting import Fitting
 from varireal.editing.networks import add_lora, check_memory, load_pipeline, place, set_scheduler
 from varireal.editing.pixels import quantise
 from varireal.errors import UserError
+from varireal.networks.checkpoints import check_checkpoint, check_file, checkpoint_identity
+from varireal.networks.memory import Fitting
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class Pipeline:
         What is not set is left out, so that settings which came later leave finished work valid. Offloading moves
         networks without changing what they compute.
         """
-        from varireal.devices import device_type
+        from varireal.compute.devices import device_type
 
         config, lora = self._config, self._config.lora
         extras: dict[str, object] = {"scheduler": config.scheduler, "timestep_spacing": config.timestep_spacing}
@@ -82,7 +82,7 @@ class Pipeline:
     @functools.cached_property
     def device(self) -> torch.device:
         """Return where the networks run."""
-        from varireal.devices import resolve_device
+        from varireal.compute.devices import resolve_device
 
         return resolve_device(self._compute)
 
@@ -94,7 +94,7 @@ class Pipeline:
             UserError: a checkpoint cannot be loaded from safetensors, or belongs to another family; or the memory
                 settings ask for what this machine lacks.
         """
-        from varireal.devices import resolve_dtype
+        from varireal.compute.devices import resolve_dtype
 
         check_memory(self.device, self._memory)
         logger.info("loading %s", self._checkpoint)
@@ -146,7 +146,7 @@ class Pipeline:
         Diffusion 1.5 has one) blacked it out.
 
         All go through the networks as one batch, unless sentences are of different numbers of pieces
-        (:mod:`varireal.editing.embeddings`) or the device's memory is too small (:mod:`varireal.editing.fitting`).
+        (:mod:`varireal.editing.embeddings`) or the device's memory is too small (:mod:`varireal.networks.memory`).
         Each picture has its own generator on the CPU, so that its noise depends on its seed alone, not on the device
         nor on its place in the batch.
 

@@ -14,6 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
+from varireal.base.files import read_image, read_mask
+from varireal.base.manifest import ImageRecord
+from varireal.base.seeding import derive_seed, generator
 from varireal.config import Recipe
 from varireal.editing.inpaint import Inpainter
 from varireal.editing.jobs import EditJob
@@ -31,9 +34,6 @@ from varireal.editing.pixels import (
 )
 from varireal.editing.priors import PLACE_ZOOM, background_prior, cover_crop, surface_prior
 from varireal.editing.refine import Refiner
-from varireal.io import read_image, read_mask
-from varireal.manifest import ImageRecord
-from varireal.seeding import derive_seed, generator
 
 EXAMPLE_GREY = 100  # what the object of an image prompt stands on, as in the study
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from varireal.checkpoints import check_checkpoint, check_file, checkpoint_identity
 from varireal.config import MemoryConfig
 from varireal.editing.networks import loading
 from varireal.editing.pipelines import Pipeline
 from varireal.errors import UserError
+from varireal.networks.checkpoints import check_checkpoint, check_file, checkpoint_identity
 
 if TYPE_CHECKING:
     import torch

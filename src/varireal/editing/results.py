@@ -6,10 +6,10 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
+from varireal.base.manifest import Status
+from varireal.compute.engines import SetAside
 from varireal.editing.jobs import EditJob, Verdict
-from varireal.engines import SetAside
-from varireal.manifest import Status
-from varireal.packs import Kept
+from varireal.store.packs import Kept
 
 
 @dataclasses.dataclass(frozen=True)

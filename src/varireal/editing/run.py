@@ -16,17 +16,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from varireal.base.files import json_bytes
+from varireal.compute.engines import Engine, Pool, SetAside
+from varireal.compute.progress import progress
 from varireal.editing.editors import Editor
 from varireal.editing.jobs import EditFilter, EditJob, Verdict
 from varireal.editing.pictures import PictureSource
 from varireal.editing.results import Attempt, FinishedEdit
 from varireal.editing.worker import IMAGE, PRIOR, EditItem, EditWorker, MadeEdit
-from varireal.engines import Engine, Pool, SetAside
 from varireal.errors import UserError
-from varireal.io import json_bytes
-from varireal.packs import Kept, PackStore
-from varireal.progress import progress
-from varireal.work import content_key, work_root
+from varireal.store.folders import content_key, work_root
+from varireal.store.packs import Kept, PackStore
 
 if TYPE_CHECKING:
     from pathlib import Path

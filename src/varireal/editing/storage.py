@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from varireal.archives import ShardWriter, sample_name
+from varireal.base.files import named_os_errors
+from varireal.base.shards import ShardWriter, sample_name
 from varireal.config import EditConfig
-from varireal.io import named_os_errors
 
 MEGABYTE = 10**6
 

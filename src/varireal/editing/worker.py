@@ -1,6 +1,6 @@
-"""What a worker of an engine does: make a batch of edits and judge it, or make the pictures that priors come from.
+"""What a worker of an engine does: make a batch of edits and judge it.
 
-Both classes hold networks that are loaded at the first call, so they can be sent to another process before.
+Its networks are loaded at the first call, so that it can be sent to another process before.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from varireal.io import decode_png, encode_png
+from varireal.base.files import decode_png, encode_png
 
 if TYPE_CHECKING:
     from varireal.editing.editors import Editor
-    from varireal.editing.inpaint import PictureMaker
     from varireal.editing.jobs import EditFilter, EditJob, Verdict
-    from varireal.prompts.templates import Sentence
 
 IMAGE, PRIOR = "image.png", "prior.png"
 
@@ -62,23 +60,3 @@ class EditWorker:
                         files[place][PRIOR] = encode_png(draft.prior)
         verdicts = self._filter.check(pictures, jobs)
         return [MadeEdit(made, verdict) for made, verdict in zip(files, verdicts)]
-
-
-@dataclasses.dataclass(frozen=True)
-class PictureItem:
-    """Pictures of one value, to choose from."""
-
-    sentence: Sentence
-    seeds: tuple[int, ...]
-
-
-class PictureWorker:
-    """Holds the text-to-image pipeline."""
-
-    def __init__(self, maker: PictureMaker) -> None:
-        self._maker = maker
-
-    def __call__(self, items: Sequence[PictureItem]) -> list[dict[str, bytes]]:
-        """Return the files of each value's pictures."""
-        made = [self._maker.make([item.sentence] * len(item.seeds), item.seeds) for item in items]
-        return [{f"{number:03d}.png": encode_png(one) for number, one in enumerate(pictures)} for pictures in made]

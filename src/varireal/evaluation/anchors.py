@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 
-from varireal.clip import Clip, load_clip
+from varireal.base.files import json_bytes
+from varireal.compute.devices import resolve_device, resolve_dtype
 from varireal.config import AnchorConfig
-from varireal.devices import resolve_device, resolve_dtype
 from varireal.evaluation.plan import EvaluationSet, shared_inputs
-from varireal.io import json_bytes
+from varireal.networks.clip import Clip, load_clip
+from varireal.store.folders import WorkStore, content_key
 from varireal.training.data import load_images
 from varireal.training.loop import text_scores
 from varireal.training.pixels import PixelCache
-from varireal.work import WorkStore, content_key
 
 FILE = "anchor.json"  # of a kept measurement
 

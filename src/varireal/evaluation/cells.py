@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from varireal import layout
+from varireal import paths
+from varireal.base.manifest import Attribute, Condition
 from varireal.config import GridConfig
 from varireal.errors import UserError
-from varireal.manifest import Attribute, Condition
 from varireal.training.plan import ADAPTER_FILES, adapter_path
 
 EvaluatedSource = Literal["zero-shot", "real", "synthetic", "real+synthetic"]
@@ -29,10 +29,10 @@ class Cell:
 def cells(grid: GridConfig) -> list[Cell]:
     """Return zero-shot, the real-only baselines, then the grid in the order of params.yaml."""
     found = [Cell(None, None, "zero-shot", None, None)]
-    found += [Cell(None, None, "real", seed, adapter_path(layout.REAL_ADAPTERS, "real", seed)) for seed in grid.seeds]
+    found += [Cell(None, None, "real", seed, adapter_path(paths.REAL_ADAPTERS, "real", seed)) for seed in grid.seeds]
     for attribute in grid.attributes:
         for condition in grid.conditions:
-            folder = layout.adapter_folder(attribute, condition)
+            folder = paths.adapter_folder(attribute, condition)
             found += [
                 Cell(attribute, condition, source, seed, adapter_path(folder, source, seed))
                 for source in grid.sources

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from varireal.base.seeding import generator
 from varireal.errors import UserError
 from varireal.evaluation.statistics import (
     CrossedMean,
@@ -17,7 +18,6 @@ from varireal.evaluation.statistics import (
     larger_studies,
     mcnemar,
 )
-from varireal.seeding import generator
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from varireal.clip import clip_identity
-from varireal.config import ClipConfig, ComputeConfig
+from varireal import paths
+from varireal.base.files import sha256_file
+from varireal.base.manifest import ImageRecord, read_manifest
+from varireal.config import ClipConfig, ComputeConfig, Params
 from varireal.errors import UserError
 from varireal.evaluation.cells import Cell
-from varireal.io import sha256_file
-from varireal.manifest import ImageRecord
+from varireal.networks.clip import clip_identity
+from varireal.prompts.templates import class_prompt
+from varireal.store.folders import content_key
 from varireal.training.plan import ADAPTER_FILES
-from varireal.work import content_key
 
 REVISION = 3  # raised when the meaning of the same inputs changes
 PREDICTIONS = "predictions.parquet"  # an item's only file
@@ -29,6 +31,21 @@ class EvaluationSet:
     batch_size: int
     sentences: tuple[str, ...]  # one per class, in the order of the class indices
     photos: tuple[ImageRecord, ...]  # sorted by image_id
+
+
+def read_test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
+    """Return the test photos, and how they are predicted.
+
+    Args:
+        info: what data/prepared/dataset.json holds.
+    """
+    return EvaluationSet(
+        clip=params.clip,
+        compute=params.compute,
+        batch_size=params.evaluate.batch_size,
+        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
+        photos=tuple(photo for photo in read_manifest(paths.PHOTOS_MANIFEST) if photo.split == "test"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import torch
 
-from varireal.clip import load_clip
-from varireal.devices import resolve_device, resolve_dtype
+from varireal.base.manifest import ImageRecord
+from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.processes import keep_freed_memory
 from varireal.evaluation.plan import PREDICTIONS, EvaluationSet, Prediction
 from varireal.evaluation.table import table_bytes
-from varireal.manifest import ImageRecord
-from varireal.processes import keep_freed_memory
+from varireal.networks.clip import load_clip
+from varireal.store.folders import WorkStore
 from varireal.training.data import load_images
 from varireal.training.loop import scores
 from varireal.training.lora import load_adapter, remove_lora
 from varireal.training.pixels import PixelCache
 from varireal.training.sentences import unpadded
-from varireal.work import WorkStore
 
 
 def predict(

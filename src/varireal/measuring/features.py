@@ -1,6 +1,6 @@
 """How edits follow their prompts, how far a set lies from another, and how diverse it is, from CLIP features.
 
-All features are unit vectors, (N, D), as ``varireal.clip.Clip.encode_images`` and ``encode_texts`` return them.
+All features are unit vectors, (N, D), as ``Clip.encode_images`` and ``encode_texts`` (`varireal.networks.clip`) return.
 """
 
 from __future__ import annotations

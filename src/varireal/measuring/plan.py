@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from varireal.clip import clip_identity
-from varireal.config import ClipConfig, ComputeConfig
+from varireal import paths
+from varireal.base.files import sha256_file
+from varireal.base.manifest import ImageRecord, read_manifest, usable
+from varireal.base.seeding import derive_seed
+from varireal.config import ClipConfig, ComputeConfig, Params
 from varireal.errors import UserError
-from varireal.io import sha256_file
-from varireal.manifest import ImageRecord
 from varireal.measuring.region import region_settings
-from varireal.seeding import derive_seed
-from varireal.work import content_key
+from varireal.networks.clip import clip_identity
+from varireal.store.folders import content_key
 
 REVISION = 1  # raised when the meaning of the same inputs changes
 # arrays of an item: unit features of the pictures and of their sentences, (N, D); per edit the columns of CHANGES
@@ -86,3 +87,28 @@ def sample(edits: Sequence[ImageRecord], most: int | None, seed: int) -> list[Im
     """Return at most ``most`` edits, chosen by seed, in the order of their names; all where ``most`` is None."""
     ranked = sorted(edits, key=lambda edit: (derive_seed("measure", seed, edit.image_id), edit.image_id))
     return sorted(ranked[:most], key=lambda edit: edit.image_id)
+
+
+def plan_measuring(
+    params: Params,
+) -> tuple[Measure, Task, Task | None, dict[tuple[str, str], Task | None], dict[tuple[str, str], int]]:
+    """Return how and what is measured: photos of the splits train and val, and every cell's edits and their number.
+
+    Raises:
+        UserError: photos, edits or masks are missing.
+    """
+    how = Measure(params.measure.network(params.clip), params.compute, params.measure.batch_size)
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
+    train, val = (photos_task(how, [p for p in photos.values() if p.split == split]) for split in ("train", "val"))
+    if train is None:
+        raise UserError("the data set has no photo in the split train; give it some (dataset.train_* in params.yaml)")
+    cells: dict[tuple[str, str], Task | None] = {}
+    counts = {}
+    for attribute in params.grid.attributes:
+        for feasibility in params.grid.feasibilities:
+            rows = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
+            edits = usable(rows, params.mix.include_exhausted)
+            chosen = sample(edits, params.measure.edits_per_cell, params.seed)
+            counts[attribute, feasibility] = len(edits)
+            cells[attribute, feasibility] = edits_task(how, chosen, photos)
+    return how, train, val, cells, counts

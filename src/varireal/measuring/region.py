@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 
+from varireal.base.manifest import ImageRecord
 from varireal.editing.pixels import edited_region
 from varireal.errors import UserError
-from varireal.manifest import ImageRecord
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from varireal.measuring.features import clip_scores, cmmd, diversity
 from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, Task
-from varireal.work import WorkStore
+from varireal.store.folders import WorkStore
 
 DECIMALS = 4
 

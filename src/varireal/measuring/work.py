@@ -11,16 +11,16 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from varireal.clip import Clip, load_clip
-from varireal.devices import resolve_device, resolve_dtype
+from varireal.base.files import read_image, read_mask
+from varireal.base.manifest import ImageRecord
+from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.processes import keep_freed_memory
 from varireal.errors import UserError
-from varireal.io import read_image, read_mask
-from varireal.manifest import ImageRecord
 from varireal.measuring.change import measure_change
 from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, Measure, Task
 from varireal.measuring.region import region_of
-from varireal.processes import keep_freed_memory
-from varireal.work import WorkStore
+from varireal.networks.clip import Clip, load_clip
+from varireal.store.folders import WorkStore
 
 Item = TypeVar("Item")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from varireal.base.manifest import Attribute, Feasibility
 from varireal.config import ComputeConfig, PromptConfig
-from varireal.manifest import Attribute, Feasibility
 from varireal.prompts.bank import BankSource
 from varireal.prompts.llm.source import OpenAiSource, TransformersSource
 from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts

@@ -32,10 +32,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from varireal.base.files import read_yaml
+from varireal.base.manifest import Attribute, Feasibility
 from varireal.config import ComputeConfig, PromptConfig
 from varireal.errors import UserError
-from varireal.io import read_yaml
-from varireal.manifest import Attribute, Feasibility
 from varireal.prompts.schema import AttributeSpec, ClassLists, PromptTable, describe_problems
 
 logger = logging.getLogger(__name__)

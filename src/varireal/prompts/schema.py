@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from varireal.base.files import read_json
+from varireal.base.manifest import FEASIBILITIES, Attribute, Feasibility
+from varireal.base.text import path_part_problem, text_problem
 from varireal.errors import UserError
-from varireal.io import read_json
-from varireal.manifest import FEASIBILITIES, Attribute, Feasibility
-from varireal.text import path_part_problem, text_problem
 
 MAX_TEXT = 200
 MAX_NAME = 60

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from varireal.base.manifest import FEASIBILITIES
 from varireal.errors import UserError
-from varireal.manifest import FEASIBILITIES
 from varireal.rating.items import Item
 from varireal.rating.store import ANSWERS, Answer, Rating, latest
 

@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from varireal import layout
-from varireal.archives import file_exists
+from varireal import paths
+from varireal.base.files import encode_png, read_image, sha256_file
+from varireal.base.manifest import ImageRecord, read_manifest, usable
+from varireal.base.seeding import derive_seed
+from varireal.base.shards import file_exists
 from varireal.errors import UserError
-from varireal.io import encode_png, read_image, sha256_file
-from varireal.manifest import ImageRecord, read_manifest
-from varireal.seeding import derive_seed
 
 Cell = tuple[str, str]  # attribute, feasibility
 
@@ -35,11 +35,10 @@ def read_edits(
     Raises:
         UserError: a manifest is missing or unreadable, or a path in it leads out of its cell's folder.
     """
-    wanted = {"accepted", "exhausted"} if exhausted else {"accepted"}
     cells = {}
     for cell in itertools.product(attributes, feasibilities):
-        folder = layout.edit_folder(*cell)
-        records = [each for each in read_manifest(folder / "manifest.parquet") if each.status in wanted]
+        folder = paths.edit_folder(*cell)
+        records = usable(read_manifest(folder / "manifest.parquet"), include_exhausted=exhausted)
         cells[cell] = {Item(*cell, each.image_id, each.sha256): _safe_path(each, folder) for each in records}
     return cells
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
 
+from varireal.base.files import named_os_errors
 from varireal.errors import UserError
-from varireal.io import named_os_errors
 from varireal.rating.items import Item
 
 Answer = Literal["possible", "impossible", "broken"]

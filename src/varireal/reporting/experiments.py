@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varireal import layout
+from varireal import paths
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import Model
 from varireal.reporting.provenance import flat_settings
@@ -45,16 +45,16 @@ def read_experiment(name: str) -> Experiment:
     """
     path = Path(name)
     if path.is_file():
-        is_usual = path.resolve().as_posix().endswith(f"/{layout.PREDICTIONS.as_posix()}")
-        params = path.resolve().parents[2] / layout.PARAMS if is_usual else None
+        is_usual = path.resolve().as_posix().endswith(f"/{paths.PREDICTIONS.as_posix()}")
+        params = path.resolve().parents[2] / paths.PARAMS if is_usual else None
         return _from_files(name, path, params)
     if path.is_dir():
-        if not (path / layout.PREDICTIONS).is_file():
+        if not (path / paths.PREDICTIONS).is_file():
             raise UserError(
-                f"the folder {name} holds no {layout.PREDICTIONS}; run `dvc repro evaluate` or `dvc checkout` there, "
+                f"the folder {name} holds no {paths.PREDICTIONS}; run `dvc repro evaluate` or `dvc checkout` there, "
                 "or name a folder, a file, a DVC experiment or a git revision that has predictions"
             )
-        return _from_files(name, path / layout.PREDICTIONS, path / layout.PARAMS)
+        return _from_files(name, path / paths.PREDICTIONS, path / paths.PARAMS)
     return _from_revision(name)
 
 
@@ -71,7 +71,7 @@ def _from_revision(name: str) -> Experiment:
     from dvc.exceptions import DvcException
     from dvc.scm import SCMError
 
-    predictions, params = layout.PREDICTIONS.as_posix(), layout.PARAMS.as_posix()
+    predictions, params = paths.PREDICTIONS.as_posix(), paths.PARAMS.as_posix()
     try:
         files = DVCFileSystem(rev=name)
         entries = files.ls("", detail=False)

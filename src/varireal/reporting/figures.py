@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varireal.base.files import read_image
+from varireal.base.manifest import ImageRecord
 from varireal.evaluation.comparisons import Family, Outcome, Verdict
-from varireal.io import read_image
-from varireal.manifest import ImageRecord
 from varireal.reporting.verdicts import QUESTIONS, interval_words, versus, where
 from varireal.reporting.words import signed
 

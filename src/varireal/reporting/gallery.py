@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from varireal.io import read_image
-from varireal.manifest import ImageRecord, Status
-from varireal.seeding import derive_seed
+from varireal.base.files import read_image
+from varireal.base.manifest import ImageRecord, Status
+from varireal.base.seeding import derive_seed
 
 # longer side in pixels and JPEG's quality, tried from the largest until the pictures fit
 SIZES = ((384, 90), (256, 90), (192, 90), (128, 90), (96, 90), (96, 75), (64, 60), (48, 40))

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from varireal.base.manifest import SPLITS
 from varireal.evaluation.comparisons import Verdict
-from varireal.manifest import SPLITS
 from varireal.reporting.chart import build_charts
 from varireal.reporting.classes import ClassTable
 from varireal.reporting.curves import MEASURES, build_curves

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from varireal import layout
+from varireal import paths
 
 PACKAGES = (
     "varireal",
@@ -40,7 +40,7 @@ class Provenance:
     committed: str | None = None  # when; the time of the run itself would make the same inputs give other bytes
 
 
-def provenance(lock: Path = Path("dvc.lock"), params: Path = layout.PARAMS) -> Provenance:
+def provenance(lock: Path = Path("dvc.lock"), params: Path = paths.PARAMS) -> Provenance:
     """Gather the provenance of the results in the working directory."""
     # a run itself changes its metrics, its lock and, as an experiment, params.yaml; what matters is the code
     status = _git(

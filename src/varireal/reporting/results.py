@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from varireal import layout
+from varireal import paths
+from varireal.base.files import read_json
 from varireal.config import GridConfig
 from varireal.errors import UserError
-from varireal.io import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Results:
     photos: dict[str, Any]  # the same figures of the real photos, as far as they have them
 
 
-def read_results(grid: GridConfig, folder: Path = layout.METRICS) -> Results:
+def read_results(grid: GridConfig, folder: Path = paths.METRICS) -> Results:
     """Gather the metrics files below ``folder`` for every cell of the grid.
 
     Raises:
@@ -97,7 +97,7 @@ def read_results(grid: GridConfig, folder: Path = layout.METRICS) -> Results:
             trained = read_json(path)
             cells += [cell(attribute, condition, source, trained, path) for source in grid.sources]
     zero_shot = tested["zero_shot"]
-    measured = read_json(folder / layout.MEASURED.name)
+    measured = read_json(folder / paths.MEASURED.name)
     return Results(
         zero_shot=ZeroShot(zero_shot["top1"], zero_shot["top5"], zero_shot["per_class"], zero_shot.get("anchor")),
         real=real,
@@ -105,7 +105,7 @@ def read_results(grid: GridConfig, folder: Path = layout.METRICS) -> Results:
         segment=read_json(folder / "segment.json"),
         edits=_by_cell(folder / "edit", grid.attributes, grid.feasibilities),
         mixes=_by_cell(folder / "mix", grid.attributes, grid.conditions),
-        measured=_measured(measured, grid, folder / layout.MEASURED.name),
+        measured=_measured(measured, grid, folder / paths.MEASURED.name),
         photos=measured["real"],
     )
 

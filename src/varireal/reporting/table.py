@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from varireal.base.manifest import SOURCES
 from varireal.evaluation.comparisons import Verdict
 from varireal.evaluation.spread import Spread, spread
-from varireal.manifest import SOURCES
 from varireal.reporting.results import Cell, Results
 
 

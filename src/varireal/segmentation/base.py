@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
-from varireal.manifest import ImageRecord
 from varireal.prompts.templates import named_object
 
 if TYPE_CHECKING:

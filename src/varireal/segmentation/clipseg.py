@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
-from varireal.manifest import ImageRecord
 from varireal.segmentation.base import Segment, object_phrase
 from varireal.segmentation.boxes import SCORE_DECIMALS
 from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from varireal.base.files import read_mask
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
-from varireal.io import read_mask
-from varireal.manifest import ImageRecord
 from varireal.segmentation.base import Segment
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
-from varireal.manifest import ImageRecord
 from varireal.segmentation.base import Segment, object_phrase
 from varireal.segmentation.boxes import Detection, choose
 from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from varireal.base.files import read_mask
+from varireal.base.manifest import ImageRecord
 from varireal.config import SegmentConfig
-from varireal.io import read_mask
-from varireal.manifest import ImageRecord
 from varireal.segmentation.masks import iou
 
 DECIMALS = 6

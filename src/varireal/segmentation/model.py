@@ -7,9 +7,9 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.errors import UserError
-from varireal.manifest import ImageRecord
 from varireal.segmentation.base import Segment
 from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized
 

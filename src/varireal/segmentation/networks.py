@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varireal.checkpoints import check_checkpoint, checkpoint_identity, is_hub_id
+from varireal.base.files import read_image, read_json
+from varireal.base.manifest import ImageRecord
+from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.parallel import available_cores
 from varireal.config import ComputeConfig
-from varireal.devices import resolve_device, resolve_dtype
 from varireal.errors import UserError
-from varireal.io import read_image, read_json
-from varireal.manifest import ImageRecord
-from varireal.parallel import available_cores
+from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity, is_hub_id
 
 if TYPE_CHECKING:
     import numpy as np

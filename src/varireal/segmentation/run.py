@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from varireal.base.files import encode_png, json_bytes, read_json, read_mask, sha256_file
+from varireal.base.manifest import ImageRecord
+from varireal.compute.engines import Engine, Pool, SetAside
+from varireal.compute.progress import progress
 from varireal.config import SegmentConfig
-from varireal.engines import Engine, Pool, SetAside
 from varireal.errors import UserError
-from varireal.io import encode_png, json_bytes, read_json, read_mask, sha256_file
-from varireal.manifest import ImageRecord
-from varireal.progress import progress
 from varireal.segmentation.base import Segment, Segmenter
 from varireal.segmentation.masks import clean_mask, mask_problem
-from varireal.work import WorkStore, content_key
+from varireal.store.folders import WorkStore, content_key
 
 if TYPE_CHECKING:
     import numpy as np

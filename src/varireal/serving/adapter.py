@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from varireal.clip import Clip, clip_identity, load_clip
+from varireal.base.files import read_json, sha256_file
 from varireal.config import ClipConfig, ComputeConfig
 from varireal.errors import UserError
-from varireal.io import read_json, sha256_file
+from varireal.networks.clip import Clip, clip_identity, load_clip
 from varireal.training.plan import ADAPTER_FILES, DESCRIPTION
 
 
@@ -33,7 +33,7 @@ class AdapterDescription(Labels):
     """The part of varireal.json that a prediction needs."""
 
     clip: ClipConfig
-    clip_weights: str  # :func:`varireal.clip.clip_identity` of the weights that it was trained on
+    clip_weights: str  # :func:`varireal.networks.clip.clip_identity` of the weights that it was trained on
     adapter_sha256: str  # of adapter_model.safetensors
 
 
@@ -81,7 +81,7 @@ def load_merged(folder: Path, compute: ComputeConfig) -> tuple[Clip, AdapterDesc
             f"{folder} was trained on other weights of {model} (then {_short(description.clip_weights)}, now "
             f"{_short(found)}); put those back, or train anew (dvc repro)"
         )
-    from varireal.devices import resolve_device, resolve_dtype
+    from varireal.compute.devices import resolve_device, resolve_dtype
     from varireal.training.lora import load_adapter
 
     clip = load_clip(model, pretrained, resolve_device(compute), resolve_dtype(compute), f"{path}, clip")

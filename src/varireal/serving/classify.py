@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from varireal.base.files import read_image
+from varireal.compute.parallel import available_cores
 from varireal.errors import UserError
-from varireal.io import read_image
-from varireal.parallel import available_cores
 from varireal.serving.adapter import Labels
 
 if TYPE_CHECKING:
-    from varireal.clip import Clip
+    from varireal.networks.clip import Clip
 
 BATCH = 64  # photos that are decoded and go through the network at once
 

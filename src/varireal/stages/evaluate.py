@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from varireal import layout
-from varireal.stages.common import stage_options
+from varireal import paths
+from varireal.cli import stage_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from varireal.config import Params
     from varireal.evaluation.anchors import Gate
     from varireal.evaluation.plan import EvaluationSet, Prediction
-    from varireal.work import WorkStore
+    from varireal.store.folders import WorkStore
 
 logger = logging.getLogger(__name__)
 
-CONFUSION_REAL = layout.METRICS / "plots" / "confusion.csv"
-CONFUSION_ZERO_SHOT = layout.METRICS / "plots" / "confusion_zero_shot.csv"
+CONFUSION_REAL = paths.METRICS / "plots" / "confusion.csv"
+CONFUSION_ZERO_SHOT = paths.METRICS / "plots" / "confusion_zero_shot.csv"
 
 
 @click.command()
@@ -33,17 +33,17 @@ def command(params: Params) -> None:
     """
     import pyarrow as pa
 
+    from varireal.base.files import atomic_write_bytes, read_json, write_json
     from varireal.evaluation.cells import cells, check_adapters
-    from varireal.evaluation.plan import plan_predictions
+    from varireal.evaluation.plan import plan_predictions, read_test_split
     from varireal.evaluation.table import confusion_csv, figures, report, table_bytes, with_cell
-    from varireal.io import atomic_write_bytes, read_json, write_json
-    from varireal.work import WorkStore
+    from varireal.store.folders import WorkStore
 
-    info = read_json(layout.DATASET_INFO)
+    info = read_json(paths.DATASET_INFO)
     classes = info["classes"]
     evaluated = cells(params.grid)
     check_adapters(evaluated)
-    test = test_split(params, info)
+    test = read_test_split(params, info)
     plan = plan_predictions(test, evaluated)
     store = WorkStore("evaluate")
     gate = _zero_shot_gate(params, test, classes, store)
@@ -51,7 +51,7 @@ def command(params: Params) -> None:
     tables = [_read(store, item) for item in plan]
     results = [(cell, figures(table, classes)) for cell, table in zip(evaluated, tables)]
     everything = pa.concat_tables([with_cell(table, cell) for table, cell in zip(tables, evaluated)])
-    atomic_write_bytes(layout.PREDICTIONS, table_bytes(everything))
+    atomic_write_bytes(paths.PREDICTIONS, table_bytes(everything))
     by_source = {
         source: [t for t, c in zip(tables, evaluated) if c.source == source] for source in ("real", "zero-shot")
     }
@@ -60,22 +60,7 @@ def command(params: Params) -> None:
     found = report(results, len(test.photos))
     if gate is not None:
         found["zero_shot"]["anchor"] = gate.as_json()
-    write_json(layout.METRICS / "evaluate.json", found)
-
-
-def test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
-    """Return the test photos, and how they are predicted."""
-    from varireal.evaluation.plan import EvaluationSet
-    from varireal.manifest import read_manifest
-    from varireal.prompts.templates import class_prompt
-
-    return EvaluationSet(
-        clip=params.clip,
-        compute=params.compute,
-        batch_size=params.evaluate.batch_size,
-        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
-        photos=tuple(photo for photo in read_manifest(layout.PHOTOS_MANIFEST) if photo.split == "test"),
-    )
+    write_json(paths.METRICS / "evaluate.json", found)
 
 
 def _zero_shot_gate(params: Params, test: EvaluationSet, classes: list[str], store: WorkStore) -> Gate | None:
@@ -97,9 +82,9 @@ def _zero_shot_gate(params: Params, test: EvaluationSet, classes: list[str], sto
 
 def _predict_missing(test: EvaluationSet, plan: list[Prediction], store: WorkStore) -> None:
     """Predict what is not kept from an earlier run, in as many processes as the cores allow."""
-    from varireal.devices import resolve_device
-    from varireal.processes import run_side_by_side, warm_up, worker_plan
-    from varireal.progress import progress
+    from varireal.compute.devices import resolve_device
+    from varireal.compute.processes import run_side_by_side, warm_up, worker_plan
+    from varireal.compute.progress import progress
 
     missing = list({item.key: item for item in plan if store.get(item.key) is None}.values())
     logger.info("%d of %d models to predict with", len(missing), len(plan))
@@ -121,9 +106,3 @@ def _read(store: WorkStore, item: Prediction) -> pa.Table:
     if folder is None:
         raise RuntimeError(f"the predictions of {item.adapter or 'zero-shot'} were not kept")
     return pq.read_table(folder / PREDICTIONS)
-
-
-if __name__ == "__main__":
-    from varireal.cli import run_command
-
-    run_command(command)

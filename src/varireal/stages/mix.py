@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from varireal import layout
-from varireal.manifest import ATTRIBUTES, CONDITIONS
-from varireal.stages.common import cell_option, stage_options
+from varireal import paths
+from varireal.base.manifest import ATTRIBUTES, CONDITIONS
+from varireal.cli import cell_option, stage_options
 
 if TYPE_CHECKING:
+    from varireal.base.manifest import Attribute, Condition
     from varireal.config import Params
-    from varireal.manifest import Attribute, Condition
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
     Every condition of an attribute gets the same number of images of each class; mix.ratio is the share of
     infeasible ones in the condition mixed.
     """
-    from varireal.io import read_json, staged_folder, write_json
-    from varireal.manifest import copy_rows
-    from varireal.mixing.choose import candidates, choose, describe, usable
+    from varireal.base.files import read_json, staged_folder, write_json
+    from varireal.base.manifest import copy_rows, usable
+    from varireal.training.mixing import candidates, choose, describe
 
-    classes = read_json(layout.DATASET_INFO)["classes"]
+    classes = read_json(paths.DATASET_INFO)["classes"]
     manifests = {
-        feasibility: layout.edit_folder(attribute, feasibility) / "manifest.parquet"
+        feasibility: paths.edit_folder(attribute, feasibility) / "manifest.parquet"
         for feasibility in params.grid.feasibilities
     }
     with _without_collection():
@@ -47,14 +47,14 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
         )
         chosen.sort(key=lambda candidate: candidate.image_id)
     sources = list(manifests)
-    with staged_folder(layout.mix_folder(attribute, condition)) as folder:
+    with staged_folder(paths.mix_folder(attribute, condition)) as folder:
         copy_rows(
             folder / "manifest.parquet",
             list(manifests.values()),
             [(sources.index(candidate.feasibility), candidate.row) for candidate in chosen],
         )
     figures = describe(chosen, classes)
-    write_json(layout.METRICS / "mix" / f"{attribute}_{condition}.json", figures)
+    write_json(paths.METRICS / "mix" / f"{attribute}_{condition}.json", figures)
     logger.info("%s %s: %d images of %d photos", attribute, condition, figures["images"], figures["photos"])
 
 
@@ -68,9 +68,3 @@ def _without_collection() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
-
-
-if __name__ == "__main__":
-    from varireal.cli import run_command
-
-    run_command(command)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from varireal import layout
+from varireal import paths
+from varireal.cli import stage_options
 from varireal.config import Params
-from varireal.stages.common import stage_options
 
 
 @click.command("prepare")
@@ -17,18 +17,18 @@ def command(params: Params) -> None:
     Reads `dataset` and `seed` of params.yaml. With dataset.download, archives that are missing are fetched. Unusable
     photos stop the stage with their names, or are left out with dataset.on_bad_image: skip.
     """
+    from varireal.base.files import staged_folder, write_json
+    from varireal.base.manifest import write_manifest
+    from varireal.compute.parallel import available_cores
     from varireal.datasets import open_dataset
     from varireal.datasets.preparation import write_photos, write_pictures
-    from varireal.io import staged_folder, write_json
-    from varireal.manifest import write_manifest
-    from varireal.parallel import available_cores
 
     dataset = open_dataset(params.dataset, params.seed, may_download=True)
     classes, workers = list(dataset.classes), available_cores()
-    with staged_folder(layout.PREPARED) as folder:
-        prepared = write_photos(dataset, folder, layout.PREPARED, params.dataset.on_bad_image, workers)
+    with staged_folder(paths.PREPARED) as folder:
+        prepared = write_photos(dataset, folder, paths.PREPARED, params.dataset.on_bad_image, workers)
         write_pictures(dataset, folder, workers)
-        write_manifest(folder / layout.PHOTOS_MANIFEST.name, prepared.records)
+        write_manifest(folder / paths.PHOTOS_MANIFEST.name, prepared.records)
         info = {
             "name": params.dataset.name,
             "domain_word": params.dataset.domain_word,
@@ -36,10 +36,4 @@ def command(params: Params) -> None:
             "counts": prepared.counts(classes),
             "skipped": prepared.skipped,
         }
-        write_json(folder / layout.DATASET_INFO.name, info)
-
-
-if __name__ == "__main__":
-    from varireal.cli import run_command
-
-    run_command(command)
+        write_json(folder / paths.DATASET_INFO.name, info)

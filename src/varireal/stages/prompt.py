@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from varireal import layout
+from varireal import paths
+from varireal.cli import apply_compute, stage_options
 from varireal.config import Params
-from varireal.stages.common import apply_compute, stage_options
 
 
 @click.command("prompt")
@@ -18,27 +18,21 @@ def command(params: Params) -> None:
     be there. Lists from a language model come with its answers, with what was dropped, and with tokens and cost; its
     answers are kept in .work/, so that a run that was stopped goes on where it was.
     """
+    from varireal.base.files import read_json, staged_folder, write_json
     from varireal.errors import UserError
-    from varireal.io import read_json, staged_folder, write_json
     from varireal.prompts import SOURCES
 
     source = SOURCES[params.prompt.source](params.prompt, params.compute, params.seed)
-    info = read_json(layout.DATASET_INFO)
+    info = read_json(paths.DATASET_INFO)
     if not {"classes", "domain_word"} <= set(info):
-        raise UserError(f"{layout.DATASET_INFO} has no classes or no domain word; make it anew with dvc repro")
+        raise UserError(f"{paths.DATASET_INFO} has no classes or no domain word; make it anew with dvc repro")
     needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
     if params.prompt.source == "transformers":
-        apply_compute(params)
+        apply_compute(params.compute)
     table = source.table(info["classes"], info["domain_word"], needed)
-    with staged_folder(layout.PROMPTS.parent) as staging:
-        write_json(staging / layout.PROMPTS.name, table.to_json())
+    with staged_folder(paths.PROMPTS.parent) as staging:
+        write_json(staging / paths.PROMPTS.name, table.to_json())
         for name, document in source.documents().items():
             write_json(staging / name, document)
     if line := source.summary():
         click.echo(line)
-
-
-if __name__ == "__main__":
-    from varireal.cli import run_command
-
-    run_command(command)

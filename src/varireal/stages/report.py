@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from varireal import layout
-from varireal.stages.common import stage_options
-from varireal.stages.track import log_results
+from varireal import paths
+from varireal.cli import stage_options
+from varireal.commands.track import log_results
 
 if TYPE_CHECKING:
     from varireal.config import Params
@@ -27,9 +27,9 @@ def command(params: Params) -> None:
     Cells are those that `grid` of params.yaml names. The results are on disk before MLflow is asked, and a
     store that cannot be reached costs a warning only.
     """
+    from varireal.base.files import atomic_write_bytes, read_json, staged_folder, write_json
     from varireal.evaluation.comparisons import comparisons, judge, read_answers
     from varireal.evaluation.statistics import crossed_mean
-    from varireal.io import atomic_write_bytes, read_json, staged_folder, write_json
     from varireal.reporting.classes import build_class_tables
     from varireal.reporting.data import data_table
     from varireal.reporting.dose import read_dose_response
@@ -42,9 +42,9 @@ def command(params: Params) -> None:
     from varireal.reporting.verdicts import headline, verdicts_json, verdicts_tables
 
     results = read_results(params.grid)
-    dataset = read_json(layout.DATASET_INFO)
+    dataset = read_json(paths.DATASET_INFO)
     rows, made = build_rows(results), provenance()
-    answers, margin = read_answers(layout.PREDICTIONS, params.grid), params.report.margin
+    answers, margin = read_answers(paths.PREDICTIONS, params.grid), params.report.margin
     verdicts = judge(comparisons(params.grid), answers, margin, params.seed)
     page = render_page(
         dataset=dataset,
@@ -52,23 +52,23 @@ def command(params: Params) -> None:
         rows=rows,
         verdicts=verdicts,
         margin=margin,
-        classes=build_class_tables(layout.PREDICTIONS, params.grid, dataset["classes"]),
+        classes=build_class_tables(paths.PREDICTIONS, params.grid, dataset["classes"]),
         examples=_examples(params),
         params=_as_yaml(params),
         clip=params.measure.network(params.clip).model,
         made=made,
-        dose=read_dose_response(layout.SWEEP, params),
-        ratings=read_json(layout.RATINGS) if layout.RATINGS.is_file() else None,
+        dose=read_dose_response(paths.SWEEP, params),
+        ratings=read_json(paths.RATINGS) if paths.RATINGS.is_file() else None,
     )
-    write_json(layout.METRICS / "table.json", table_json(rows, verdicts))
-    atomic_write_bytes(layout.METRICS / "table.csv", table_csv(rows).encode())
-    atomic_write_bytes(layout.METRICS / "plots" / "curves.csv", curves_csv(results).encode())
+    write_json(paths.METRICS / "table.json", table_json(rows, verdicts))
+    atomic_write_bytes(paths.METRICS / "table.csv", table_csv(rows).encode())
+    atomic_write_bytes(paths.METRICS / "plots" / "curves.csv", curves_csv(results).encode())
     accuracies = {model: crossed_mean(right) for model, right in answers.items()}
-    write_json(layout.VERDICTS, verdicts_json(verdicts, accuracies, margin))
-    with staged_folder(layout.REPORTS) as folder:
-        atomic_write_bytes(folder / layout.PAGE.name, page.encode())
-        atomic_write_bytes(folder / layout.SUMMARY.name, summary(rows, verdicts, margin).encode())
-        write_json(folder / layout.PROVENANCE.name, dataclasses.asdict(made))
+    write_json(paths.VERDICTS, verdicts_json(verdicts, accuracies, margin))
+    with staged_folder(paths.REPORTS) as folder:
+        atomic_write_bytes(folder / paths.PAGE.name, page.encode())
+        atomic_write_bytes(folder / paths.SUMMARY.name, summary(rows, verdicts, margin).encode())
+        write_json(folder / paths.PROVENANCE.name, dataclasses.asdict(made))
         for name, picture in _pictures(params, verdicts).items():
             atomic_write_bytes(folder / name, picture)
 
@@ -79,23 +79,23 @@ def command(params: Params) -> None:
         console.print(table)
     for line in headline(verdicts, margin):
         console.print(line, highlight=False)
-    console.print(f"Page with pictures: {layout.PAGE}", highlight=False)
+    console.print(f"Page with pictures: {paths.PAGE}", highlight=False)
     log_results(params)
 
 
 def _pictures(params: Params, verdicts: list[Verdict]) -> dict[str, bytes]:
     """Return the figures and sheets that go beside the page and into MLflow, by their paths there."""
-    from varireal.manifest import read_manifest
+    from varireal.base.manifest import read_manifest
     from varireal.reporting.figures import edits_sheet, intervals_figure
     from varireal.reporting.gallery import choose_examples
 
     families = dict.fromkeys(verdict.comparison.family for verdict in verdicts)
     found = {f"figures/{f}.png": intervals_figure(verdicts, f, params.report.margin) for f in families}
-    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     for attribute in params.grid.attributes:
         rows = []
         for feasibility in params.grid.feasibilities:
-            edits = read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet")
+            edits = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
             rows.append((f"{attribute} {feasibility}", choose_examples(edits, "accepted", ON_A_SHEET, params.seed)))
         found[f"sheets/{attribute}.jpg"] = edits_sheet(rows, photos)
     return found
@@ -103,14 +103,14 @@ def _pictures(params: Params, verdicts: list[Verdict]) -> dict[str, bytes]:
 
 def _examples(params: Params) -> list[Example]:
     """Return the edits that the page shows, for every attribute and feasibility of the grid."""
-    from varireal.manifest import read_manifest
+    from varireal.base.manifest import read_manifest
     from varireal.reporting.gallery import build_examples, choose_examples
 
-    photos = {photo.image_id: photo for photo in read_manifest(layout.PHOTOS_MANIFEST)}
+    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     chosen = []
     for attribute in params.grid.attributes:
         for feasibility in params.grid.feasibilities:
-            edits = read_manifest(layout.edit_folder(attribute, feasibility) / "manifest.parquet")
+            edits = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
             chosen += choose_examples(edits, "accepted", params.report.examples, params.seed)
             chosen += choose_examples(edits, "exhausted", params.report.exhausted_examples, params.seed)
     return build_examples(chosen, photos)
@@ -120,9 +120,3 @@ def _as_yaml(params: Params) -> str:
     import yaml
 
     return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-if __name__ == "__main__":
-    from varireal.cli import run_command
-
-    run_command(command)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import click
 
-from varireal import layout
+from varireal import paths
+from varireal.cli import stage_options
 from varireal.config import Params
-from varireal.stages.common import stage_options
-
-NETWORK_MODULES = ("torch", "transformers.models.auto.modeling_auto")  # what workers import first
 
 
 @click.command("segment")
@@ -20,23 +18,23 @@ def command(params: Params) -> None:
     that are empty, too small, too large, mostly at the border or scattered are marked as failed;
     metrics/segment.json counts them and, where true masks exist, holds the mean IoU.
     """
-    from varireal.engines import ENGINES
+    from varireal.base.files import read_json, staged_folder, write_json
+    from varireal.base.manifest import read_manifest, write_manifest
+    from varireal.compute.engines import ENGINES
     from varireal.errors import UserError
-    from varireal.io import read_json, staged_folder, write_json
-    from varireal.manifest import read_manifest, write_manifest
-    from varireal.segmentation import SEGMENTERS
+    from varireal.segmentation import NETWORK_MODULES, SEGMENTERS
     from varireal.segmentation.metrics import mask_metrics
     from varireal.segmentation.run import segment_photos
-    from varireal.work import WorkStore
+    from varireal.store.folders import WorkStore
 
     config = params.segment
     sources = [source for source in (config.source, config.fallback) if source is not None]
-    words = read_json(layout.DATASET_INFO)["domain_word"]
+    words = read_json(paths.DATASET_INFO)["domain_word"]
     modules = () if set(sources) == {"dataset"} else NETWORK_MODULES
     engine = ENGINES[params.compute.engine](params.compute, modules)
     compute = params.compute.model_copy(update={"device": engine.device()})
     segmenters = [SEGMENTERS[source](config, compute, words) for source in sources]
-    photos = [photo for photo in read_manifest(layout.PHOTOS_MANIFEST) if photo.split == "train"]
+    photos = [photo for photo in read_manifest(paths.PHOTOS_MANIFEST) if photo.split == "train"]
     truth = {photo.image_id: photo.mask_path for photo in photos if photo.mask_path is not None}
     if config.source == "dataset" and not truth:
         raise UserError(
@@ -44,14 +42,8 @@ def command(params: Params) -> None:
         )
     if config.query == "domain" and not words and {"grounded_sam2", "sam3", "clipseg"} & set(sources):
         raise UserError("segment.query is domain, but dataset.domain_word is empty; set it, or use query class")
-    with staged_folder(layout.SEGMENTED) as folder:
-        done = segment_photos(segmenters, photos, config, WorkStore("segment"), engine, folder, layout.SEGMENTED)
-        write_manifest(folder / layout.MASKS_MANIFEST.name, done)
+    with staged_folder(paths.SEGMENTED) as folder:
+        done = segment_photos(segmenters, photos, config, WorkStore("segment"), engine, folder, paths.SEGMENTED)
+        write_manifest(folder / paths.MASKS_MANIFEST.name, done)
         metrics = mask_metrics(done, truth, config, folder)
-    write_json(layout.METRICS / "segment.json", metrics)
-
-
-if __name__ == "__main__":
-    from varireal.cli import run_command
-
-    run_command(command)
+    write_json(paths.METRICS / "segment.json", metrics)

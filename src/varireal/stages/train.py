@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from varireal import layout
-from varireal.manifest import ATTRIBUTES, CONDITIONS
-from varireal.stages.common import stage_options
+from varireal import paths
+from varireal.base.manifest import ATTRIBUTES, CONDITIONS
+from varireal.cli import stage_options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from varireal.config import Params
+    from varireal.store.folders import WorkStore
     from varireal.training.plan import FineTuning, Study
-    from varireal.work import WorkStore
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +30,17 @@ def command(params: Params, attribute: str | None, condition: str | None, real_o
 
     The best step is chosen on the split val; finished fine-tunings are kept, so a killed run goes on where it was.
     """
-    from varireal.clip import clip_identity
-    from varireal.io import staged_folder, write_json
-    from varireal.processes import is_first
-    from varireal.training.plan import fine_tunings, metrics, write_adapters
-    from varireal.work import WorkStore
+    from varireal.base.files import staged_folder, write_json
+    from varireal.compute.processes import is_first
+    from varireal.networks.clip import clip_identity
+    from varireal.store.folders import WorkStore
+    from varireal.training.plan import fine_tunings, metrics, read_study, write_adapters
 
     if real_only == bool(attribute or condition) or bool(attribute) != bool(condition):
         raise click.UsageError("give --attribute and --condition, or --real-only")
     name = "real" if real_only else f"{attribute}_{condition}"
-    folder = layout.ADAPTERS / name
-    study = training_study(params, None if real_only else layout.mix_folder(str(attribute), str(condition)))
+    folder = paths.ADAPTERS / name
+    study = read_study(params, None if real_only else paths.mix_folder(str(attribute), str(condition)))
     plan = fine_tunings(study, ["real"] if real_only else params.grid.sources, params.grid.seeds)
     store = WorkStore("train")
     _do_missing(study, plan, store, name)
@@ -61,38 +59,21 @@ def command(params: Params, attribute: str | None, condition: str | None, real_o
     }
     with staged_folder(folder) as staging:
         write_adapters(staging, plan, store, description)
-    write_json(layout.METRICS / "train" / f"{name}.json", metrics(plan, store))
-
-
-def training_study(params: Params, mix_folder: Path | None) -> Study:
-    """Read the manifests; the split test is left out here."""
-    from varireal.clip import check_clip
-    from varireal.io import read_json
-    from varireal.manifest import read_manifest
-    from varireal.prompts.templates import class_prompt
-    from varireal.training.plan import Study
-
-    check_clip(params.clip.model, params.clip.pretrained)
-    photos = read_manifest(layout.PHOTOS_MANIFEST)
-    info = read_json(layout.DATASET_INFO)
-    return Study(
-        clip=params.clip,
-        train=params.train,
-        compute=params.compute,
-        run_seed=params.seed,
-        classes=tuple(info["classes"]),
-        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
-        real=tuple(photo for photo in photos if photo.split == "train"),
-        val=tuple(photo for photo in photos if photo.split == "val"),
-        synthetic=() if mix_folder is None else tuple(read_manifest(mix_folder / "manifest.parquet")),
-    )
+    write_json(paths.METRICS / "train" / f"{name}.json", metrics(plan, store))
 
 
 def _do_missing(study: Study, plan: list[FineTuning], store: WorkStore, name: str) -> None:
     """Do what is not kept from an earlier run, in as many processes as the cores allow, or as a team."""
-    from varireal.devices import resolve_device
-    from varireal.processes import is_first, launched_processes, run_as_team, run_side_by_side, warm_up, worker_plan
-    from varireal.progress import progress
+    from varireal.compute.devices import resolve_device
+    from varireal.compute.processes import (
+        is_first,
+        launched_processes,
+        run_as_team,
+        run_side_by_side,
+        warm_up,
+        worker_plan,
+    )
+    from varireal.compute.progress import progress
 
     missing = list({item.key: item for item in plan if store.get(item.key) is None}.values())
     if is_first():
@@ -116,9 +97,3 @@ def _do_missing(study: Study, plan: list[FineTuning], store: WorkStore, name: st
             run_as_team(work, study.compute.processes, (study, missing, store, threads), advance)
         else:
             run_side_by_side(work, [(study, missing[k::workers], store, threads) for k in range(workers)], advance)
-
-
-if __name__ == "__main__":
-    from varireal.cli import run_command
-
-    run_command(command)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from varireal import layout
+from varireal import paths
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -64,12 +64,8 @@ def _watched(pipeline: dict[str, Any]) -> list[str]:
     """Return the files and folders that predictions depend on, as far as git keeps them: code, weights, banks."""
     keys: dict[str, Any] = pipeline["stages"]
     written = [dep for name, stage in keys.items() if name != LAST for dep in stage.get("deps", [])]
-    core = {
-        f"${{core.{key}}}": path for entry in pipeline.get("vars", []) for key, path in entry.get("core", {}).items()
-    }
-    paths = {core.get(dep, dep) for dep in written}
     # what params.yaml names (${watch...}, ${prompt.bank}) lies in these folders, or the settings differ
-    return sorted({path for path in paths if "${" not in path} | {"dvc.yaml", "data/banks", "models"})
+    return sorted({path for path in written if "${" not in path} | {"dvc.yaml", "data/banks", "models"})
 
 
 def _settings(rev: str) -> Params | None:
@@ -79,7 +75,7 @@ def _settings(rev: str) -> Params | None:
 
     from varireal.config import Params
 
-    shown = _git("show", f"{rev}:{layout.PARAMS.as_posix()}")
+    shown = _git("show", f"{rev}:{paths.PARAMS.as_posix()}")
     try:
         return Params.model_validate(yaml.safe_load(shown.stdout)) if shown.returncode == 0 else None
     except (ValidationError, yaml.YAMLError):

@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from varireal import layout
+from varireal import paths
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
+from varireal.store.folders import content_key
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
 from varireal.tracking.study import study_key
-from varireal.work import content_key
 
 if TYPE_CHECKING:
     from varireal.reporting.results import Cell, Results, SeedRun
@@ -57,7 +57,7 @@ def register_best(study: Study, name: str) -> str:
 
     cell, run = best_run(study.results)
     assert cell.attribute is not None and cell.condition is not None  # as every synthetic cell has them
-    folder = layout.adapter_folder(cell.attribute, cell.condition) / cell.source / f"seed-{run.seed}"
+    folder = paths.adapter_folder(cell.attribute, cell.condition) / cell.source / f"seed-{run.seed}"
     adapter = read_description(folder)
     with open_store(study.experiment) as store:
         logged = store.find({STUDY: study_key(study), CELL: f"{cell.name} seed {run.seed}"})[0]
@@ -77,8 +77,8 @@ def register_best(study: Study, name: str) -> str:
 
 
 def _pack(adapter: Path, scratch: Path) -> Path:
-    from varireal.exporting.mlflow_folder import write_mlflow
     from varireal.serving.adapter import load_merged
+    from varireal.serving.export.mlflow_folder import write_mlflow
 
     clip, description = load_merged(adapter, ComputeConfig(device="cpu"))
     packed, weights = scratch / "model", scratch / "weights"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varireal.store.folders import content_key
 from varireal.tracking.entries import Entry, parent_entry, study_entries, study_name
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
 from varireal.tracking.view import study_note, view_link
-from varireal.work import content_key
 
 if TYPE_CHECKING:
     from varireal.config import Params

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from varireal.base.seeding import SeedPart, derive_seed
 from varireal.errors import UserError
-from varireal.seeding import SeedPart, derive_seed
 from varireal.training.pixels import PixelCache, Pixels
 
 if TYPE_CHECKING:
+    from varireal.base.manifest import ImageRecord
     from varireal.config import AugmentationConfig
-    from varireal.manifest import ImageRecord
 
 ASPECT_LIMIT = math.log(4 / 3)  # of a random crop: 3:4 to 4:3, as in torchvision's RandomResizedCrop and the study
 
@@ -67,7 +67,7 @@ class Augmentation:
     """Random resized crop, flip and whatever else the configuration switches on, on a batch of uint8 images.
 
     It works on the device of the batch but draws from torch's own generator on the CPU, so that the draws are the same
-    on every device: call it inside :func:`varireal.seeding.forked_torch_rng`.
+    on every device: call it inside :func:`varireal.base.seeding.forked_torch_rng`.
     """
 
     def __init__(self, config: AugmentationConfig) -> None:

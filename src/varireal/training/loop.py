@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from varireal.base.seeding import SeedPart
 from varireal.errors import UserError
-from varireal.seeding import SeedPart
 from varireal.training.data import Augmentation, ImageSet, Rounds
 from varireal.training.lora import merged, trainable_parameters
 from varireal.training.state import Checkpoint, State, restore, to_bytes
@@ -20,8 +20,8 @@ from varireal.training.steps import Network, Pool, autocast
 from varireal.training.team import Alone, Team
 
 if TYPE_CHECKING:
-    from varireal.clip import Clip
     from varireal.config import TrainConfig
+    from varireal.networks.clip import Clip
 
 VAL_BATCH = 64  # images per forward pass without gradients
 

@@ -13,8 +13,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 
+from varireal.base.seeding import SeedPart, forked_torch_rng
 from varireal.errors import UserError
-from varireal.seeding import SeedPart, forked_torch_rng
 from varireal.training.attention import split_attention
 from varireal.training.dropout import use_bit_dropout
 

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from varireal.base.files import json_bytes, named_os_errors, read_image, sha256_file
+from varireal.compute.parallel import available_cores
 from varireal.errors import UserError
-from varireal.io import json_bytes, named_os_errors, read_image, sha256_file
-from varireal.parallel import available_cores
-from varireal.work import WorkStore, content_key
+from varireal.store.folders import WorkStore, content_key
 
 if TYPE_CHECKING:
-    from varireal.clip import Clip
-    from varireal.manifest import ImageRecord
+    from varireal.base.manifest import ImageRecord
+    from varireal.networks.clip import Clip
 
 logger = logging.getLogger(__name__)
 

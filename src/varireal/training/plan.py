@@ -9,13 +9,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from varireal.clip import clip_identity
-from varireal.config import ClipConfig, ComputeConfig, TrainConfig
+from varireal import paths
+from varireal.base.files import atomic_write_bytes, json_bytes, read_json, sha256_file
+from varireal.base.manifest import ImageRecord, read_manifest
+from varireal.compute.processes import launched_processes
+from varireal.config import ClipConfig, ComputeConfig, Params, TrainConfig
 from varireal.errors import UserError
-from varireal.io import atomic_write_bytes, json_bytes, sha256_file
-from varireal.manifest import ImageRecord
-from varireal.processes import launched_processes
-from varireal.work import WorkStore, content_key
+from varireal.networks.clip import check_clip, clip_identity
+from varireal.prompts.templates import class_prompt
+from varireal.store.folders import WorkStore, content_key
 
 TrainingSource = Literal["real", "synthetic", "real+synthetic"]
 
@@ -39,6 +41,28 @@ class Study:
     real: tuple[ImageRecord, ...]  # the photos of the split train
     val: tuple[ImageRecord, ...]
     synthetic: tuple[ImageRecord, ...]  # the condition's edits; empty for the real-only baseline
+
+
+def read_study(params: Params, mix_folder: Path | None) -> Study:
+    """Return what the fine-tunings on a mix share, or those on real photos alone (None); the test split is left out.
+
+    Raises:
+        UserError: CLIP's files, a manifest or the data set's description are missing.
+    """
+    check_clip(params.clip.model, params.clip.pretrained)
+    photos = read_manifest(paths.PHOTOS_MANIFEST)
+    info = read_json(paths.DATASET_INFO)
+    return Study(
+        clip=params.clip,
+        train=params.train,
+        compute=params.compute,
+        run_seed=params.seed,
+        classes=tuple(info["classes"]),
+        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
+        real=tuple(photo for photo in photos if photo.split == "train"),
+        val=tuple(photo for photo in photos if photo.split == "val"),
+        synthetic=() if mix_folder is None else tuple(read_manifest(mix_folder / "manifest.parquet")),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from varireal.clip import load_clip
-from varireal.devices import resolve_device, resolve_dtype
-from varireal.io import json_bytes
-from varireal.processes import keep_freed_memory
+from varireal.base.files import json_bytes
+from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.processes import keep_freed_memory
+from varireal.networks.clip import load_clip
+from varireal.store.folders import WorkStore
 from varireal.training.data import ImageSet, load_images
 from varireal.training.loop import Surroundings, fine_tune
 from varireal.training.lora import adapter_bytes, add_lora, remove_lora
@@ -22,7 +23,6 @@ from varireal.training.state import Checkpoint, State
 from varireal.training.steps import pools
 from varireal.training.team import join_team
 from varireal.training.towers import set_up_towers
-from varireal.work import WorkStore
 
 
 def run_fine_tunings(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from varireal.clip import Clip
+    from varireal.networks.clip import Clip
 
 
 @contextlib.contextmanager

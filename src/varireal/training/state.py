@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from varireal.io import atomic_write_bytes
+from varireal.base.files import atomic_write_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from varireal.seeding import SeedPart, forked_torch_rng
+from varireal.base.seeding import SeedPart, forked_torch_rng
 from varireal.training.data import Augmentation, ImageSet
 
 if TYPE_CHECKING:
-    from varireal.clip import Clip
     from varireal.config import TrainConfig
+    from varireal.networks.clip import Clip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from varireal.processes import launched_processes
+from varireal.compute.processes import launched_processes
 
 
 class Team(Protocol):

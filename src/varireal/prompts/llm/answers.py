@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from varireal.manifest import Attribute
+from varireal.base.manifest import Attribute
+from varireal.base.text import text_problem
 from varireal.prompts.llm.backend import MalformedAnswerError
 from varireal.prompts.schema import AttributeSpec, describe_problems
-from varireal.text import text_problem
 
 # no sentence for an image model needs these; markup, addresses and code do
 _NOT_PLAIN = re.compile(r"[<>{}\[\]\\|`$#@^~=]|//|\.\.")

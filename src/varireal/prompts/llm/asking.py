@@ -8,12 +8,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from varireal.base.files import json_bytes, read_json
+from varireal.base.seeding import derive_seed
 from varireal.config import LlmConfig
 from varireal.errors import UserError
-from varireal.io import json_bytes, read_json
 from varireal.prompts.llm.backend import AskAgainError, Backend, MalformedAnswerError, Question, Reply
-from varireal.seeding import derive_seed
-from varireal.work import WorkStore, content_key
+from varireal.store.folders import WorkStore, content_key
 
 logger = logging.getLogger(__name__)
 

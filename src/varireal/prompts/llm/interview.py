@@ -7,15 +7,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from varireal.base.manifest import Attribute, Feasibility
+from varireal.base.seeding import derive_seed, generator
 from varireal.config import LlmConfig
 from varireal.errors import UserError
-from varireal.manifest import Attribute, Feasibility
 from varireal.prompts.llm.answers import Verdict, read_judgements, read_proposals
 from varireal.prompts.llm.asking import Asked, Asker
 from varireal.prompts.llm.near import near_duplicate
 from varireal.prompts.llm.questions import Subject, judging, proposing
 from varireal.prompts.schema import AttributeSpec
-from varireal.seeding import derive_seed, generator
 
 SPARE = 1.25  # so many times the missing values are asked for, since some will be dropped
 MAX_ASKED = 60  # values that one question asks for, so that the answer fits into llm.max_tokens

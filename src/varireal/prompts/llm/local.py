@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from varireal.checkpoints import check_checkpoint, checkpoint_identity
+from varireal.base.seeding import forked_torch_rng
 from varireal.config import ComputeConfig, LlmConfig
 from varireal.errors import UserError
+from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity
 from varireal.prompts.llm.answers import excerpt
 from varireal.prompts.llm.backend import Question, Reply
-from varireal.seeding import forked_torch_rng
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -83,7 +83,7 @@ class LocalModel:
             from safetensors import SafetensorError
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
-            from varireal.devices import resolve_device, resolve_dtype
+            from varireal.compute.devices import resolve_device, resolve_dtype
 
             device, dtype = resolve_device(self._compute), resolve_dtype(self._compute)
             common = {"revision": self._config.revision or "main", "trust_remote_code": False}

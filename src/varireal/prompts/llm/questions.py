@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from varireal.manifest import Attribute, Feasibility
+from varireal.base.manifest import Attribute, Feasibility
 from varireal.prompts.llm.answers import judgements_schema, proposals_schema
 from varireal.prompts.llm.backend import Question
 from varireal.prompts.schema import AttributeSpec

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from varireal.base.manifest import Attribute, Feasibility
+from varireal.compute.progress import progress
 from varireal.config import ComputeConfig, PromptConfig
 from varireal.errors import UserError
-from varireal.manifest import Attribute, Feasibility
-from varireal.progress import progress
 from varireal.prompts.bank import Groups, read_bank
 from varireal.prompts.llm.asking import Asked, Asker
 from varireal.prompts.llm.backend import Backend
@@ -21,7 +21,7 @@ from varireal.prompts.llm.interview import Interview, interview
 from varireal.prompts.llm.local import LocalModel
 from varireal.prompts.llm.questions import Subject
 from varireal.prompts.schema import ClassLists, PromptTable, describe_problems
-from varireal.work import WorkStore
+from varireal.store.folders import WorkStore
 
 MILLION = 1_000_000
 

@@ -1,0 +1,1 @@
+"""What decides bytes: files and shards, manifests, seeds and slugs. DVC watches this one folder for every stage."""

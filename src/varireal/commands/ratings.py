@@ -1,0 +1,41 @@
+"""`varireal ratings`: what `varireal rate` has gathered. Not part of the pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from varireal import paths
+from varireal.cli import stage_options
+
+if TYPE_CHECKING:
+    from varireal.config import Params
+
+
+@click.command()
+@stage_options
+def command(params: Params) -> None:
+    """Measure how ratings agree with the feasibility that was asked for, and raters with each other.
+
+    Reads data/ratings/*.jsonl, writes metrics/ratings.json: per attribute and rater Cohen's kappa, what was answered
+    to feasible and infeasible edits, and the share called broken; between raters kappa on the edits that both rated.
+    Ratings of pictures that have been made anew since are left out. Not a stage of the pipeline; the page of `report`
+    shows what it found.
+    """
+    from varireal.base.files import write_json
+    from varireal.rating.agreement import summarize, tables
+    from varireal.rating.items import read_edits
+    from varireal.rating.store import all_raters
+    from varireal.reporting.terminal import results_console
+
+    by_rater = all_raters()
+    cells = read_edits(params.grid.attributes, params.grid.feasibilities, exhausted=True)
+    summary = summarize(by_rater, (item for edits in cells.values() for item in edits))
+    write_json(paths.RATINGS, summary)
+    console = results_console()
+    for table in tables(summary):
+        console.print(table)
+    if summary["left_out"]:
+        click.echo(f"{summary['left_out']} ratings are left out: their pictures were made anew or left the grid.")
+    click.echo(f"Written to {paths.RATINGS}; `dvc repro report` puts it on the page")

@@ -1,0 +1,179 @@
+"""What spreads batches over workers, as the rest of the package sees it, and how lost batches are tried again.
+
+Which worker does a batch never shows in its results: batches are cut by the caller, and every worker on a CPU has the
+same number of threads. A batch whose worker was lost, or that raised an error, is tried again on whatever worker is
+free; after three tries it is split until the item that cannot be done is alone, and that item is set aside.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from varireal.compute.interruption import check_interruption, is_interrupted
+from varireal.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+TRIES = 3  # of a batch, before it is split; every item of a batch that is set aside has had so many
+MOST_HOPELESS = 3  # items set aside before a single batch was done: it is not the items, then
+
+
+class Worker(Protocol[Item, Result]):
+    """Does batches of items. It is pickled before its first call, and loads its networks in the process of that."""
+
+    def __call__(self, items: Sequence[Item]) -> list[Result]:
+        """Return a result per item, in their order.
+
+        Raises:
+            UserError: something that a user has to mend; it ends the run.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class SetAside:
+    """What stands in the place of the result of an item that could not be done."""
+
+    note: str
+
+
+class Pool(Protocol[Item, Result]):
+    """Workers that are loaded at the first batch and kept until the pool is left."""
+
+    def run(self, batches: Iterable[Sequence[Item]]) -> Iterator[tuple[int, list[Result | SetAside]]]:
+        """Yield each batch's number and its results, as they come.
+
+        No more batches are drawn than there are workers, so neither items nor results pile up.
+
+        Raises:
+            UserError: raised by a worker, or no worker does a single batch.
+            Interrupted: a signal asked to end; the batches that were running have been yielded.
+        """
+
+
+class Engine(Protocol):
+    """A way to spread batches over processors: see `ENGINES`."""
+
+    def device(self) -> str:
+        """Return where the workers' networks run: ``cpu``, ``mps``, ``cuda`` (one GPU a worker) or a certain one."""
+
+    def open(self, worker: Worker[Item, Result], most: int) -> contextlib.AbstractContextManager[Pool[Item, Result]]:
+        """Return a pool for up to ``most`` batches at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lost:
+    """A batch was not done: its worker is gone, or raised an error that no user can mend."""
+
+    reason: str
+
+
+class Crew(Protocol):
+    """The workers of one engine, beneath a pool: takes one batch per idle worker and tells how each ended."""
+
+    def idle(self) -> bool:
+        """Return whether a worker can take a batch now; where none has one, wait until one can."""
+
+    def send(self, ticket: int, items: Sequence[Any]) -> None:
+        """Give a batch to an idle worker."""
+
+    def receive(self) -> tuple[int, list[Any] | Lost] | None:
+        """Wait for one of the batches that were sent, or until another worker is idle; lost workers are replaced."""
+
+    def close(self) -> None:
+        """End all workers."""
+
+
+@dataclasses.dataclass
+class _Part:
+    """A batch, or a part of one that was split."""
+
+    number: int  # of the batch
+    places: list[int]  # of its items in the batch
+    items: list[Any]
+    tries: int = 0
+
+    def halves(self) -> list[_Part]:
+        middle = len(self.items) // 2
+        return [
+            _Part(self.number, self.places[cut], self.items[cut], self.tries - 1)
+            for cut in (slice(middle), slice(middle, None))
+        ]
+
+
+class CrewPool(Generic[Item, Result]):
+    """A pool over any crew."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._done_any = False
+        self._set_aside = 0
+
+    def run(self, batches: Iterable[Sequence[Item]]) -> Iterator[tuple[int, list[Result | SetAside]]]:
+        source = enumerate(batches)
+        again: collections.deque[_Part] = collections.deque()
+        running: dict[int, _Part] = {}
+        results: dict[int, dict[int, Any]] = {}  # of batches that are not whole yet, by place
+        missing: dict[int, int] = {}
+        tickets = 0
+        while True:
+            while not is_interrupted() and self._crew.idle():
+                if again:
+                    part = again.popleft()
+                elif (following := next(source, None)) is not None:
+                    number, items = following[0], list(following[1])
+                    part = _Part(number, list(range(len(items))), items)
+                    results[number], missing[number] = {}, len(items)
+                else:
+                    break
+                running[tickets] = part
+                self._crew.send(tickets, part.items)
+                tickets += 1
+            if not running:
+                check_interruption()
+                return
+            if (received := self._crew.receive()) is None:
+                continue
+            ticket, outcome = received
+            part = running.pop(ticket)
+            if isinstance(outcome, Lost):
+                outcome = self._try_again(part, outcome, again)
+            else:
+                self._done_any = True
+            if outcome is not None:
+                results[part.number].update(zip(part.places, outcome))
+                missing[part.number] -= len(part.items)
+            if not missing[part.number]:
+                del missing[part.number]
+                whole = results.pop(part.number)
+                yield part.number, [whole[place] for place in sorted(whole)]
+
+    def _try_again(self, part: _Part, lost: Lost, again: collections.deque[_Part]) -> list[SetAside] | None:
+        """Queue the part anew, or in halves, and return None; or return what stands for its one item."""
+        part.tries += 1
+        logger.warning("a batch of %d was not done, try %d of %d: %s", len(part.items), part.tries, TRIES, lost.reason)
+        if part.tries < TRIES:
+            again.append(part)
+            return None
+        if len(part.items) > 1:
+            again.extendleft(reversed(part.halves()))
+            return None
+        self._set_aside += 1
+        if not self._done_any and self._set_aside >= MOST_HOPELESS:
+            raise UserError(
+                f"no worker has done a single batch, after {TRIES} tries and with ever smaller ones (the last: "
+                f"{lost.reason}); if memory is short, set compute.workers or a batch size lower"
+            )
+        return [SetAside(f"set aside after {TRIES} tries: {lost.reason}")]
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's type and message in one line of bounded length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

@@ -1,0 +1,112 @@
+"""A cell of edits: its jobs, and everything that makes and judges them, put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from varireal import paths
+from varireal.base.manifest import Attribute, Feasibility, iterate_manifest
+from varireal.compute.engines import ENGINES, Engine
+from varireal.editing import EDITORS
+from varireal.editing.filters import FILTERS
+from varireal.editing.inpaint import PictureMaker
+from varireal.editing.jobs import JobPlan
+from varireal.editing.pictures import FolderPictures, GeneratedPictures, PictureSource
+from varireal.editing.pixels import edited_region
+from varireal.editing.recipe import photo_scale
+from varireal.editing.run import EditRun
+from varireal.prompts import AttributeSpec, PromptTable, load_prompts
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from varireal.config import Params
+
+# what workers import before their first batch, by method and filter
+NETWORK_MODULES = {
+    "diffusion": ("diffusers.pipelines.auto_pipeline",),
+    "paste": (),
+    "clip": ("open_clip",),
+    "vqa": ("transformers.models.auto.modeling_auto",),
+    "none": (),
+}
+
+
+def plan_cell(
+    params: Params, attribute: Attribute, feasibility: Feasibility
+) -> tuple[JobPlan, int, list[AttributeSpec], EditRun]:
+    """Return a cell's jobs, how many there are at most, the values they use, and what makes them.
+
+    Raises:
+        UserError: the data, the prompts or a checkpoint are missing or wrong.
+    """
+
+    table = load_prompts(paths.PROMPTS)
+    jobs = JobPlan(
+        lambda: iterate_manifest(paths.MASKS_MANIFEST),
+        table,
+        attribute=attribute,
+        feasibility=feasibility,
+        edits_per_photo=params.edit.edits_per_photo,
+        seed=params.seed,
+        region=background_region(params, feasibility) if attribute == "background" else None,
+    )
+    count, specs = jobs.survey()
+    engine = build_engine(params, attribute)
+    return jobs, count, specs, build_run(params, table, specs, attribute, feasibility, engine)
+
+
+def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return what tells how much of a photo is background beside the object as the recipe grows it.
+
+    None where objects are not grown, or lengths are measured at a size that only the loaded checkpoint knows.
+    """
+
+    dilation = params.edit.recipe("background", feasibility).dilation
+    lengths_at = params.edit.lengths_at or params.edit.inpaint.image_size
+    if dilation <= 0 or lengths_at is None:
+        return None
+    return lambda mask: edited_region("background", mask, dilation * photo_scale(mask, lengths_at))
+
+
+def build_engine(params: Params, attribute: Attribute) -> Engine:
+    """Return what the batches of a cell are spread with; its workers import what the cell's networks need."""
+
+    drawn = attribute != "color" and params.edit.prior.source == "text_to_image"
+    networks = [params.edit.method, params.filter.name, *(["diffusion"] if drawn else [])]
+    modules = sorted({module for name in networks for module in NETWORK_MODULES[name]})
+    return ENGINES[params.compute.engine](params.compute, tuple(modules))
+
+
+def build_run(
+    params: Params,
+    table: PromptTable,
+    specs: Sequence[AttributeSpec],
+    attribute: Attribute,
+    feasibility: Feasibility,
+    engine: Engine,
+) -> EditRun:
+    """Put the cell's editor, pictures and filter together, and check them; nothing expensive is loaded yet."""
+
+    config = params.edit
+    compute = params.compute.model_copy(update={"device": engine.device()})
+    pictures: PictureSource | None = None
+    if attribute != "color" and config.prior.source == "pictures":
+        pictures = FolderPictures(Path(config.prior.pictures or paths.PICTURES), attribute, feasibility)
+    elif attribute != "color":
+        steps = config.prior.material_steps if attribute == "texture" else None
+        maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory)
+        pictures = GeneratedPictures(maker, attribute, config.prior.bank_size, params.seed)
+    if pictures:
+        pictures.check(specs)
+    return EditRun(
+        EDITORS[config.method](config, config.recipe(attribute, feasibility), pictures, compute),
+        FILTERS[params.filter.name](params.filter, compute, table),
+        pictures,
+        engine,
+        max_attempts=params.filter.max_attempts,
+        batch_size=config.inpaint.batch_size,
+        keep_priors=config.save_priors,
+    )

@@ -1,0 +1,88 @@
+"""Filter ``vqa``: a vision-language model is asked about attribute, class and possibility (see questions.py)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+
+from varireal.base.manifest import ATTRIBUTES
+from varireal.config import ComputeConfig, FilterConfig
+from varireal.editing.filters.questions import ask
+from varireal.editing.filters.yes_no import KEY, YesNoModel
+from varireal.editing.jobs import EditJob, Verdict
+from varireal.errors import UserError
+from varireal.networks.checkpoints import checkpoint_identity
+from varireal.prompts import PromptTable
+
+
+class VqaFilter:
+    """Accepts an edit for which every question gets the hoped-for answer with enough probability."""
+
+    def __init__(self, config: FilterConfig, compute: ComputeConfig, table: PromptTable) -> None:
+        self._config = config
+        self._compute = compute
+        self._domain_word = table.domain_word
+        self._model = YesNoModel(str(config.model), config.revision, compute, config.batch_size)
+        _check_words(table, self._model.image_token)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, object]:
+        """Return the model, the questions and the thresholds: all that decides a verdict besides picture and job."""
+        from varireal.compute.devices import device_type
+
+        return {
+            "name": "vqa",
+            "model": self._config.model,
+            "weights": checkpoint_identity(str(self._config.model), self._config.revision),
+            "questions": {
+                attribute: ask(attribute, "{phrase}", "{class}", self._domain_word) for attribute in ATTRIBUTES
+            },
+            "thresholds": self.thresholds,
+            "dtype": self._compute.dtype,
+            "device": device_type(self._compute),
+        }
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Return the least score that passes, by question."""
+        config = self._config
+        return {
+            "attribute": config.attribute_threshold,
+            "class": config.class_threshold,
+            "possibility": config.possibility_threshold,
+        }
+
+    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
+        """Judge the pictures.
+
+        The scores are the probabilities of the hoped-for answers: yes for attribute and class, and for possibility yes
+        where the edit is meant to be feasible and no where it is not.
+        """
+        asked = [ask(job.attribute, job.spec.phrase, job.photo.class_name, self._domain_word) for job in jobs]
+        pairs = [(image, text) for image, texts in zip(images, asked) for text in texts.values()]
+        said = iter(self._model.yes_probabilities([image for image, _ in pairs], [text for _, text in pairs]))
+        return [self._verdict({name: next(said) for name in texts}, job) for texts, job in zip(asked, jobs)]
+
+    def _verdict(self, yes: dict[str, float], job: EditJob) -> Verdict:
+        possible = yes["possibility"]
+        scores = {**yes, "possibility": possible if job.feasibility == "feasible" else 1 - possible}
+        failed = sum(scores[name] < least for name, least in self.thresholds.items())
+        return Verdict(
+            accepted=not failed,
+            scores=scores,
+            quality=fmean(scores.values()) - failed,  # of attempts that fail, the one that fails fewer questions
+        )
+
+
+def _check_words(table: PromptTable, image_token: str) -> None:
+    """Refuse words that a prompt would read as the place of a picture."""
+    phrases = [spec.phrase for attribute in table.attributes for spec in table.all_specs(attribute)]
+    for text in (table.domain_word, *table.classes, *phrases):
+        if image_token in text:
+            raise UserError(
+                f"{text!r} holds {image_token}, which {KEY} reads as the place of a picture; rename the class or "
+                "change the prompt bank"
+            )

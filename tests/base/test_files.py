@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from varireal.base.files import (
+    atomic_write_bytes,
+    encode_png,
+    json_bytes,
+    read_image,
+    read_json,
+    read_mask,
+    sha256_file,
+    sha256_folder,
+    staged_folder,
+    write_json,
+)
+from varireal.base.seeding import generator
+from varireal.errors import UserError
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Make the system's fsync report a full disk, after the bytes were handed over."""
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_write_makes_folders_replaces_the_old_file_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    atomic_write_bytes(path, b"old")
+    atomic_write_bytes(path, b"new")
+    assert path.read_bytes() == b"new" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_whole_and_no_rest(tmp_path, full_disk):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    with pytest.raises(UserError, match=r"cannot write .*a\.txt: the disk is full; free some space"):
+        atomic_write_bytes(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_really_full_device_is_named():
+    from varireal.base.files import named_os_errors
+
+    with (
+        pytest.raises(UserError, match="the disk is full"),
+        named_os_errors(Path("x")),
+        Path("/dev/full").open("wb") as file,
+    ):
+        file.write(b"x" * 100_000)
+
+
+def test_other_failures_are_not_disguised(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        atomic_write_bytes(tmp_path / "file" / "below", b"")
+
+
+def test_a_staged_folder_replaces_the_old_one_only_when_it_succeeds(tmp_path):
+    final = tmp_path / "out"
+    for content in ("first", "second"):
+        with staged_folder(final) as staging:
+            (staging / content).write_text(content)
+            assert not (final / content).exists()
+    assert [path.name for path in final.iterdir()] == ["second"]
+    with pytest.raises(ZeroDivisionError), staged_folder(final) as staging:
+        (staging / "third").write_text("")
+        raise ZeroDivisionError
+    assert [path.name for path in final.iterdir()] == ["second"] and list(tmp_path.iterdir()) == [final]
+
+
+def test_of_runs_that_replace_a_folder_at_the_same_time_one_leaves_its_whole_folder(tmp_path):
+    final, start = tmp_path / "out", threading.Barrier(6)
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            with staged_folder(final) as staging:
+                for name in "abc":
+                    (staging / name).write_text(str(number))
+                start.wait(timeout=60)
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(write, number) for number in range(6)]:
+            done.result()
+    assert len({path.read_text() for path in final.iterdir()}) == 1 and len(list(final.iterdir())) == 3
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_a_full_disk_inside_a_staged_folder_leaves_the_old_one(tmp_path):
+    final = tmp_path / "out"
+    final.mkdir()
+    with pytest.raises(UserError, match="the disk is full"), staged_folder(final):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_json_is_sorted_comes_back_and_refuses_not_a_number(tmp_path):
+    value = {"b": [1, 2.5, None], "a": {"ü": True}}
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == value
+    assert (tmp_path / "x.json").read_text().index('"a"') < (tmp_path / "x.json").read_text().index('"b"')
+    with pytest.raises(ValueError):
+        json_bytes(float("nan"))
+
+
+def test_missing_and_broken_json_are_users_errors(tmp_path):
+    with pytest.raises(UserError, match="is missing"):
+        read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(UserError, match="not valid JSON"):
+        read_json(tmp_path / "x.json")
+
+
+def test_hashes_follow_names_and_contents(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_bytes(b"1")
+    assert sha256_file(tmp_path / "a" / "x") == hashlib.sha256(b"1").hexdigest()
+    first = sha256_folder(tmp_path)
+    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
+    second = sha256_folder(tmp_path)
+    (tmp_path / "a" / "y").write_bytes(b"2")
+    assert len({first, second, sha256_folder(tmp_path)}) == 3
+    for folder in (tmp_path / "none", tmp_path / "a" / "y"):
+        with pytest.raises(UserError, match="does not exist or is empty"):
+            sha256_folder(folder)
+
+
+def test_png_keeps_every_pixel_and_is_the_same_every_time(tmp_path):
+    pixels = generator("png").integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    assert encode_png(pixels) == encode_png(pixels.copy())
+    (tmp_path / "x.png").write_bytes(encode_png(pixels))
+    assert np.array_equal(read_image(tmp_path / "x.png"), pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "LA", "1"])
+def test_every_colour_mode_becomes_rgb(tmp_path, mode):
+    path = tmp_path / ("x.tiff" if mode == "CMYK" else "x.png")
+    Image.new("RGB", (5, 4), (255, 255, 255)).convert(mode).save(path)
+    found = read_image(path)
+    assert found.shape == (4, 5, 3) and found.dtype == np.uint8 and (found == 255).all()
+
+
+def test_sixteen_bits_of_grey_keep_their_brightness(tmp_path):
+    Image.fromarray(np.full((2, 3), 32768, np.uint16)).save(tmp_path / "x.png")
+    assert (read_image(tmp_path / "x.png") == 128).all()
+
+
+def test_transparent_pixels_lie_over_white(tmp_path):
+    Image.new("RGBA", (2, 2), (200, 0, 0, 0)).save(tmp_path / "x.png")
+    assert (read_image(tmp_path / "x.png") == 255).all()
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    picture = Image.new("RGB", (6, 3))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees
+    picture.save(tmp_path / "x.jpg", exif=exif)
+    assert read_image(tmp_path / "x.jpg").shape == (6, 3, 3)
+
+
+def test_pictures_that_cannot_be_read_are_named(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(generator("cut").integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(buffer.getvalue()[:500])
+    (tmp_path / "text.png").write_bytes(b"no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name in ("cut.jpg", "text.png", "empty.png"):
+        with pytest.raises(UserError, match=rf"{name} cannot be read"):
+            read_image(tmp_path / name)
+    with pytest.raises(UserError, match=r"none\.png does not exist"):
+        read_image(tmp_path / "none.png")
+
+
+def test_masks_are_true_above_the_middle_grey(tmp_path):
+    (tmp_path / "m.png").write_bytes(encode_png(np.array([[0, 127, 128, 255]], np.uint8)))
+    assert read_mask(tmp_path / "m.png").tolist() == [[False, False, True, True]]

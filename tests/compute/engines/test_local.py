@@ -1,0 +1,112 @@
+"""Worker processes: the same results whatever their number, lost batches tried again, poison items set aside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.compute.engines.workers import Failing, Products, Squares, Together
+
+from varireal.compute.engines import SetAside
+from varireal.compute.engines.local import LocalEngine
+from varireal.compute.parallel import available_cores
+from varireal.config import ComputeConfig
+from varireal.errors import UserError
+
+several = pytest.mark.skipif(available_cores() < 2, reason="needs two cores")
+BATCHES = [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+def engine(workers: int, *modules: str) -> LocalEngine:
+    return LocalEngine(ComputeConfig(device="cpu", workers=workers), modules)
+
+
+def run(worker, batches, workers: int, *modules: str) -> dict[int, list]:
+    with engine(workers, *modules).open(worker, len(batches)) as pool:
+        return dict(pool.run(batches))
+
+
+def test_one_worker_is_this_process() -> None:
+    done = run(Squares(), BATCHES, 1)
+    assert done == {k: [(item * item, os.getpid()) for item in batch] for k, batch in enumerate(BATCHES)}
+
+
+@several
+def test_several_workers_are_other_processes_and_serve_several_rounds(tmp_path: Path) -> None:
+    with engine(2).open(Together(tmp_path), 3) as pool:
+        first, second = dict(pool.run(BATCHES)), dict(pool.run([[9]]))
+    assert {k: [square for square, _ in results] for k, results in first.items()} == {
+        0: [0, 1, 4], 1: [9, 16, 25], 2: [36, 49],
+    }  # fmt: skip
+    pids = {pid for results in first.values() for _, pid in results}
+    assert len(pids) == 2 and os.getpid() not in pids
+    assert second[0][0][0] == 81 and second[0][0][1] in pids
+
+
+@several
+def test_no_more_batches_are_drawn_than_there_are_workers() -> None:
+    drawn, running = 0, []
+
+    def batches():
+        nonlocal drawn
+        for number in range(8):
+            drawn += 1
+            yield [number]
+
+    with engine(2).open(Squares(), 8) as pool:
+        for done, _ in enumerate(pool.run(batches()), start=1):
+            running.append(drawn - done)
+    assert max(running) <= 2 and drawn == 8
+
+
+@several
+def test_a_worker_has_one_thread_whether_it_is_alone_or_not() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        alone = run(Products(), BATCHES, 1, "torch")
+    finally:
+        torch.set_num_threads(before)
+    assert {result[:2] for results in alone.values() for result in results} == {(1, 1)}
+    assert run(Products(), BATCHES, 2, "torch") == alone
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=several)])
+def test_an_item_that_always_fails_is_set_aside_and_its_neighbours_are_done(workers: int) -> None:
+    done = run(Failing("raise", 4), BATCHES, workers)
+    assert done[0] == [0, -1, -2] and done[2] == [-6, -7]
+    assert done[1][0] == -3 and done[1][2] == -5
+    assert done[1][1] == SetAside("set aside after 3 tries: ZeroDivisionError: a defect")
+
+
+@several
+def test_a_worker_that_dies_at_an_item_costs_no_other_item() -> None:
+    done = run(Failing("die", 7), BATCHES, 2)
+    assert done[0] == [0, -1, -2] and done[1] == [-3, -4, -5] and done[2][0] == -6
+    assert done[2][1].note.startswith("set aside after 3 tries: its worker process was killed (signal 9)")
+
+
+@several
+@pytest.mark.parametrize("how", ["raise", "die"])
+def test_a_batch_that_was_lost_once_is_done_by_another_try(how: str, tmp_path: Path) -> None:
+    done = run(Failing(how, 4, once=tmp_path / "failed"), BATCHES, 2)
+    assert done == {0: [0, -1, -2], 1: [-3, -4, -5], 2: [-6, -7]}
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=several)])
+def test_what_a_user_has_to_mend_ends_the_run_at_once(workers: int) -> None:
+    with pytest.raises(UserError, match="the photo cannot be read"):
+        run(Failing("user", 4), BATCHES, workers)
+
+
+def test_workers_that_do_nothing_at_all_end_the_run() -> None:
+    with pytest.raises(UserError, match=r"no worker has done a single batch, .*ZeroDivisionError"):
+        run(Failing("raise", None), BATCHES, 1)
+
+
+def test_nothing_is_started_for_no_batch() -> None:
+    assert run(Failing("die", None), [], 1) == {}
+    with engine(2).open(Failing("die", None), 5) as pool:
+        assert dict(pool.run([])) == {}

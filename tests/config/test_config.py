@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from varireal.config import load_params
+from varireal.errors import UserError
+
+REPOSITORY = Path(__file__).parents[2]
+DEFAULTS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+
+
+def load(tmp_path: Path, changes: dict[str, Any]):
+    """Load the committed parameters with some values changed, named by dotted keys; None for ... removes a key."""
+    raw = copy.deepcopy(DEFAULTS)
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = raw
+        for name in sections:
+            section = section[name]
+        if value is ...:
+            del section[last]
+        else:
+            section[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return load_params(path)
+
+
+def test_the_committed_parameters_are_valid():
+    params = load_params(REPOSITORY / "params.yaml")
+    assert params.mix.shares["mixed"] == params.mix.ratio
+    assert set(params.edit.recipes) >= set(params.grid.attributes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mix.ration": 0.5}, r"unknown key mix\.ration; did you mean ratio\? allowed here: .*images_per_class.*ratio"),
+        ({"tracing": {}}, r"unknown key tracing; did you mean tracking\? allowed here: clip, compute"),
+        ({"train.lora.rank": 4}, r"unknown key train\.lora\.rank; .*allowed here: lora_alpha, lora_dropout, r$"),
+        ({"edit.recipes.color.feasible.strenght": 1}, r"unknown key .*feasible\.strenght; did you mean strength\?"),
+        ({"mix.ratio": 1.5}, r"mix\.ratio = 1\.5: input should be less than or equal to 1"),
+        ({"mix.ratio": "half"}, r"mix\.ratio = 'half': input should be a valid number"),
+        ({"mix.ratio": 0.25}, r"mix: ratio 0\.25 asks for shares"),
+        ({"train.batch_size": 0}, r"train\.batch_size = 0: input should be greater than or equal to 1"),
+        ({"train.accumulation_steps": 13}, r"train: accumulation_steps 13 would leave parts of a batch of 12 without"),
+        ({"train.learning_rate": float("inf")}, r"train\.learning_rate = inf: input should be a finite number"),
+        ({"seed": ...}, r"seed is missing"),
+        ({"seed": -1}, r"seed = -1: input should be greater than or equal to 0"),
+        ({"dataset.name": "cifar"}, r"dataset\.name = 'cifar': input should be 'rendered_aircraft', 'image_folder'"),
+        ({"grid.attributes": ["shape"]}, r"grid\.attributes\.0 = 'shape': input should be 'background', 'color' or"),
+        ({"grid.attributes": []}, r"grid\.attributes = \[\]: list should have at least 1 item"),
+        ({"grid.seeds": [0, 0]}, r"grid: grid\.seeds names a value twice"),
+        ({"grid.feasibilities": ["feasible"]}, r"grid: condition infeasible needs \['infeasible'\]"),
+        ({"segment.min_area": 0.95}, r"segment: min_area 0\.95 must be below max_area 0\.9"),
+        ({"segment.checkpoint": None, "segment.source": "model"}, r"segment: source model needs a checkpoint"),
+        ({"filter.name": "clip", "filter.model": None}, r"filter: filter clip needs a model"),
+        ({"edit.recipes.color.feasible": ...}, r"edit\.recipes\.color\.feasible is missing, but the grid asks for it"),
+        (
+            {"edit.recipes.color.feasible.strength": 0.01, "edit.recipes.color.feasible.num_inference_steps": 8},
+            r"edit\.recipes\.color\.feasible: num_inference_steps 8 at strength 0\.01 leaves no step",
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_line_that_names_the_file_the_key_and_what_is_allowed(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        load(tmp_path, changes)
+    assert "\n" not in str(caught.value) and str(tmp_path / "params.yaml") in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, {"train.max_steps": 0, "mix.rato": 1, "evaluate.batch_size": "many"})
+    assert all(key in str(caught.value) for key in ("train.max_steps", "mix.rato", "evaluate.batch_size"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"mix: [", "is not valid YAML"),
+        (b"- a list", "must hold sections .*, found list"),
+        (b"", "must hold sections .*, found NoneType"),
+        (b"\xff\xfe\x00", "is not valid YAML"),
+        (b"x: !!python/object/apply:os.system ['true']", "is not valid YAML: could not determine a constructor"),
+    ],
+)
+def test_files_that_hold_no_parameters_are_refused(tmp_path, content, message):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(UserError, match="does not exist; run from the repository's root or give --params"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_parameters_cannot_be_changed_by_accident():
+    params = load_params(REPOSITORY / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        params.mix.ratio = 0.1

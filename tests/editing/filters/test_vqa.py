@@ -1,0 +1,178 @@
+"""The filter `vqa`: its questions, its verdicts from known answers, and whole runs with tiny models."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from tests.editing.filters.tiny_vlms import KINDS
+
+from varireal.base.manifest import ATTRIBUTES, ImageRecord
+from varireal.config import ComputeConfig, FilterConfig
+from varireal.editing.filters import FILTERS
+from varireal.editing.filters.questions import INSTRUCTION, ask
+from varireal.editing.filters.vqa import VqaFilter
+from varireal.editing.jobs import EditJob
+from varireal.errors import UserError
+from varireal.prompts import AttributeSpec, PromptTable
+from varireal.store.folders import content_key
+
+CPU = ComputeConfig(device="cpu")
+CLASSES = ["jet", "glider"]
+PHRASES = {"red": "bright red", "lime": "lime", "lava": "on a lava field", "runway": "on a runway"}
+LEVELS = {"red": (200, 0, 0), "lime": (100, 250, 0)}
+
+
+def spec(name: str, phrase: str | None = None) -> AttributeSpec:
+    return AttributeSpec(name=name, phrase=phrase or PHRASES[name], rgb=LEVELS.get(name))
+
+
+def table(**phrases: str) -> PromptTable:
+    values = {"color": ("red", "lime"), "background": ("runway", "lava")}
+    attributes = {
+        attribute: {
+            feasibility: {name: [spec(value, phrases.get(value))] for name in CLASSES}
+            for feasibility, value in zip(("feasible", "infeasible"), pair)
+        }
+        for attribute, pair in values.items()
+    }
+    return PromptTable(domain_word="aircraft", classes=CLASSES, attributes=attributes)
+
+
+def job(value: str = "red", class_name: str = "jet") -> EditJob:
+    attribute = "color" if value in LEVELS else "background"
+    feasibility = "feasible" if value in ("red", "runway") else "infeasible"
+    photo = ImageRecord("a/0", "p", "photo", "train", class_name, CLASSES.index(class_name), 8, 8, "0" * 64, "a/0")
+    return EditJob(photo, "0" * 64, attribute, feasibility, 0, spec(value), "unused", 0)
+
+
+def picture(seed: int, height: int = 40, width: int = 30) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def build(folder: Path, compute: ComputeConfig = CPU, prompts: PromptTable | None = None, **settings) -> VqaFilter:
+    config = FilterConfig(name="vqa", model=str(folder), **{"class_threshold": 0.5, **settings})
+    return FILTERS["vqa"](config, compute, prompts or table())
+
+
+def answering(judge: VqaFilter, monkeypatch: pytest.MonkeyPatch, *answers: float) -> list[str]:
+    """Let the model answer with these probabilities of yes, in turn; return the list that the questions go into."""
+    asked: list[str] = []
+
+    def say(images, questions):
+        asked.extend(questions)
+        return list(itertools.islice(itertools.cycle(answers), len(questions)))
+
+    monkeypatch.setattr(judge._model, "yes_probabilities", say)
+    return asked
+
+
+def test_questions_name_the_value_and_the_class_where_they_are_about_them() -> None:
+    assert ask("background", "on a lava field", "trijet", "aircraft") == {
+        "attribute": "Is the aircraft in this image on a lava field? Answer with yes or no.",
+        "class": "Is this a photo of a trijet aircraft? Answer with yes or no.",
+        "possibility": "Could a real trijet aircraft be in a place like the one in this image? Answer with yes or no.",
+    }
+    assert ask("color", "lime", "Abyssinian", "")["attribute"].startswith("Is the main object in this image lime?")
+    assert ask("texture", "brick textured", "Abyssinian", "pet")["class"].startswith(
+        "Is this a photo of an Abyssinian pet"
+    )
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_a_question_tells_nothing_about_the_answer_that_is_hoped_for(attribute: str) -> None:
+    feasible, infeasible = (ask(attribute, phrase, "jet", "aircraft") for phrase in ("white", "neon pink"))
+    assert feasible["possibility"] == infeasible["possibility"] and feasible["class"] == infeasible["class"]
+    assert feasible["attribute"].replace("white", "neon pink") == infeasible["attribute"]
+    for text in (*feasible.values(), *infeasible.values()):
+        words = text.removesuffix(INSTRUCTION).lower()
+        assert not {"yes", "no", "not", "feasible", "infeasible", "impossible"} & set(words.replace("?", " ").split())
+
+
+def test_possibility_is_scored_by_the_answer_that_the_feasibility_expects(tiny_vlm, monkeypatch) -> None:
+    judge = build(tiny_vlm("llava_next"))
+    asked = answering(judge, monkeypatch, 0.9, 0.8, 0.3)
+    feasible, infeasible = judge.check([picture(0)] * 2, [job("red"), job("lime")])
+    assert feasible.scores == {"attribute": 0.9, "class": 0.8, "possibility": 0.3}
+    assert infeasible.scores == {"attribute": 0.9, "class": 0.8, "possibility": pytest.approx(0.7)}
+    assert (feasible.accepted, infeasible.accepted) == (False, True)
+    assert asked == [
+        *ask("color", "bright red", "jet", "aircraft").values(),
+        *ask("color", "lime", "jet", "aircraft").values(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "class_", "possibility", "accepted"),
+    [(0.6, 0.7, 0.8, True), (0.61, 0.7, 0.8, False), (0.6, 0.71, 0.8, False), (0.6, 0.7, 0.81, False), (0, 0, 0, True)],
+)
+def test_each_question_has_its_own_threshold(
+    attribute: float, class_: float, possibility: float, accepted: bool, tiny_vlm, monkeypatch
+) -> None:
+    judge = build(
+        tiny_vlm("llava_next"),
+        attribute_threshold=attribute, class_threshold=class_, possibility_threshold=possibility,
+    )  # fmt: skip
+    answering(judge, monkeypatch, 0.6, 0.7, 0.8)
+    assert judge.thresholds == {"attribute": attribute, "class": class_, "possibility": possibility}
+    assert [verdict.accepted for verdict in judge.check([picture(0)], [job("red")])] == [accepted]
+
+
+def test_attempts_rank_by_questions_passed_and_then_by_their_scores(tiny_vlm, monkeypatch) -> None:
+    judge = build(tiny_vlm("llava_next"))
+    answering(judge, monkeypatch, 0.5, 0.5, 0.5, 0.4, 0.9, 0.9, 0.45, 0.9, 0.9, 0.1, 0.1, 0.99)
+    passed, weak, better, worst = judge.check([picture(0)] * 4, [job("red")] * 4)
+    assert passed.quality > better.quality > weak.quality > worst.quality
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_real_models_judge_whole_batches_as_they_judge_one_picture(kind: str, tiny_vlm) -> None:
+    jobs = [job("red"), job("lime", "glider"), job("lava"), job("runway", "glider")]
+    pictures = [picture(0), picture(1, 64, 64), picture(2, 20, 70), picture(3)]
+    together = build(tiny_vlm(kind), batch_size=5).check(pictures, jobs)
+    judge = build(tiny_vlm(kind), batch_size=1)
+    for verdict, image, one in zip(together, pictures, jobs):
+        [alone] = judge.check([image], [one])
+        assert verdict.scores == pytest.approx(alone.scores, abs=1e-4)
+        texts = ask(one.attribute, one.spec.phrase, one.photo.class_name, "aircraft")
+        said = dict(zip(texts, judge._model.yes_probabilities([image] * 3, list(texts.values()))))
+        expected = said["possibility"] if one.feasibility == "feasible" else 1 - said["possibility"]
+        assert alone.scores == pytest.approx({**said, "possibility": expected}, abs=1e-6)
+
+
+def test_the_identity_holds_what_decides_a_verdict_and_nothing_else(tiny_vlm) -> None:
+    folder = tiny_vlm("llava_next")
+    found = [
+        build(folder),
+        build(tiny_vlm("qwen2_5_vl")),
+        build(folder, attribute_threshold=0.4),
+        build(folder, class_threshold=0.4),
+        build(folder, possibility_threshold=0.4),
+        build(folder, compute=ComputeConfig(device="cpu", dtype="bfloat16")),
+        build(folder, prompts=table().model_copy(update={"domain_word": "plane"})),
+    ]
+    keys = [content_key(judge.identity) for judge in found]
+    assert len(set(keys)) == len(keys)
+    assert content_key(build(folder, batch_size=3, max_attempts=9).identity) == keys[0]
+
+
+def test_a_phrase_that_stands_for_a_picture_is_refused(tiny_vlm) -> None:
+    with pytest.raises(UserError, match="'in <image> fog' holds <image>"):
+        build(tiny_vlm("llava_next"), prompts=table(lava="in <image> fog"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "filter vqa needs a model"),
+        ({"model": "local-dir:models/demo/clip"}, "are open_clip's"),
+        ({"model": "a/b", "pretrained": "openai"}, "pretrained to null"),
+        ({"model": "a/b", "possibility_threshold": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        FilterConfig(name="vqa", **settings)

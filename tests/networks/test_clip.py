@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from varireal.base.seeding import generator
+from varireal.errors import UserError
+from varireal.networks.clip import _weights, check_clip, clip_identity, load_clip
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_clip):
+    return load_clip(f"local-dir:{tiny_clip}", None)
+
+
+@pytest.fixture
+def copied(tiny_clip, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_clip, tmp_path / "clip"))
+
+
+def pictures() -> list[np.ndarray]:
+    rng = generator("test_clip")
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((50, 71), (32, 32), (90, 40))]
+
+
+def test_images_and_texts_get_open_clips_own_features(clip, tiny_clip):
+    import open_clip
+
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tiny_clip}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{tiny_clip}")
+    batch = torch.stack([transform(Image.fromarray(picture)) for picture in pictures()])
+    ours = clip.normalise(torch.from_numpy(np.stack([clip.resize(picture) for picture in pictures()])))
+    assert torch.equal(ours, batch)
+    with torch.no_grad():
+        images = model.eval().encode_image(batch, normalize=True)
+        texts = model.encode_text(tokenizer(["a photo of a glider", "b"]), normalize=True)
+    torch.testing.assert_close(clip.encode_images(pictures()), images)
+    torch.testing.assert_close(clip.encode_texts(["a photo of a glider", "b"]), texts)
+    assert clip.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()))
+
+
+def test_float16_weights_are_computed_with_in_float32(clip, copied):
+    path = copied / "open_clip_model.safetensors"
+    save_file({name: value.half() for name, value in load_file(path).items()}, path)
+    halved = load_clip(f"local-dir:{copied}", None)
+    assert halved.model.logit_scale.dtype == torch.float32
+    difference = (halved.encode_images(pictures()) - clip.encode_images(pictures())).abs().max()
+    assert 0 < difference < 0.01
+
+
+def test_safetensors_are_preferred_to_pickles_and_pickles_alone_are_refused(copied, clip):
+    (copied / "open_clip_pytorch_model.bin").write_bytes(b"a pickle that would run code")
+    torch.testing.assert_close(load_clip(f"local-dir:{copied}", None).encode_texts(["a"]), clip.encode_texts(["a"]))
+    (copied / "open_clip_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no \.safetensors weights; pickled weights .* are not read"):
+        load_clip(f"local-dir:{copied}", None)
+
+
+def test_a_missing_folder_is_named_with_its_key(tmp_path):
+    with pytest.raises(UserError, match=r"filter\.model names the folder .*nowhere, which does not exist"):
+        check_clip(f"local-dir:{tmp_path / 'nowhere'}", None, key="filter")
+
+
+def test_a_folder_without_a_configuration_is_refused(copied):
+    (copied / "open_clip_config.json").write_text("{}")
+    with pytest.raises(UserError, match="no JSON with a 'model_cfg'"):
+        check_clip(f"local-dir:{copied}", None)
+    (copied / "open_clip_config.json").unlink()
+    with pytest.raises(UserError, match=r"has no open_clip_config\.json"):
+        check_clip(f"local-dir:{copied}", None)
+
+
+def test_weights_of_another_size_are_refused_in_one_line(copied):
+    config = json.loads((copied / "open_clip_config.json").read_text())
+    config["model_cfg"]["vision_cfg"]["layers"] = 3
+    (copied / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="cannot be loaded") as caught:
+        load_clip(f"local-dir:{copied}", None)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_unknown_names_and_tags_are_answered_with_what_there_is():
+    with pytest.raises(UserError, match=r"no open_clip model; did you mean .*ViT-B-16"):
+        load_clip("ViT-B-61", None)
+    with pytest.raises(UserError, match="neither a safetensors file nor a tag of ViT-B-16; its tags: openai"):
+        load_clip("ViT-B-16", "openia")
+
+
+def test_pickled_and_missing_weight_files_are_refused_before_anything_is_imported(tmp_path):
+    (tmp_path / "weights.pt").write_bytes(b"pickle")
+    with pytest.raises(UserError, match=r"only \.safetensors are read"):
+        check_clip("ViT-B-16", str(tmp_path / "weights.pt"))
+    with pytest.raises(UserError, match="does not exist"):
+        check_clip("ViT-B-16", str(tmp_path / "weights.safetensors"))
+    with pytest.raises(UserError, match=r"clip\.pretrained = 'openai' has no meaning beside a folder"):
+        check_clip("local-dir:models/demo/clip", "openai")
+
+
+def test_tags_of_openai_ask_for_quickgelu_and_others_do_not():
+    import open_clip
+
+    from varireal.networks.clip import _check_name
+
+    assert _check_name(open_clip, "ViT-B-16", "openai", "clip") is True
+    assert _check_name(open_clip, "ViT-B-16", "laion2b_s34b_b88k", "clip") is False
+
+
+def test_the_identity_follows_the_weights(copied):
+    before = clip_identity(f"local-dir:{copied}", None)
+    path = copied / "open_clip_model.safetensors"
+    weights = load_file(path)
+    weights["logit_scale"] += 1
+    save_file(weights, path)
+    assert clip_identity(f"local-dir:{copied}", None) != before
+    assert clip_identity("ViT-B-16", "openai") == "ViT-B-16:openai"
+
+
+@pytest.fixture
+def hub(monkeypatch, copied):
+    """A hub that has, for every repository, the files named here, with the tiny model's weights; None: no network."""
+    from unittest.mock import Mock
+
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+
+    asked: list[tuple[str, str]] = []
+    files: list[str] | None = []
+
+    def download(repository: str, name: str) -> str:
+        asked.append((repository, name))
+        if files == ["offline"]:
+            raise LocalEntryNotFoundError("no network")
+        if name not in files:
+            raise RemoteEntryNotFoundError("404", response=Mock(headers={}))
+        return str(copied / "open_clip_model.safetensors")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return asked, files
+
+
+def test_openais_weights_come_as_safetensors_from_the_repository_that_open_clip_names(hub, copied):
+    import open_clip
+
+    asked, files = hub
+    files.append("open_clip_model.safetensors")
+    for model in ("ViT-B-16", "ViT-B-16-quickgelu"):
+        assert _weights(open_clip, model, "openai", "clip") == copied / "open_clip_model.safetensors"
+    assert set(asked) == {("timm/vit_base_patch16_clip_224.openai", "open_clip_model.safetensors")}
+
+
+def test_a_repository_with_pickles_only_is_refused_with_the_way_to_convert_and_nothing_is_downloaded(hub):
+    import open_clip
+
+    asked, _ = hub
+    with pytest.raises(UserError, match=r"pickle only, .* convert it once: .*save_file, and name the file in"):
+        _weights(open_clip, "hf-hub:someone/pickled", None, "clip")
+    assert {name.rpartition(".")[2] for _, name in asked} == {"safetensors"}
+    asked.clear()
+    with pytest.raises(UserError, match=r"RN50-quickgelu .* is published as a pickle only"):
+        _weights(open_clip, "RN50-quickgelu", "none of its tags has a repository", "clip")
+    assert not asked
+
+
+def test_without_network_the_error_says_so(hub):
+    import open_clip
+
+    hub[1].append("offline")
+    with pytest.raises(UserError, match=r"filter\.model: hf-hub:a/b cannot be downloaded \(no network\); check"):
+        _weights(open_clip, "hf-hub:a/b", None, "filter")
