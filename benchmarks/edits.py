@@ -38,7 +38,7 @@ from varireal.editing.pipelines import Pipeline
 from varireal.prompts import AttributeSpec, PromptTable, load_prompts
 from varireal.prompts.templates import Sentence, material_prompt, place_prompt
 from varireal.segmentation import SEGMENTERS
-from varireal.stages.edit import build_engine, build_run
+from varireal.editing.cell import build_engine, build_run
 
 Cell = tuple[Attribute, Feasibility]
 CELLS: tuple[Cell, ...] = (("background", "infeasible"), ("color", "feasible"), ("texture", "infeasible"))
