@@ -28,7 +28,7 @@ import torch
 from varireal import paths
 from varireal.base.files import json_bytes
 from varireal.base.manifest import Attribute, Feasibility, ImageRecord, iterate_manifest
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig, Params, load_params
 from varireal.editing.cell import build_engine, build_run
 from varireal.editing.editors import DiffusionEditor

@@ -15,7 +15,8 @@ from varireal.editing.jobs import EditJob, Verdict
 from varireal.editing.results import attempts_json
 from varireal.editing.run import EditRun
 from varireal.errors import UserError
-from varireal.store.packs import PackStore, item_keys
+from varireal.store import BatchStore
+from varireal.store.batches import item_keys
 
 
 def test_each_edit_has_its_own_attempts(jobs, make_run) -> None:
@@ -207,7 +208,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(jobs, make_run,
     with pytest.raises(UserError, match="the disk is full"):
         finish(run, jobs)
     monkeypatch.setattr(os, "fsync", fsync)
-    kept = [pack for stage in ("edit", "verdict") for pack in PackStore(stage).packs()]
+    kept = [pack for stage in ("edit", "verdict") for pack in BatchStore(stage).items()]
     assert [len(item_keys(pack)) for pack in kept] == [2, 2, 2]
     assert sorted(path for path in work.rglob("*") if path.is_file()) == sorted(kept)
     assert len(finish(make_run(no_filter(), method="paste"), jobs)) == 5

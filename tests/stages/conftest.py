@@ -15,7 +15,7 @@ from varireal import paths
 from varireal.base.files import atomic_write_bytes, encode_png, sha256_bytes, write_json
 from varireal.base.manifest import FEASIBILITIES, ImageRecord, write_manifest
 from varireal.base.seeding import generator
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 
 CLASSES = ("trijet", "biplane", "glider")
 TONES = {"trijet": (220, 60, 60), "biplane": (60, 220, 60), "glider": (60, 60, 220)}

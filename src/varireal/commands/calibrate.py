@@ -50,7 +50,7 @@ def _masks(params: Params, folder: Path) -> dict[str, Any]:
     from varireal.doctor.clock import ClockedEngine, busy
     from varireal.segmentation import NETWORK_MODULES, SEGMENTERS
     from varireal.segmentation.run import segment_photos
-    from varireal.store.folders import WorkStore
+    from varireal.store import FolderStore
 
     config = params.segment
     sources = [source for source in (config.source, config.fallback) if source is not None]
@@ -64,7 +64,7 @@ def _masks(params: Params, folder: Path) -> dict[str, Any]:
         dataclasses.replace(photo, image_id=f"{photo.image_id}~{number:04d}")
         for number, photo in zip(range(count), itertools.cycle(photos))
     ]
-    done = segment_photos(segmenters, copies, config, WorkStore("segment"), engine, folder, folder)
+    done = segment_photos(segmenters, copies, config, FolderStore("segment"), engine, folder, folder)
     write_manifest(folder / MASKS, done)
     sizes = [Path(photo.mask_path).stat().st_size for photo in done if photo.mask_path]
     clocked = dataclasses.asdict(busy(engine.take(), len(copies)))
@@ -80,7 +80,7 @@ def _edits(params: Params, folder: Path, attribute: Attribute, feasibility: Feas
     from varireal.editing.jobs import JobPlan
     from varireal.errors import UserError
     from varireal.prompts import load_prompts
-    from varireal.store.folders import WorkStore
+    from varireal.store import FolderStore
 
     table = load_prompts(folder / PROMPTS)
     engine = ClockedEngine(build_engine(params, attribute))
@@ -106,7 +106,7 @@ def _edits(params: Params, folder: Path, attribute: Attribute, feasibility: Feas
     files = [run.files(edit.attempts[0]) for edit in edits if edit.attempts]
     if not files:
         raise UserError(f"not one {attribute} edit of the sample could be made: {edits[0].note}")
-    pictures = [file for item in WorkStore("priors").items() for file in item.iterdir()]
+    pictures = [file for item in FolderStore("priors").items() for file in item.iterdir()]
     return {
         "edits": dataclasses.asdict(busy(engine.take(), len(jobs))),
         "pictures": dataclasses.asdict(busy(drawn, len(specs))),
@@ -126,17 +126,18 @@ def _training(params: Params, folder: Path) -> dict[str, Any]:
     from varireal.doctor.calibration import PHOTOS, PROMPTS
     from varireal.doctor.fine_tuning import FineTuningClock
     from varireal.prompts.templates import class_prompt
-    from varireal.training.plan import Study
+    from varireal.training.plan import TrainingSet
+    from varireal.training.worker import NETWORK_MODULES
 
     photos = tuple(read_manifest(folder / PHOTOS))
     classes = tuple(read_json(folder / PROMPTS)["classes"])
     sentences = tuple(class_prompt(name, params.dataset.domain_word) for name in classes)
-    study = Study(
+    study = TrainingSet(
         params.clip, params.train, params.compute, params.seed, classes, sentences,
         real=photos, val=(), synthetic=(),
     )  # fmt: skip
     compute = params.compute.model_copy(update={"workers": None})  # a limit of segment and edit alone
-    engine = LocalEngine(compute, ("varireal.training.run",))
+    engine = LocalEngine(compute, NETWORK_MODULES)
     tunings = len(params.grid.sources) * len(params.grid.seeds)
     workers, _ = worker_plan(engine.device() == "cpu", compute.num_threads, tunings)
     with engine.open(FineTuningClock(study, folder / "pixels"), workers) as pool:

@@ -44,7 +44,7 @@ def command(params: Params, days: float, do_it: bool) -> None:
     anew. Work of other experiments is not: their outputs stay in DVC's cache, but whoever continues them makes
     it again. Answers of language models and masks are always kept. Leftovers of killed runs go too.
     """
-    from varireal.store.folders import work_root
+    from varireal.store import work_root
 
     root = work_root()
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []

@@ -121,7 +121,7 @@ def _write_sample(params: Params, dataset: Dataset, table: PromptTable, folder: 
 
     from varireal.base.files import write_json
     from varireal.base.manifest import ImageRecord, write_manifest
-    from varireal.compute.parallel import available_cores
+    from varireal.compute.processes import available_cores
     from varireal.datasets.preparation import write_photo, write_pictures
 
     train = [photo for photo in dataset.photos() if photo.split == "train"]
@@ -223,7 +223,7 @@ def _reason(errors: str) -> str:
 
 def worker_count(compute: ComputeConfig, device: str) -> int:
     """Return how many workers an engine has where there is work for all; the sample gives each a batch."""
-    from varireal.compute.engines.local import visible_gpus
+    from varireal.compute.devices import visible_gpus
     from varireal.compute.processes import worker_plan
 
     if device == "cuda":

@@ -60,8 +60,8 @@ class ClockedEngine:
         return self._engine.device()
 
     @contextlib.contextmanager
-    def open(self, worker: Worker[Any, Any], most: int) -> Iterator[Pool[Any, Any]]:
-        with self._engine.open(ClockedWorker(worker), most) as pool:
+    def open(self, worker: Worker[Any, Any], most: int, **options: Any) -> Iterator[Pool[Any, Any]]:
+        with self._engine.open(ClockedWorker(worker), most, **options) as pool:
             yield _ClockedPool(pool, self.calls)
 
     def take(self) -> list[Call]:

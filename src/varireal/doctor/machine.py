@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.doctor.finding import Finding, readable_bytes
 from varireal.errors import UserError
 

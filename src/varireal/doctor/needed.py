@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal import paths
-from varireal.store.folders import WorkStore
+from varireal.store import FolderStore
 
 if TYPE_CHECKING:
     from varireal.config import Params
@@ -27,16 +27,16 @@ def of_edits(params: Params) -> Iterator[Path]:
 
 def of_trainings(params: Params) -> Iterator[Path]:
     """Yield the finished fine-tunings of the grid, and the checkpoints of those that are not finished."""
-    from varireal.training.plan import fine_tunings, read_study
+    from varireal.training.plan import fine_tunings, read_training_set
 
-    grid, store = params.grid, WorkStore("train")
-    plans = [fine_tunings(read_study(params, None), ["real"], grid.seeds)]
+    grid, store = params.grid, FolderStore("train")
+    plans = [fine_tunings(read_training_set(params, None), ["real"], grid.seeds)]
     for attribute in grid.attributes:
         for condition in grid.conditions:
-            study = read_study(params, paths.mix_folder(attribute, condition))
+            study = read_training_set(params, paths.mix_folder(attribute, condition))
             plans.append(fine_tunings(study, grid.sources, grid.seeds))
     for item in (item for plan in plans for item in plan):
-        yield store.get(item.key) or store.unfinished(item.key)
+        yield kept.path if (kept := store.get(item.key)) else store.unfinished(item.key)
 
 
 def of_evaluate(params: Params) -> Iterator[Path]:
@@ -61,15 +61,14 @@ def of_measure(params: Params) -> Iterator[Path]:
     """Yield what was measured of the photos and of every cell's edits."""
     from varireal.measuring.plan import plan_measuring
 
-    _, train, val, cells, _ = plan_measuring(params)
-    yield from _kept("measure", [task.key for task in (train, val, *cells.values()) if task is not None])
+    yield from _kept("measure", [group.key for group in plan_measuring(params).groups])
 
 
 def of_pixels(params: Params) -> Iterator[Path]:
     """Yield the packs of decoded pictures that hold a photo or an edit of the grid."""
     from varireal.base.files import read_json
     from varireal.base.manifest import iterate_manifest
-    from varireal.store.folders import work_root
+    from varireal.store import work_root
 
     manifests = [paths.PHOTOS_MANIFEST] + [
         paths.edit_folder(attribute, feasibility) / "manifest.parquet"
@@ -83,8 +82,7 @@ def of_pixels(params: Params) -> Iterator[Path]:
 
 
 def _kept(store: str, keys: list[str]) -> Iterator[Path]:
-    folders = map(WorkStore(store).get, keys)
-    yield from (folder for folder in folders if folder is not None)
+    yield from (kept.path for kept in FolderStore(store).find(keys) if kept is not None)
 
 
 NEEDED: dict[str, Callable[[Params], Iterator[Path]]] = {

@@ -17,7 +17,7 @@ from varireal.compute.engines import Engine, SetAside
 from varireal.compute.progress import progress
 from varireal.errors import UserError
 from varireal.prompts.templates import Sentence, described, material_prompt, place_prompt
-from varireal.store.folders import WorkStore, content_key
+from varireal.store import FolderStore, content_key
 
 if TYPE_CHECKING:
     from varireal.editing.inpaint import PictureMaker
@@ -136,7 +136,7 @@ class GeneratedPictures:
         self._prompt = place_prompt if attribute == "background" else material_prompt
         self._bank_size = bank_size
         self._seed = seed
-        self._store = WorkStore("priors")
+        self._store = FolderStore("priors")
 
     def check(self, specs: Iterable[AttributeSpec]) -> None:
         """Check nothing: every sentence can be drawn, and the checkpoint was looked at when the maker was built."""
@@ -154,7 +154,7 @@ class GeneratedPictures:
             for place, [made] in pool.run(batches):
                 if isinstance(made, SetAside):
                     raise UserError(f"the pictures of {missing[place].name!r} could not be made ({made.note})")
-                self._store.put(self.identity(missing[place]), made)
+                self._store.put({self.identity(missing[place]): made})
                 advance(1)
         self._maker.release()
 
@@ -167,10 +167,10 @@ class GeneratedPictures:
         return PictureItem(sentence, tuple(seeds))
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
-        folder = self._store.get(self.identity(spec))
-        if folder is None:
+        kept = self._store.get(self.identity(spec))
+        if kept is None:
             raise UserError(f"the pictures of {spec.name!r} vanished from the folder of finished work; run again")
-        return _decoded(folder / f"{int(rng.integers(self._bank_size)):03d}.png")
+        return _decoded(kept.path / f"{int(rng.integers(self._bank_size)):03d}.png")
 
     def identity(self, spec: AttributeSpec) -> str:
         sentence = self._sentence(spec)
@@ -186,7 +186,7 @@ class GeneratedPictures:
         )
 
     def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
-        yield from (folder for spec in specs if (folder := self._store.get(self.identity(spec))) is not None)
+        yield from (kept.path for spec in specs if (kept := self._store.get(self.identity(spec))) is not None)
 
 
 @functools.lru_cache(maxsize=_KEPT_DECODED)

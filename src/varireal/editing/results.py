@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from varireal.base.manifest import Status
 from varireal.compute.engines import SetAside
 from varireal.editing.jobs import EditJob, Verdict
-from varireal.store.packs import Kept
+from varireal.store import Kept
 
 
 @dataclasses.dataclass(frozen=True)

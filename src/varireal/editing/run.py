@@ -25,8 +25,7 @@ from varireal.editing.pictures import PictureSource
 from varireal.editing.results import Attempt, FinishedEdit
 from varireal.editing.worker import IMAGE, PRIOR, EditItem, EditWorker, MadeEdit
 from varireal.errors import UserError
-from varireal.store.folders import content_key, work_root
-from varireal.store.packs import Kept, PackStore
+from varireal.store import BatchStore, Kept, content_key, work_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +59,8 @@ class EditRun:
         self._batch_size = batch_size
         self._keep_priors = keep_priors
         self._set_aside: dict[tuple[str, int], SetAside] = {}  # by job and attempt
-        self._images = PackStore("edit")
-        self._verdicts = PackStore("verdict")
+        self._images = BatchStore("edit")
+        self._verdicts = BatchStore("verdict")
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
@@ -123,7 +122,7 @@ class EditRun:
                 further = []
                 for batch in _batches(pending, self._batch_size):
                     for each in self._tries(batch, number):
-                        yield from (kept.pack for kept in (each.image, each.verdict) if kept is not None)
+                        yield from (kept.path for kept in (each.image, each.verdict) if kept is not None)
                         if each.verdict is None or not _read_verdict(each.verdict).accepted:
                             further.append(each.job)
                 pending = further

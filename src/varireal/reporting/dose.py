@@ -17,7 +17,7 @@ from varireal.reporting.experiments import Experiment
 from varireal.reporting.side_by_side import check_same_test_set
 from varireal.reporting.verdicts import undecided_words
 from varireal.reporting.words import signed
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 if TYPE_CHECKING:
     import numpy as np

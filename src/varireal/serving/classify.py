@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varireal.base.files import read_image
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.errors import UserError
 from varireal.serving.adapter import Labels
 
@@ -25,7 +25,7 @@ class Classifier:
     """A CLIP with its classes."""
 
     def __init__(self, clip: Clip, labels: Labels) -> None:
-        from varireal.training.sentences import unpadded
+        from varireal.training.towers import unpadded
 
         self._clip = clip
         self.classes = tuple(labels.classes)

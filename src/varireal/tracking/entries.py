@@ -12,7 +12,7 @@ from varireal.reporting.data import explaining
 from varireal.reporting.dose import DoseResponse, dose_headline, dose_paths, interval
 from varireal.reporting.provenance import flat_settings
 from varireal.reporting.words import signed
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 if TYPE_CHECKING:
     from varireal.config import Params

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from varireal import paths
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
-from varireal.store.folders import content_key
+from varireal.store import content_key
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
 from varireal.tracking.study import study_key
 

@@ -23,7 +23,7 @@ from varireal.base.manifest import read_manifest
 from varireal.compute.engines import SetAside
 from varireal.compute.engines.local import LocalEngine
 from varireal.compute.engines.ray import RayEngine
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
 

@@ -18,7 +18,7 @@ from varireal.editing.filters.vqa import VqaFilter
 from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
 from varireal.prompts import AttributeSpec, PromptTable
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 CPU = ComputeConfig(device="cpu")
 CLASSES = ["jet", "glider"]

@@ -17,7 +17,7 @@ from varireal.editing.jobs import EditJob, Verdict
 from varireal.networks.clip import Clip, check_clip, clip_identity, load_clip
 from varireal.prompts import PromptTable
 from varireal.prompts.templates import class_prompt, edit_prompt
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 if TYPE_CHECKING:
     import torch

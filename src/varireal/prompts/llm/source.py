@@ -21,7 +21,7 @@ from varireal.prompts.llm.interview import Interview, interview
 from varireal.prompts.llm.local import LocalModel
 from varireal.prompts.llm.questions import Subject
 from varireal.prompts.schema import ClassLists, PromptTable, describe_problems
-from varireal.store.folders import WorkStore
+from varireal.store import FolderStore
 
 MILLION = 1_000_000
 
@@ -53,7 +53,7 @@ class LlmSource:
             for attribute, feasibilities in needed.items()
             for subject in self._subjects(attribute, classes, domain_word)
         ]
-        asker = Asker(self._backend, self._config, WorkStore("prompt"))
+        asker = Asker(self._backend, self._config, FolderStore("prompt"))
         with (
             progress("prompt", len(plan)) as advance,
             ThreadPoolExecutor(self._backend.concurrency) as pool,
