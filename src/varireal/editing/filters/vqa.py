@@ -10,9 +10,10 @@ import numpy as np
 
 from varireal.base.manifest import ATTRIBUTES
 from varireal.config import ComputeConfig, FilterConfig
+from varireal.editing.attempts import FilterAnswer
 from varireal.editing.filters.questions import ask
 from varireal.editing.filters.yes_no import KEY, YesNoModel
-from varireal.editing.jobs import EditJob, Verdict
+from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
 from varireal.networks.checkpoints import checkpoint_identity
 from varireal.prompts import PromptTable
@@ -30,7 +31,7 @@ class VqaFilter:
 
     @functools.cached_property
     def identity(self) -> dict[str, object]:
-        """Return the model, the questions and the thresholds: all that decides a verdict besides picture and job."""
+        """Return the model, the questions and the thresholds: all that decides an answer besides picture and job."""
         from varireal.compute.devices import device_type
 
         return {
@@ -55,7 +56,7 @@ class VqaFilter:
             "possibility": config.possibility_threshold,
         }
 
-    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
+    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Judge the pictures.
 
         The scores are the probabilities of the hoped-for answers: yes for attribute and class, and for possibility yes
@@ -64,13 +65,13 @@ class VqaFilter:
         asked = [ask(job.attribute, job.spec.phrase, job.photo.class_name, self._domain_word) for job in jobs]
         pairs = [(image, text) for image, texts in zip(images, asked) for text in texts.values()]
         said = iter(self._model.yes_probabilities([image for image, _ in pairs], [text for _, text in pairs]))
-        return [self._verdict({name: next(said) for name in texts}, job) for texts, job in zip(asked, jobs)]
+        return [self._answer({name: next(said) for name in texts}, job) for texts, job in zip(asked, jobs)]
 
-    def _verdict(self, yes: dict[str, float], job: EditJob) -> Verdict:
+    def _answer(self, yes: dict[str, float], job: EditJob) -> FilterAnswer:
         possible = yes["possibility"]
         scores = {**yes, "possibility": possible if job.feasibility == "feasible" else 1 - possible}
         failed = sum(scores[name] < least for name, least in self.thresholds.items())
-        return Verdict(
+        return FilterAnswer(
             accepted=not failed,
             scores=scores,
             quality=fmean(scores.values()) - failed,  # of attempts that fail, the one that fails fewer questions
