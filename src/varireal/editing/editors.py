@@ -23,13 +23,12 @@ from varireal.editing.recipe import (
 )
 from varireal.editing.refine import Refiner
 
-_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur"}
+# settings of a recipe that the method paste reads, and those that nothing reads where nothing is refined
+_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur", "crop_min", "crop_max", "sharpen"}
 _REFINE_KEYS = {
     "refine", "refine_strength", "refine_guidance_scale", "refine_steps", "ip_adapter_scale",
     "controlnet_conditioning_scale",
 }  # fmt: skip
-# settings of recipes that came later: at their defaults they are left out, so that finished work stays valid
-_LATER_KEYS = {"crop_min", "crop_max", "sharpen"}
 
 
 class Editor(Protocol):
@@ -59,7 +58,7 @@ class PasteEditor:
 
     @property
     def identity(self) -> dict[str, object]:
-        recipe = {**self._recipe.model_dump(mode="json", include=_PASTE_KEYS), **_later(self._recipe)}
+        recipe = self._recipe.model_dump(mode="json", include=_PASTE_KEYS)
         return {"method": "paste", "recipe": recipe, "image_size": self._lengths_at}
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
@@ -90,11 +89,11 @@ class DiffusionEditor:
 
     @property
     def identity(self) -> dict[str, object]:
-        unread = _LATER_KEYS | (set() if self._refiner else _REFINE_KEYS)
+        unread = None if self._refiner else _REFINE_KEYS
         return {
             "method": "diffusion",
-            "recipe": {**self._recipe.model_dump(mode="json", exclude=unread), **_later(self._recipe)},
-            **({"lengths_at": self._lengths_at} if self._lengths_at else {}),
+            "recipe": self._recipe.model_dump(mode="json", exclude=unread),
+            "lengths_at": self._lengths_at,
             "inpaint": self._inpainter.identity,
             **({"refine": self._refiner.identity} if self._refiner else {}),
             "batch_size": self._batch_size,  # it shows in the last bits
@@ -102,10 +101,6 @@ class DiffusionEditor:
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
         return _run(self._steps, jobs, seeds, self._recipe, self._lengths_at or self._inpainter.image_size)
-
-
-def _later(recipe: Recipe) -> dict[str, object]:
-    return recipe.model_dump(mode="json", include=_LATER_KEYS, exclude_defaults=True)
 
 
 def _run(

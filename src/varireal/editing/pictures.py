@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from varireal.editing.inpaint import PictureMaker
     from varireal.prompts import AttributeSpec
 
+REVISION = 1  # raised when the same sentence and maker give other pictures
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _KEPT_DECODED = 64  # pictures kept in memory
 
@@ -173,12 +174,10 @@ class GeneratedPictures:
         return _decoded(folder / f"{int(rng.integers(self._bank_size)):03d}.png")
 
     def identity(self, spec: AttributeSpec) -> str:
-        sentence = self._sentence(spec)
-        emphasis = {} if sentence.weight == 1 else {"weight": sentence.weight}
         return content_key(
             {
-                "sentence": sentence.text,
-                **emphasis,
+                "revision": REVISION,
+                "sentence": dataclasses.asdict(self._sentence(spec)),
                 "seed": self._seed,
                 "bank_size": self._bank_size,
                 "maker": self._maker.identity,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from varireal.prompts import AttributeSpec
 
+REVISION = 1  # raised when the same job and editor give another picture
+ANSWER_REVISION = 1  # raised when the same picture and filter give another answer
 ANSWER = "verdict.json"
 SCORE_DECIMALS = 6
 STRETCH = 2**13  # jobs, whose attempts are in memory; batches never reach over its end
@@ -218,6 +220,7 @@ class EditRun:
     def _image_key(self, job: EditJob, seed: int) -> str:
         return content_key(
             {
+                "revision": REVISION,
                 "photo": job.photo.sha256,
                 "mask": job.mask_sha256,
                 "attribute": job.attribute,
@@ -233,6 +236,7 @@ class EditRun:
     def _answer_key(self, job: EditJob, image_key: str) -> str:
         return content_key(
             {
+                "revision": ANSWER_REVISION,
                 "image": image_key,
                 "class": job.photo.class_name,
                 "attribute": job.attribute,
