@@ -81,7 +81,7 @@ class EditWorker:
     def __init__(self, editor: Editor, edit_filter: EditFilter, keep_priors: bool) -> None:
         self._editor, self._filter, self._keep_priors = editor, edit_filter, keep_priors
 
-    def __call__(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+    def __call__(self, items: Sequence[Attempt]) -> list[Attempt]:
         """Return every attempt with its answer; if one picture is missing, the batch is made anew.
 
         Pictures that exist stay: the files that come back are those of new pictures alone.
@@ -89,25 +89,19 @@ class EditWorker:
         Raises:
             UserError: a photo, picture or checkpoint cannot be read, or the device's memory does not hold the batch.
         """
-        jobs = [attempt.job for attempt in attempts]
-        missing = [IMAGE not in attempt.files for attempt in attempts]
-        drafts = self._editor.edit(jobs, [attempt.seed for attempt in attempts]) if any(missing) else None
-        pictures: list[np.ndarray] = []
-        made: list[dict[str, bytes]] = []
-        for place, attempt in enumerate(attempts):
-            if drafts is None or not missing[place]:
-                pictures.append(decode_png(attempt.files[IMAGE]))
-                made.append({})
-            else:
-                draft = drafts[place]
-                pictures.append(draft.picture)
-                made.append({IMAGE: encode_png(draft.picture)})
-                if self._keep_priors:
-                    made[-1][PRIOR] = encode_png(draft.prior)
-        answers = self._filter.check(pictures, jobs)
+        jobs = [attempt.job for attempt in items]
+        pictures = {place: decode_png(each.files[IMAGE]) for place, each in enumerate(items) if IMAGE in each.files}
+        made: dict[int, dict[str, bytes]] = {}
+        if len(pictures) < len(items):
+            for place, draft in enumerate(self._editor.edit(jobs, [attempt.seed for attempt in items])):
+                if place not in pictures:
+                    pictures[place] = draft.picture
+                    priors = {PRIOR: encode_png(draft.prior)} if self._keep_priors else {}
+                    made[place] = {IMAGE: encode_png(draft.picture), **priors}
+        answers = self._filter.check([pictures[place] for place in range(len(items))], jobs)
         return [
-            dataclasses.replace(attempt, files=files, answer=answer)
-            for attempt, files, answer in zip(attempts, made, answers)
+            dataclasses.replace(attempt, files=made.get(place, {}), answer=answer)
+            for place, (attempt, answer) in enumerate(zip(items, answers))
         ]
 
 

@@ -14,11 +14,11 @@ from varireal.editing.recipe import (
     Composite,
     Draft,
     Inpaint,
-    MakePrior,
+    RecipeStep,
     Refine,
-    Step,
     TransferDetail,
     lay_out,
+    prior_step,
     read_photo,
 )
 from varireal.editing.refine import Refiner
@@ -41,9 +41,11 @@ class Editor(Protocol):
     @property
     def identity(self) -> dict[str, object]:
         """Return everything that decides an edit besides its job, seed and pictures, as JSON values."""
+        ...
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
         """Return the finished drafts of a batch; the seeds are those of the attempts."""
+        ...
 
 
 class PasteEditor:
@@ -54,7 +56,7 @@ class PasteEditor:
     ) -> None:
         self._recipe = recipe
         self._lengths_at = config.lengths_at or config.inpaint.image_size
-        self._steps: list[Step] = [MakePrior(recipe, pictures)]
+        self._steps: list[RecipeStep] = [prior_step(recipe, pictures)]
 
     @property
     def identity(self) -> dict[str, object]:
@@ -79,8 +81,8 @@ class DiffusionEditor:
         self._refiner = (
             Refiner(config.refine, compute, recipe.refine_strength, config.memory) if recipe.refine else None
         )
-        self._steps: list[Step] = [
-            MakePrior(recipe, pictures),
+        self._steps: list[RecipeStep] = [
+            prior_step(recipe, pictures),
             Inpaint(recipe, self._inpainter),
             *([Refine(recipe, self._refiner)] if self._refiner else []),
             TransferDetail(recipe),
@@ -104,7 +106,7 @@ class DiffusionEditor:
 
 
 def _run(
-    steps: Sequence[Step], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, lengths_at: int | None
+    steps: Sequence[RecipeStep], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, lengths_at: int | None
 ) -> list[Draft]:
     read = functools.cache(read_photo)  # the edits of a photo stand together
     drafts = [lay_out(job, seed, recipe, lengths_at, read) for job, seed in zip(jobs, seeds)]

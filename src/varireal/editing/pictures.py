@@ -37,18 +37,23 @@ class PictureSource(Protocol):
         Raises:
             UserError: a value has none.
         """
+        ...
 
     def prepare(self, specs: Iterable[AttributeSpec], engine: Engine) -> None:
         """Make what is missing; call it once before the first ``pick``."""
+        ...
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         """Return one of the value's pictures, uint8 (H, W, 3)."""
+        ...
 
     def identity(self, spec: AttributeSpec) -> str:
         """Return what stands for the value's pictures in a content key."""
+        ...
 
     def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
         """Yield where pictures that were made for the values lie in the folder of finished work."""
+        ...
 
 
 class FolderPictures:

@@ -60,7 +60,8 @@ class RefinePipeline(Pipeline):
         return {**super().identity, **{name: part_identity(getattr(self._config, name)) for name in parts}}
 
     def _parts(self, dtype: torch.dtype) -> dict[str, Any]:
-        from diffusers import AutoencoderKL, ControlNetModel
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+        from diffusers.models.controlnets.controlnet import ControlNetModel
         from transformers import CLIPVisionModelWithProjection
 
         config, adapter = self._config, self._config.ip_adapter

@@ -67,7 +67,8 @@ class EditRun:
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """Return what every edit of the run was made and judged with, as JSON values."""
-        return {**self._editor.identity, "filter": self._filter.identity, "max_attempts": self._max_attempts}
+        editor, edit_filter = self._identities
+        return {**editor, "filter": edit_filter, "max_attempts": self._max_attempts}
 
     @property
     def _stretch_size(self) -> int:

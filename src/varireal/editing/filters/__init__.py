@@ -21,6 +21,7 @@ class FilterFactory(Protocol):
         Raises:
             UserError: its checkpoint is missing or cannot judge.
         """
+        ...
 
 
 FILTERS: dict[str, FilterFactory] = {"clip": ClipFilter, "none": NoFilter, "vqa": VqaFilter}

@@ -35,7 +35,7 @@ class ClipFilter:
         self._class_sentences = tuple(class_prompt(name, table.domain_word) for name in table.classes)
         self._encoded: dict[tuple[str, ...], torch.Tensor] = {}
 
-    @functools.cached_property
+    @property
     def identity(self) -> dict[str, object]:
         """Return the model, the thresholds and the candidates: all that decides an answer besides picture and job."""
         from varireal.compute.devices import device_type

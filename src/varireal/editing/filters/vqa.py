@@ -1,22 +1,34 @@
-"""Filter ``vqa``: a vision-language model is asked about attribute, class and possibility (see questions.py)."""
+"""Filter ``vqa``: a vision-language model is asked yes/no questions about an edited picture.
+
+It is asked whether the picture shows what was asked for (``attribute``), whether it is still of its class (``class``),
+and whether what it shows could be real (``possibility``). Which answer is hoped for is nowhere in the questions. The
+last names no value, so that the answer has to come from the picture, and it is the same for feasible and infeasible
+edits.
+"""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
 
-from varireal.base.manifest import ATTRIBUTES
+from varireal.base.manifest import ATTRIBUTES, Attribute
 from varireal.config import ComputeConfig, FilterConfig
 from varireal.editing.attempts import FilterAnswer
-from varireal.editing.filters.questions import ask
 from varireal.editing.filters.yes_no import KEY, YesNoModel
 from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
 from varireal.networks.checkpoints import checkpoint_identity
 from varireal.prompts import PromptTable
+from varireal.prompts.templates import article, named_object
+
+INSTRUCTION = "Answer with yes or no."
+_POSSIBLE: dict[Attribute, str] = {
+    "background": "be in a place like the one in this image",
+    "color": "have a color like the one in this image",
+    "texture": "have a surface like the one in this image",
+}
 
 
 class VqaFilter:
@@ -29,7 +41,7 @@ class VqaFilter:
         self._model = YesNoModel(str(config.model), config.revision, compute, config.batch_size)
         _check_words(table, self._model.image_token)
 
-    @functools.cached_property
+    @property
     def identity(self) -> dict[str, object]:
         """Return the model, the questions and the thresholds: all that decides an answer besides picture and job."""
         from varireal.compute.devices import device_type
@@ -76,6 +88,18 @@ class VqaFilter:
             scores=scores,
             quality=fmean(scores.values()) - failed,  # of attempts that fail, the one that fails fewer questions
         )
+
+
+def ask(attribute: Attribute, phrase: str, class_name: str, domain_word: str) -> dict[str, str]:
+    """Return the questions by name, for a value's phrase ("under water", "navy blue", "brick textured")."""
+    subject = domain_word.strip() or "main object"
+    thing = named_object(class_name, domain_word)
+    texts = {
+        "attribute": f"Is the {subject} in this image {phrase}?",
+        "class": f"Is this a photo of {article(thing)}?",
+        "possibility": f"Could a real {thing} {_POSSIBLE[attribute]}?",
+    }
+    return {name: f"{text} {INSTRUCTION}" for name, text in texts.items()}
 
 
 def _check_words(table: PromptTable, image_token: str) -> None:
