@@ -95,7 +95,7 @@ def _study_edits(root: Path, photos: list[ImageRecord], attribute: str, feasibil
             f"{photo.photo_id}#0", origin="edit", split="train", class_name=photo.class_name,
             class_index=photo.class_index, photo_id=photo.photo_id, status="exhausted" if k == 0 else "accepted",
             attribute=attribute, feasibility=feasibility, value="lava & ash", prompt='a "lava" <script>', index=0,
-            mask_path=cut["path"], prior_path=prior["path"], **fields))  # fmt: skip
+            photo_path=photo.path, mask_path=cut["path"], prior_path=prior["path"], **fields))  # fmt: skip
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The structure of the source in figures: ``python -m tests.structure [CHECKOUT]`` prints them, and tests use its parts.
+"""The structure of the source in figures: `python -m tests.structure [CHECKOUT]` prints them; tests use its parts.
 
 A room is a module or folder directly below ``src/varireal``; an arrow leads from a room or module to one it imports.
 """

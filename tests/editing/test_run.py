@@ -11,8 +11,8 @@ import pytest
 from tests.editing.scripted import IDS, Script, figures_of, finish, no_filter, pictures
 
 from varireal.base.files import decode_png
-from varireal.editing.jobs import EditJob, Verdict
-from varireal.editing.results import attempts_json
+from varireal.editing.attempts import FilterAnswer, attempts_json
+from varireal.editing.jobs import EditJob
 from varireal.editing.run import EditRun
 from varireal.errors import UserError
 from varireal.store import BatchStore
@@ -143,17 +143,17 @@ class _Memoryless:
         self._accepted_from = accepted_from
         self._known = known
 
-    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[Verdict]:
+    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
         numbers = [self._known[image.tobytes()] for image in images]
         return [
-            Verdict(number >= self._accepted_from[job.image_id], {"attribute": 0.1 * number}, 0.0)
+            FilterAnswer(number >= self._accepted_from[job.image_id], {"attribute": 0.1 * number}, 0.0)
             for job, number in zip(jobs, numbers)
         ]
 
 
 def _die_at_put(run: EditRun, number: int) -> None:
     puts = iter(range(number))
-    for store in (run._images, run._verdicts):
+    for store in (run._images, run._answers):
         put = store.put
 
         def counting(items, put=put):

@@ -127,7 +127,7 @@ class Injector:
         from mlflow import MlflowClient
 
         from varireal.base import files as files
-        from varireal.editing.worker import EditWorker
+        from varireal.editing.attempts import EditWorker
         from varireal.segmentation.run import SegmentWorker
         from varireal.store.batches import KeptInBatch
 

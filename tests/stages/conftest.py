@@ -68,6 +68,7 @@ def _edits(photos: list[ImageRecord], attribute: str, feasibility: str) -> list[
                 feasibility=feasibility,
                 value="lava",
                 index=0,
+                photo_path=photo.path,
                 **fields,
             )
         )

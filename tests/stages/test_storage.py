@@ -66,8 +66,7 @@ def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypa
         figures.append(read_json(paths.MEASURED))
         adapters.append(sorted(sha256_file(path) for path in paths.ADAPTERS.rglob("*.safetensors")))
         exports.append({p.relative_to("out"): p.read_bytes() for p in sorted(Path("out").rglob("*")) if p.is_file()})
-        photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
-        pages.append(build_examples(choose_examples(records, "exhausted", 3, 0), photos))
+        pages.append(build_examples(choose_examples(records, "exhausted", 3, 0)))
     assert manifests[0] == manifests[1]
     assert adapters[0] == adapters[1] and len(adapters[0]) == 2
     assert exports[0] == exports[1] and len(exports[0]) > 5
@@ -111,7 +110,9 @@ def test_a_damaged_shard_stops_the_training_in_one_line(both) -> None:
 
 
 def test_a_new_storage_makes_no_edit_anew(both, monkeypatch) -> None:
-    monkeypatch.setattr("varireal.editing.worker.EditWorker.__call__", lambda *_: pytest.fail("an edit was made again"))
+    monkeypatch.setattr(
+        "varireal.editing.attempts.EditWorker.__call__", lambda *_: pytest.fail("an edit was made again")
+    )
     before = cell_records()
     change(edit__storage="files")
     run_stages([["edit", *cell] for cell in CELLS])

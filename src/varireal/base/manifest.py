@@ -37,7 +37,8 @@ class ImageRecord:
     ``None`` stands where a field does not apply.
     """
 
-    image_id: str  # unique within a manifest; photos: "<class slug>/<name>", edits: "<photo_id>#<index>"
+    # unique within a manifest; photos: "<class slug>/<name>", edits: "<photo_id>#<attribute>-<feasibility>-<index>"
+    image_id: str
     path: str
     origin: Literal["photo", "edit"]
     split: Split
@@ -49,6 +50,7 @@ class ImageRecord:
     photo_id: str  # the photo itself, or the photo that was edited
     status: Status = "ok"  # photos and masks: ok or failed; edits: accepted, exhausted or failed
     note: str | None = None  # why it failed, in words
+    photo_path: str | None = None  # edits: the path of the photo that was edited
     mask_path: str | None = None
     prior_path: str | None = None
     attribute: Attribute | None = None
@@ -69,10 +71,10 @@ class Judged(Protocol):
     def status(self) -> str: ...
 
 
-Edit = TypeVar("Edit", bound=Judged)
+AnyJudged = TypeVar("AnyJudged", bound=Judged)
 
 
-def usable(records: Iterable[Edit], include_exhausted: bool) -> list[Edit]:
+def usable(records: Iterable[AnyJudged], include_exhausted: bool) -> list[AnyJudged]:
     """Return the edits that may be trained on: those the filter accepted and, if asked, those it never did."""
     allowed = {"accepted", "exhausted"} if include_exhausted else {"accepted"}
     return [record for record in records if record.status in allowed]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from varireal.editing.inpaint import PictureMaker
     from varireal.prompts import AttributeSpec
 
+REVISION = 1  # raised when the same sentence and maker give other pictures
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _KEPT_DECODED = 64  # pictures kept in memory
 
@@ -36,18 +37,23 @@ class PictureSource(Protocol):
         Raises:
             UserError: a value has none.
         """
+        ...
 
     def prepare(self, specs: Iterable[AttributeSpec], engine: Engine) -> None:
         """Make what is missing; call it once before the first ``pick``."""
+        ...
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         """Return one of the value's pictures, uint8 (H, W, 3)."""
+        ...
 
     def identity(self, spec: AttributeSpec) -> str:
         """Return what stands for the value's pictures in a content key."""
+        ...
 
     def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
         """Yield where pictures that were made for the values lie in the folder of finished work."""
+        ...
 
 
 class FolderPictures:
@@ -173,12 +179,10 @@ class GeneratedPictures:
         return _decoded(kept.path / f"{int(rng.integers(self._bank_size)):03d}.png")
 
     def identity(self, spec: AttributeSpec) -> str:
-        sentence = self._sentence(spec)
-        emphasis = {} if sentence.weight == 1 else {"weight": sentence.weight}
         return content_key(
             {
-                "sentence": sentence.text,
-                **emphasis,
+                "revision": REVISION,
+                "sentence": dataclasses.asdict(self._sentence(spec)),
                 "seed": self._seed,
                 "bank_size": self._bank_size,
                 "maker": self._maker.identity,

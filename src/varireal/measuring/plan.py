@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,15 @@ class FeatureSettings:
 
 @dataclasses.dataclass(frozen=True)
 class PictureGroup:
-    """Pictures that are measured together: photos, or one cell's edits with the photo of each."""
+    """Pictures that are measured together: photos, or one cell's edits."""
 
     key: str
     pictures: tuple[ImageRecord, ...]
-    photos: tuple[ImageRecord, ...] = ()  # of the edits, in their order; none for photos themselves
+
+    @property
+    def edits(self) -> bool:
+        """Return whether the pictures are edits, which are compared with their photos and sentences."""
+        return self.pictures[0].origin == "edit"
 
     @property
     def name(self) -> str:
@@ -69,13 +74,8 @@ def group_photos(how: FeatureSettings, photos: Sequence[ImageRecord]) -> Picture
     return PictureGroup(content_key({**how.identity, "pictures": pictures}), tuple(photos))
 
 
-def group_edits(
-    how: FeatureSettings, edits: Sequence[ImageRecord], photos: Mapping[str, ImageRecord]
-) -> PictureGroup | None:
-    """Return the edits with their photos as a group, or None where there is no edit.
-
-    Args:
-        photos: the photos by image_id.
+def group_edits(how: FeatureSettings, edits: Sequence[ImageRecord]) -> PictureGroup | None:
+    """Return the edits as a group that is compared with their photos, or None where there is no edit.
 
     Raises:
         UserError: the photo or the mask of an edit is missing.
@@ -83,16 +83,17 @@ def group_edits(
     if not edits:
         return None
     rows = []
+    hash_of = functools.cache(sha256_file)  # photos and masks have several edits each
     for edit in edits:
-        if edit.photo_id not in photos:
-            raise UserError(f"the photos' manifest has no {edit.photo_id}, of which {edit.image_id} is an edit")
-        mask = Path(str(edit.mask_path))
-        if not mask.is_file():
-            raise UserError(f"the mask {mask} of edit {edit.image_id} is missing; run `dvc checkout` or dvc repro")
-        hashes = [edit.sha256, photos[edit.photo_id].sha256, sha256_file(mask)]
+        photo, mask = Path(str(edit.photo_path)), Path(str(edit.mask_path))
+        for what, path in (("photo", photo), ("mask", mask)):
+            if not path.is_file():
+                raise UserError(
+                    f"the {what} {path} of edit {edit.image_id} is missing; run `dvc checkout` or dvc repro"
+                )
+        hashes = [edit.sha256, hash_of(photo), hash_of(mask)]
         rows.append([edit.image_id, *hashes, edit.attribute, edit.prompt, *dataclasses.astuple(region_settings(edit))])
-    key = content_key({**how.identity, "edits": rows})
-    return PictureGroup(key, tuple(edits), tuple(photos[edit.photo_id] for edit in edits))
+    return PictureGroup(content_key({**how.identity, "edits": rows}), tuple(edits))
 
 
 def sample(edits: Sequence[ImageRecord], most: int | None, seed: int) -> list[ImageRecord]:
@@ -125,8 +126,8 @@ def plan_measuring(params: Params) -> MeasuringPlan:
         UserError: photos, edits or masks are missing.
     """
     how = FeatureSettings(params.measure.network(params.clip), params.compute, params.measure.batch_size)
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
-    train, val = (group_photos(how, [p for p in photos.values() if p.split == split]) for split in ("train", "val"))
+    photos = read_manifest(paths.PHOTOS_MANIFEST)
+    train, val = (group_photos(how, [photo for photo in photos if photo.split == split]) for split in ("train", "val"))
     if train is None:
         raise UserError("the data set has no photo in the split train; give it some (dataset.train_* in params.yaml)")
     cells: dict[tuple[str, str], PictureGroup | None] = {}
@@ -137,5 +138,5 @@ def plan_measuring(params: Params) -> MeasuringPlan:
             edits = usable(rows, params.mix.include_exhausted)
             chosen = sample(edits, params.measure.edits_per_cell, params.seed)
             counts[attribute, feasibility] = len(edits)
-            cells[attribute, feasibility] = group_edits(how, chosen, photos)
+            cells[attribute, feasibility] = group_edits(how, chosen)
     return MeasuringPlan(how, train, val, cells, counts)

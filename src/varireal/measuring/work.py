@@ -46,9 +46,9 @@ class MeasuringWorker:
     def _measure(self, group: PictureGroup, clip: Clip) -> dict[str, bytes]:
         size = self._how.batch_size
         files = {FEATURES: picture_features(clip, group.pictures, size)}
-        if group.photos:
+        if group.edits:
             files[SENTENCES] = sentence_features(clip, [str(edit.prompt) for edit in group.pictures], size)
-            files[CHANGED] = np.array([changes(*pair) for pair in zip(group.pictures, group.photos)])
+            files[CHANGED] = np.array([changes(edit) for edit in group.pictures])
         return {name: _npy(values) for name, values in files.items()}
 
 
@@ -67,17 +67,17 @@ def sentence_features(clip: Clip, sentences: Sequence[str], batch_size: int) -> 
     return rows[[places[sentence] for sentence in sentences]]
 
 
-def changes(edit: ImageRecord, photo: ImageRecord) -> list[float]:
+def changes(edit: ImageRecord) -> list[float]:
     """Return the columns CHANGES of an edit; NaN where there is nothing to measure.
 
     Raises:
         UserError: a picture or the mask cannot be read, or their sizes differ.
     """
-    before, after = (read_image(Path(each.path)) for each in (photo, edit))
+    before, after = read_image(Path(str(edit.photo_path))), read_image(Path(edit.path))
     mask = read_mask(Path(str(edit.mask_path)))
     if before.shape != after.shape or mask.shape != before.shape[:2]:
         raise UserError(
-            f"the edit {edit.path}, its photo {photo.path} and the mask {edit.mask_path} differ in size; "
+            f"the edit {edit.path}, its photo {edit.photo_path} and the mask {edit.mask_path} differ in size; "
             "make the edits anew with dvc repro"
         )
     region = region_of(edit, mask)

@@ -55,12 +55,11 @@ def intervals_figure(verdicts: Sequence[Verdict], family: Family, margin: float)
     return written.getvalue()
 
 
-def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: dict[str, ImageRecord]) -> bytes:
+def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]]) -> bytes:
     """Return edits as JPEG bytes: a block for every title, in it photo, prior and edit one below the other.
 
     Args:
         rows: a title and its edits each, as many in every row as there are.
-        photos: the photos by image_id.
 
     Raises:
         UserError: a picture is missing or cannot be read.
@@ -76,7 +75,7 @@ def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: dict[
         for column, edit in enumerate(edits):
             left, top = column * (SIDE + GAP), line * block + LABEL
             pen.text((left + 2, top + 1), f"{edit.class_name}: {edit.value}"[:26], fill="#59636e")
-            for place, picture in enumerate(_pictures(edit, photos)):
+            for place, picture in enumerate(_pictures(edit)):
                 if picture is not None:
                     sheet.paste(picture, (left, top + LABEL + place * SIDE))
     written = io.BytesIO()
@@ -84,11 +83,11 @@ def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: dict[
     return written.getvalue()
 
 
-def _pictures(edit: ImageRecord, photos: dict[str, ImageRecord]) -> list[Image | None]:
+def _pictures(edit: ImageRecord) -> list[Image | None]:
     """Return an edit's pictures in the order of ``KINDS``; priors are not always kept."""
     from PIL import Image, ImageOps
 
-    paths = (photos[edit.photo_id].path, edit.prior_path, edit.path)
+    paths = (edit.photo_path, edit.prior_path, edit.path)
     return [
         None if path is None else ImageOps.pad(Image.fromarray(read_image(Path(path))), (SIDE, SIDE), color="white")
         for path in paths

@@ -91,13 +91,12 @@ def _pictures(params: Params, verdicts: list[Verdict]) -> dict[str, bytes]:
 
     families = dict.fromkeys(verdict.comparison.family for verdict in verdicts)
     found = {f"figures/{f}.png": intervals_figure(verdicts, f, params.report.margin) for f in families}
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     for attribute in params.grid.attributes:
         rows = []
         for feasibility in params.grid.feasibilities:
             edits = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
             rows.append((f"{attribute} {feasibility}", choose_examples(edits, "accepted", ON_A_SHEET, params.seed)))
-        found[f"sheets/{attribute}.jpg"] = edits_sheet(rows, photos)
+        found[f"sheets/{attribute}.jpg"] = edits_sheet(rows)
     return found
 
 
@@ -106,14 +105,13 @@ def _examples(params: Params) -> list[Example]:
     from varireal.base.manifest import read_manifest
     from varireal.reporting.gallery import build_examples, choose_examples
 
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     chosen = []
     for attribute in params.grid.attributes:
         for feasibility in params.grid.feasibilities:
             edits = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
             chosen += choose_examples(edits, "accepted", params.report.examples, params.seed)
             chosen += choose_examples(edits, "exhausted", params.report.exhausted_examples, params.seed)
-    return build_examples(chosen, photos)
+    return build_examples(chosen)
 
 
 def _as_yaml(params: Params) -> str:
