@@ -19,7 +19,7 @@ def test_every_point_has_a_readable_name_and_validated_settings() -> None:
     ]  # fmt: skip
     first = points[0]
     assert first.overrides == ("grid.attributes=[color]", "mix.ratio=0.25", "edit.edits_per_photo=3")
-    assert (first.params.mix.ratio, first.params.mix.shares["mixed"]) == (0.25, 0.25)
+    assert (first.params.mix.ratio, first.params.mix.share("mixed")) == (0.25, 0.25)
     assert (first.params.edit.edits_per_photo, first.params.grid.attributes) == (3, ["color"])
 
 

@@ -38,7 +38,6 @@ from varireal.config.study import (
     ReportConfig,
     TrackingConfig,
     TrainConfig,
-    WatchConfig,
 )
 from varireal.errors import UserError
 
@@ -71,7 +70,6 @@ __all__ = [
     "SegmentConfig",
     "TrackingConfig",
     "TrainConfig",
-    "WatchConfig",
     "load_params",
 ]
 
@@ -110,7 +108,7 @@ class Params(Section):
     report: ReportConfig
     grid: GridConfig
     tracking: TrackingConfig
-    watch: WatchConfig
+    watch: dict[str, str]  # files and folders beside code that DVC watches; conf/ derives them from the rest
 
     @model_validator(mode="after")
     def _masks_from_somewhere(self) -> Params:

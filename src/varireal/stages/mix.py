@@ -43,7 +43,7 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
     with _without_collection():
         edits = {name: usable(candidates(path), params.mix.include_exhausted) for name, path in manifests.items()}
         chosen = choose(
-            edits, classes, attribute, params.mix.shares[condition], params.mix.images_per_class, params.seed
+            edits, classes, attribute, params.mix.share(condition), params.mix.images_per_class, params.seed
         )
         chosen.sort(key=lambda candidate: candidate.image_id)
     sources = list(manifests)
