@@ -69,6 +69,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         subprocess.run(command, check=True)
     shutil.copy(REPOSITORY / ".dvc/config", ".dvc/config")
+    shutil.copytree(REPOSITORY / ".dvc/plugins", ".dvc/plugins", ignore=shutil.ignore_patterns("__pycache__"))
     for command in (["git", "add", "-A"], ["git", "commit", "-qm", "start"]):
         subprocess.run(command, check=True)
     return tmp_path
