@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from varireal.base.files import read_yaml
-from varireal.config.base import Positive, Section
-from varireal.config.data import DatasetConfig, LlmConfig, PromptConfig
+from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig
 from varireal.config.editing import (
     EditConfig,
     FilterConfig,
@@ -25,7 +24,6 @@ from varireal.config.editing import (
     Recipe,
     RefineConfig,
 )
-from varireal.config.masks import SegmentConfig
 from varireal.config.study import (
     AnchorConfig,
     AugmentationConfig,

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from varireal.base.manifest import Attribute, Condition, Feasibility, Source
-from varireal.config.base import NonNegative, Positive, PositiveFloat, Section, Share
+from varireal.config.data import NonNegative, Positive, PositiveFloat, Section, Share
 
 
 class MixConfig(Section):
