@@ -24,7 +24,7 @@ def pets() -> Work:
     with tempfile.TemporaryDirectory() as folder:
         composed = Path(folder, "params.yaml")
         chosen = ["dataset=oxford_pets", "models=sdxl"]
-        compose_and_dump(composed, str(ROOT / "conf"), None, "config.yaml", folder, chosen)
+        compose_and_dump(composed, str(ROOT / "conf"), None, "config.yaml", str(ROOT / ".dvc/plugins"), chosen)
         return count_work(load_params(composed), PHOTOS)
 
 

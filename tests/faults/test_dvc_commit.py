@@ -54,7 +54,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("repository"))
         make_repository()
-        run("dvc", "repro", "edit@color-feasible")
+        run("dvc", "repro", "edit@color-feasible", "shares")
         run("git", "add", "-A")
         run("git", "commit", "-qm", "half a study")
         for name in CHANGES:

@@ -10,7 +10,7 @@ from varireal.base.files import encode_png, read_mask, sha256_file, staged_folde
 from varireal.base.manifest import ImageRecord
 from varireal.compute.engines.local import LocalEngine
 from varireal.config import ComputeConfig, SegmentConfig
-from varireal.config.masks import CleaningConfig
+from varireal.config.data import CleaningConfig
 from varireal.errors import UserError
 from varireal.segmentation import SEGMENTERS, Segment
 from varireal.segmentation.metrics import mask_metrics

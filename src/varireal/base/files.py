@@ -115,28 +115,26 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file with PyYAML's safe loader, made to refuse a key that stands twice in one place.
+    """Read a YAML file; a key that stands twice in one place is refused.
 
     Raises:
         UserError: the file cannot be read or is no YAML.
         FileNotFoundError: it does not exist; the caller knows the remedy.
     """
-    import yaml
+    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml.constructor import DuplicateKeyError
 
-    class UniqueKeys(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for key in keys:
-                if keys.count(key) > 1 and key != "<<":  # YAML would silently keep the last
-                    message = f"the key {key!r} stands twice in one place"
-                    raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-            return super().construct_mapping(node, deep)
-
+    parser = YAML(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
+    parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)
+        return parser.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
+    except DuplicateKeyError as error:  # its own words hold both values, however long
+        key = str(error.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise UserError(f"{path} is not valid YAML: the key {key!r} stands twice in one place (line {line})") from error
+    except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
 
 

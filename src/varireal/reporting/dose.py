@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ENDS = {0.0: "feasible", 1.0: "infeasible"}  # the ratios at which the condition mixed is a pure one
 # settings that the points of a sweep may differ in, and those that no prediction depends on
 NOT_OF_THE_STUDY: dict[str, Any] = {
-    "mix": {"ratio", "shares"}, "edit": {"edits_per_photo"}, "compute": {"device", "num_threads"},
+    "mix": {"ratio"}, "edit": {"edits_per_photo"}, "compute": {"device", "num_threads"},
     "report": True, "tracking": True, "watch": True,
 }  # fmt: skip
 

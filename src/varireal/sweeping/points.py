@@ -13,7 +13,7 @@ from typing import Any
 from varireal.config import Params, load_params
 from varireal.errors import UserError
 
-SWEPT = ("mix.ratio", "mix.shares", "edit.edits_per_photo")  # what a sweep sets itself
+SWEPT = ("mix.ratio", "edit.edits_per_photo")  # what a sweep sets itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,8 @@ def compose(overrides: Sequence[str], conf: Path, name: str) -> Params:
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "params.yaml"
         try:
-            compose_and_dump(str(written), str(conf.resolve()), None, "config.yaml", folder, list(overrides))
+            plugins = conf.resolve().parent / ".dvc/plugins"
+            compose_and_dump(str(written), str(conf.resolve()), None, "config.yaml", str(plugins), list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
             lines = str(error).splitlines() or [type(error).__name__]
             raise UserError(f"the settings {' '.join(overrides)} cannot be composed: {lines[0]}") from error

@@ -65,7 +65,7 @@ def choose_from_manifests(
     """
     with _without_collection():
         edits = {name: usable(candidates(path), config.include_exhausted) for name, path in manifests.items()}
-        chosen = choose(edits, classes, attribute, config.shares[condition], config.images_per_class, seed)
+        chosen = choose(edits, classes, attribute, config.share(condition), config.images_per_class, seed)
         return sorted(chosen, key=lambda candidate: candidate.image_id)
 
 
