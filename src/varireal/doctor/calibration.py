@@ -7,6 +7,7 @@ the figures, and its memory is free again for the next. Nothing is written outsi
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,19 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varireal import paths
+from varireal.base.files import read_json
+from varireal.compute.progress import progress
 from varireal.doctor.estimate import EditPace, Measured, Pace, TrainingPace, disk, estimate_findings, parts
 from varireal.doctor.finding import Finding
+from varireal.doctor.sample import PARAMS, RESULT, write_sample
+from varireal.editing.jobs import assign_values
 from varireal.errors import UserError
+from varireal.prompts import SOURCES, load_prompts
 
 if TYPE_CHECKING:
-    from varireal.config import ComputeConfig, Params
+    from varireal.config import Params
     from varireal.datasets.base import Dataset
     from varireal.doctor.report import Examination
     from varireal.prompts import PromptTable
 
 COMMAND = ("-m", "varireal", "calibrate-part")  # run as a program, a part at a time
-SAMPLE = 8  # training photos, spread over the data set
-PARAMS, PHOTOS, MASKS, PROMPTS, RESULT = "params.yaml", "photos.parquet", "masks.parquet", "prompts.json", "result.json"
 
 
 def calibrate(params: Params, examination: Examination) -> list[Finding]:
@@ -36,10 +40,6 @@ def calibrate(params: Params, examination: Examination) -> list[Finding]:
     Raises:
         UserError: something is missing, would have to be downloaded first, or fails.
     """
-    import shutil
-
-    from varireal.compute.progress import progress
-
     _check_ready(examination)
     dataset, work = examination.dataset, examination.work
     assert dataset is not None and work is not None
@@ -50,7 +50,7 @@ def calibrate(params: Params, examination: Examination) -> list[Finding]:
         progress("calibrate", 2 + len(set(cells.values()))) as advance,
     ):
         folder = Path(name)
-        written = _write_sample(params, dataset, table, folder)
+        written = write_sample(params, dataset, table, folder)
         masks = _masks(folder)
         advance(1)
         made: dict[str, EditPace] = {}
@@ -82,8 +82,6 @@ def _check_ready(examination: Examination) -> None:
 
 def _prompts(params: Params, dataset: Dataset) -> PromptTable:
     """Return the bank's lists, or those that a language model gave when the stage prompt ran."""
-    from varireal.prompts import SOURCES, load_prompts
-
     if params.prompt.source == "bank":
         needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
         source = SOURCES["bank"](params.prompt, params.compute, params.seed)
@@ -101,8 +99,6 @@ def _distinct_cells(params: Params, steps: dict[str, int]) -> dict[str, str]:
 
 def _count_values(params: Params, table: PromptTable, cell: str, dataset: Dataset) -> int:
     """Return how many different values the edits of a cell will have, as the stage edit assigns them."""
-    from varireal.editing.jobs import assign_values
-
     attribute, feasibility = cell.split()
     lists = [table.specs(attribute, feasibility, name) for name in table.classes]
     every, used = set().union(*lists), set()
@@ -113,59 +109,6 @@ def _count_values(params: Params, table: PromptTable, cell: str, dataset: Datase
         if len(used) == len(every):
             break
     return len(used)
-
-
-def _write_sample(params: Params, dataset: Dataset, table: PromptTable, folder: Path) -> dict[str, Any]:
-    """Write photos, ready-made pictures, prompts and settings, and return what the first two took."""
-    import yaml
-
-    from varireal.base.files import write_json
-    from varireal.base.manifest import ImageRecord, write_manifest
-    from varireal.compute.parallel import available_cores
-    from varireal.datasets.preparation import write_photo, write_pictures
-
-    train = [photo for photo in dataset.photos() if photo.split == "train"]
-    chosen = train[:: max(1, len(train) // SAMPLE)][:SAMPLE]
-    start = time.perf_counter()
-    written = [write_photo(photo, folder, folder, tuple(dataset.classes)) for photo in chosen]
-    middle = time.perf_counter()
-    write_pictures(dataset, folder, available_cores())
-    end = time.perf_counter()
-    records = [each for each in written if isinstance(each, ImageRecord)]
-    if not records:
-        raise UserError(f"not one photo of the sample can be used: {written[0]}")
-    write_manifest(folder / PHOTOS, records)
-    drawn = params.edit.prior.source == "text_to_image"
-    write_json(folder / PROMPTS, (_first_values(table) if drawn else table).to_json())
-    (folder / PARAMS).write_text(yaml.safe_dump(_settings(params, folder).model_dump(mode="json")), encoding="utf-8")
-    files = [Path(path) for each in records for path in (each.path, each.mask_path) if path]
-    return {
-        "photo": (middle - start) / len(chosen) / available_cores(),
-        "photo_bytes": sum(file.stat().st_size for file in files) / len(records),
-        "pictures": end - middle,
-        "picture_bytes": sum(file.stat().st_size for file in (folder / "pictures").rglob("*.png")),
-    }
-
-
-def _first_values(table: PromptTable) -> PromptTable:
-    """Return the table with one value in each list, since drawing the pictures of each takes long."""
-    short = {
-        attribute: {
-            feasibility: {name: specs[:1] for name, specs in by_class.items()}
-            for feasibility, by_class in kinds.items()
-        }
-        for attribute, kinds in table.attributes.items()
-    }
-    return table.model_copy(update={"attributes": short})
-
-
-def _settings(params: Params, folder: Path) -> Params:
-    """Return the settings with one attempt an edit, and the sample's own pictures where the data set renders them."""
-    once = params.filter.model_copy(update={"max_attempts": 1})
-    if params.edit.prior.pictures:
-        return params.model_copy(update={"filter": once})
-    prior = params.edit.prior.model_copy(update={"pictures": str(folder / "pictures")})
-    return params.model_copy(update={"filter": once, "edit": params.edit.model_copy(update={"prior": prior})})
 
 
 def _masks(folder: Path) -> dict[str, Any]:
@@ -198,8 +141,6 @@ def _run(folder: Path, *part: str) -> tuple[dict[str, Any], float]:
     Raises:
         UserError: it failed; the message is its own.
     """
-    from varireal.base.files import read_json
-
     name, *options = part
     command = [sys.executable, *COMMAND, name, str(folder), "--params", str(folder / PARAMS), *options]
     start = time.perf_counter()
@@ -219,15 +160,3 @@ def _reason(errors: str) -> str:
     """Return the last line that a failed process wrote."""
     lines = [line for line in errors.splitlines() if line.strip()]
     return lines[-1].removeprefix("Error: ") if lines else "it said nothing"
-
-
-def worker_count(compute: ComputeConfig, device: str) -> int:
-    """Return how many workers an engine has where there is work for all; the sample gives each a batch."""
-    from varireal.compute.engines.local import visible_gpus
-    from varireal.compute.processes import worker_plan
-
-    if device == "cuda":
-        count = max(1, len(visible_gpus()))
-    else:
-        count, _ = worker_plan(device == "cpu", compute.num_threads, sys.maxsize)
-    return min(count, compute.workers or count)
