@@ -18,8 +18,16 @@ from typing import TYPE_CHECKING, Any
 from varireal import paths
 from varireal.base.files import read_json
 from varireal.compute.progress import progress
-from varireal.doctor.estimate import EditPace, Measured, Pace, TrainingPace, disk, estimate_findings, parts
-from varireal.doctor.finding import Finding
+from varireal.doctor.estimate import (
+    Calibration,
+    EditPace,
+    Pace,
+    TrainingPace,
+    estimate_disk,
+    estimate_findings,
+    estimate_parts,
+)
+from varireal.doctor.findings import Finding
 from varireal.doctor.sample import PARAMS, RESULT, write_sample
 from varireal.editing.jobs import assign_values
 from varireal.errors import UserError
@@ -28,14 +36,14 @@ from varireal.prompts import SOURCES, load_prompts
 if TYPE_CHECKING:
     from varireal.config import Params
     from varireal.datasets.base import Dataset
-    from varireal.doctor.report import Examination
+    from varireal.doctor.examination import Examination
     from varireal.prompts import PromptTable
 
 COMMAND = ("-m", "varireal", "calibrate-part")  # run as a program, a part at a time
 
 
-def calibrate(params: Params, examination: Examination) -> list[Finding]:
-    """Run the parts and return the estimate.
+def estimate_run(params: Params, examination: Examination) -> list[Finding]:
+    """Run the parts on a sample and return what the whole run would take.
 
     Raises:
         UserError: something is missing, would have to be downloaded first, or fails.
@@ -59,11 +67,13 @@ def calibrate(params: Params, examination: Examination) -> list[Finding]:
             advance(1)
         training = _training(folder)
         advance(1)
-    measured = Measured(**written, **masks, edits={cell: made[cells[cell]] for cell in cells}, training=training)
+    measured = Calibration(**written, **masks, edits={cell: made[cells[cell]] for cell in cells}, training=training)
     values = {cell: _count_values(params, table, cell, dataset) for cell in cells}
     passed = {cell: made[cell].passed for cell in made}
-    needed = disk(work, values, measured, params.edit.save_rejected)
-    return estimate_findings(parts(params, work, values, measured), needed, passed, shutil.disk_usage(Path()).free)
+    needed = estimate_disk(work, values, measured, params.edit.save_rejected)
+    return estimate_findings(
+        estimate_parts(params, work, values, measured), needed, passed, shutil.disk_usage(Path()).free
+    )
 
 
 def _check_ready(examination: Examination) -> None:
@@ -112,23 +122,23 @@ def _count_values(params: Params, table: PromptTable, cell: str, dataset: Datase
 
 
 def _masks(folder: Path) -> dict[str, Any]:
-    found, wall = _run(folder, "masks")
-    return {"masks": _pace(found["masks"], wall, found["batch"]), "mask_bytes": found["bytes"]}
+    clocked, wall = _run(folder, "masks")
+    return {"masks": _pace(clocked["masks"], wall, clocked["batch"]), "mask_bytes": clocked["bytes"]}
 
 
 def _edits(folder: Path, cell: str) -> EditPace:
     attribute, feasibility = cell.split()
-    found, wall = _run(folder, "edits", "--attribute", attribute, "--feasibility", feasibility)
-    edits = _pace(found["edits"], wall - found["pictures"]["seconds"], found["batch"])
-    pictures = _pace(found["pictures"], 0.0, 1)
-    return EditPace(edits, pictures, found["passed"], found["edit_bytes"], found["value_bytes"])
+    clocked, wall = _run(folder, "edits", "--attribute", attribute, "--feasibility", feasibility)
+    edits = _pace(clocked["edits"], wall - clocked["pictures"]["seconds"], clocked["batch"])
+    pictures = _pace(clocked["pictures"], 0.0, 1)
+    return EditPace(edits, pictures, clocked["passed"], clocked["edit_bytes"], clocked["value_bytes"])
 
 
 def _training(folder: Path) -> TrainingPace:
-    found, wall = _run(folder, "training")
-    fixed = max(0.0, wall - found.pop("seconds"))
-    sizes = {name: round(found.pop(name)) for name in ("image_bytes", "adapter_bytes")}
-    return TrainingPace(fixed=fixed, **found, **sizes)
+    clocked, wall = _run(folder, "training")
+    fixed = max(0.0, wall - clocked.pop("seconds"))
+    sizes = {name: round(clocked.pop(name)) for name in ("image_bytes", "adapter_bytes")}
+    return TrainingPace(fixed=fixed, **clocked, **sizes)
 
 
 def _pace(busy: dict[str, Any], wall: float, batch: int) -> Pace:

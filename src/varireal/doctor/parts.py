@@ -14,7 +14,7 @@ from varireal.base.manifest import iterate_manifest, read_manifest, write_manife
 from varireal.compute.engines import ENGINES
 from varireal.compute.engines.local import LocalEngine, visible_gpus
 from varireal.compute.processes import worker_plan
-from varireal.doctor.clock import ClockedEngine, busy
+from varireal.doctor.clock import ClockedEngine, pool_time
 from varireal.doctor.fine_tuning import FineTuningClock
 from varireal.doctor.sample import MASKS, PHOTOS, PROMPTS
 from varireal.editing.cell import background_region, build_engine, build_run
@@ -49,7 +49,7 @@ def time_masks(params: Params, folder: Path) -> dict[str, Any]:
     done = segment_photos(segmenters, copies, config, WorkStore("segment"), engine, folder, folder)
     write_manifest(folder / MASKS, done)
     sizes = [Path(photo.mask_path).stat().st_size for photo in done if photo.mask_path]
-    clocked = dataclasses.asdict(busy(engine.take(), len(copies)))
+    clocked = dataclasses.asdict(pool_time(engine.take(), len(copies)))
     return {"masks": clocked, "batch": config.batch_size, "bytes": sum(sizes) / len(sizes)}
 
 
@@ -81,8 +81,8 @@ def time_edits(params: Params, folder: Path, attribute: Attribute, feasibility: 
         raise UserError(f"not one {attribute} edit of the sample could be made: {edits[0].note}")
     pictures = [file for item in WorkStore("priors").items() for file in item.iterdir()]
     return {
-        "edits": dataclasses.asdict(busy(engine.take(), len(jobs))),
-        "pictures": dataclasses.asdict(busy(drawn, len(specs))),
+        "edits": dataclasses.asdict(pool_time(engine.take(), len(jobs))),
+        "pictures": dataclasses.asdict(pool_time(drawn, len(specs))),
         "batch": params.edit.inpaint.batch_size,
         "passed": sum(edit.status == "accepted" for edit in edits) / len(edits),
         "edit_bytes": sum(len(data) for each in files for data in each.values()) / len(files),
