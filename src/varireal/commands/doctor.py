@@ -12,8 +12,8 @@ from varireal.base.files import json_bytes
 from varireal.cli import stage_options
 from varireal.doctor.calibration import estimate_run
 from varireal.doctor.examination import examine
-from varireal.doctor.findings import findings_json, findings_table
-from varireal.reporting.terminal import results_console
+from varireal.doctor.findings import findings_grid, findings_json
+from varireal.tables import results_console, rich_table
 
 if TYPE_CHECKING:
     from varireal.config import Params
@@ -38,7 +38,7 @@ def command(params: Params, as_json: bool, calibrate: bool) -> None:
     if as_json:
         click.echo(json_bytes(findings_json(examination.findings)), nl=False)
     else:
-        results_console().print(findings_table(examination.findings))
+        results_console().print(rich_table(findings_grid(examination.findings)))
         missing = [finding.name for finding in examination.missing]
         click.echo(f"Missing: {', '.join(missing)}" if missing else "Nothing is missing.")
     if examination.missing:

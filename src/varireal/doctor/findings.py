@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
+from varireal.tables import Grid, Line, Styled, columns
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
 Status = Literal["ok", "note", "missing"]  # a note needs no action; what is missing stops the pipeline
-MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
+MARKS = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,21 +42,11 @@ def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def findings_grid(findings: Sequence[Finding]) -> Grid:
     """Return the findings as a table, remedies below what they mend."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = Table(show_lines=False)
-    for name in ("", "what", "", "found"):
-        shown.add_column(name, overflow="fold")
-    for finding, following in zip(findings, [*findings[1:], None]):
-        remedy = f"\n→ {escape(finding.remedy)}" if finding.remedy else ""
-        shown.add_row(
-            finding.part,
-            escape(finding.name),
-            MARKS[finding.status],
-            escape(finding.found) + remedy,
-            end_section=following is not None and following.part != finding.part,
-        )
-    return shown
+    lines = []
+    for finding in findings:
+        remedy = f"\n→ {finding.remedy}" if finding.remedy else ""
+        mark = Styled(finding.status, MARKS[finding.status])
+        lines.append(Line((finding.part, finding.name, mark, finding.found + remedy), section=finding.part))
+    return Grid("", columns("", "what", "", "found", wrap="fold"), tuple(lines))
