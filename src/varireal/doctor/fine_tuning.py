@@ -17,7 +17,7 @@ LOOK_IMAGES = 64  # of the larger of two looks at val, whose difference is the i
 
 
 @dataclasses.dataclass(frozen=True)
-class Clocked:
+class FineTuningTime:
     """Seconds of the parts of a fine-tuning, and sizes."""
 
     decode_image: float
@@ -55,10 +55,10 @@ class FineTuningClock:
         """Take a study whose photos are all ``real``, and a folder for decoded pixels."""
         self._study, self._work = study, work
 
-    def __call__(self, items: Sequence[int]) -> list[Clocked]:
+    def __call__(self, items: Sequence[int]) -> list[FineTuningTime]:
         return [self._clock(item) for item in items]
 
-    def _clock(self, item: int) -> Clocked:
+    def _clock(self, item: int) -> FineTuningTime:
         import torch
 
         from varireal.compute.devices import resolve_device, resolve_dtype
@@ -96,4 +96,4 @@ class FineTuningClock:
                 looks.append(time.perf_counter() - start)
             size = sum(map(len, adapter_bytes(model).values()))
         steps = tuple(after - before for before, after in itertools.pairwise(marks))
-        return Clocked(decoded, steps, looks[2], looks[3], 3 * clip.image_size**2, size)
+        return FineTuningTime(decoded, steps, looks[2], looks[3], 3 * clip.image_size**2, size)

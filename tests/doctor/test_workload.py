@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from varireal.doctor.stated import H100, StepCosts, stated_hours
-from varireal.doctor.work import Work
+from varireal.doctor.workload import H100, StepCosts, Workload, stated_hours
 
-WORK = Work(
+WORK = Workload(
     photos={"train": 10, "val": 20, "test": 30},
     edits_per_cell=50,
     denoising_steps={"color feasible": 6, "background feasible": 30},
