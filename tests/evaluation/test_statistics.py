@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from varireal.evaluation.statistics import (
     crossed_mean,
     larger_studies,
     mcnemar,
+    spread,
 )
 
+VALUES = st.lists(st.floats(0, 100), min_size=2, max_size=20)
 differences = st.tuples(st.integers(2, 12), st.integers(2, 5)).flatmap(
     lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 1))
 )
@@ -68,11 +71,11 @@ def test_the_interval_covers_what_it_says_whatever_the_parts_of_the_variance(see
     """Its mean over the seeds' mean square, whose distribution is known; photos are so many that theirs is exact."""
     shares = (np.arange(400) + 0.5) / 400
     for rest in (0.02, 0.3, 0.6, 0.999):  # of the photos' mean square, which is 1
-        for spread in (0.0, 0.1, 0.3, 1.0, 3.0, 100.0):  # the variance of the mean that seeds give
-            squares = (rest + spread) * chi2.ppf(shares, seeds - 1) / (seeds - 1)
+        for variance in (0.0, 0.1, 0.3, 1.0, 3.0, 100.0):  # the variance of the mean that seeds give
+            squares = (rest + variance) * chi2.ppf(shares, seeds - 1) / (seeds - 1)
             halves = [CrossedMean(0.0, 10**6, seeds, 1.0, float(s), rest).interval()[1] for s in squares]
-            covered = (2 * norm.cdf(np.array(halves) / math.sqrt(1 + spread)) - 1).mean()
-            assert 0.948 <= covered <= most, (rest, spread, covered)
+            covered = (2 * norm.cdf(np.array(halves) / math.sqrt(1 + variance)) - 1).mean()
+            assert 0.948 <= covered <= most, (rest, variance, covered)
 
 
 def test_seeds_that_are_alike_by_chance_leave_the_error_of_a_photo_more() -> None:
@@ -199,3 +202,41 @@ def test_one_seed_can_plan_nothing() -> None:
 def test_too_few_values_are_refused(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="two photos and one seed"):
         crossed_mean(np.zeros(shape, np.int8))
+
+
+def test_three_seeds_by_hand():
+    # squared deviations 4 + 0 + 4, so the variance is 4; t(0.975) of 2 degrees is 4.302653; 4.302653 * 2 / sqrt(3)
+    found = spread([60.0, 62.0, 64.0])
+    assert (found.mean, found.std, found.minimum, found.maximum, found.count) == (62.0, 2.0, 60.0, 64.0, 3)
+    assert found.half_width == pytest.approx(4.968275, abs=1e-5)
+
+
+def test_one_run_has_no_spread_and_none_is_an_error():
+    found = spread([55.5])
+    assert (found.mean, found.std, found.half_width, found.count) == (55.5, None, None, 1)
+    with pytest.raises(ValueError, match="one value"):
+        spread([])
+    with pytest.raises(ValueError, match="inside"):
+        spread([1.0, 2.0], confidence=1.0)
+
+
+@given(VALUES, st.randoms(use_true_random=False))
+def test_order_does_not_matter_and_the_mean_lies_between_the_ends(values, random):
+    found = spread(values)
+    shuffled = random.sample(values, len(values))
+    assert spread(shuffled).mean == pytest.approx(found.mean)
+    assert spread(shuffled).std == pytest.approx(found.std, abs=1e-9)
+    assert found.minimum - 1e-9 <= found.mean <= found.maximum + 1e-9
+    assert found.std == pytest.approx(statistics.pvariance(values) ** 0.5 * (len(values) / (len(values) - 1)) ** 0.5)
+
+
+@given(VALUES, st.floats(-50, 50))
+def test_a_shift_moves_the_mean_and_leaves_the_spread(values, shift):
+    moved, found = spread([value + shift for value in values]), spread(values)
+    assert moved.mean == pytest.approx(found.mean + shift, abs=1e-6)
+    assert moved.half_width == pytest.approx(found.half_width, abs=1e-6)
+
+
+@given(VALUES)
+def test_more_confidence_needs_a_wider_interval(values):
+    assert spread(values, 0.99).half_width >= spread(values, 0.9).half_width

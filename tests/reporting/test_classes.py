@@ -9,6 +9,7 @@ import pytest
 
 from varireal import paths
 from varireal.config import GridConfig
+from varireal.evaluation.predictions import read_predictions
 from varireal.reporting.classes import build_class_tables
 
 GRID = GridConfig(
@@ -33,7 +34,7 @@ def write(path: Path, predicted: dict[str, list[int]]) -> None:
 def test_counts_by_class_and_confusion(tmp_path: Path) -> None:
     path = tmp_path / paths.PREDICTIONS
     write(path, {"feasible": [0, 0, 0, 1, 1], "infeasible": [0, 1, 1, 2, 1]})
-    (table,) = build_class_tables(path, GRID, ["glider", "jet", "kite"])
+    (table,) = build_class_tables(read_predictions(path, {}), GRID, ["glider", "jet", "kite"])
     assert (table.first, table.second, table.columns) == ("feasible", "infeasible", ("color, synthetic",))
     # class 0: 75 % against 25 %; class 1: 100 % in both; class 2 has no photo
     assert [(line.name, line.photos, line.points) for line in table.lines] == [
@@ -48,13 +49,20 @@ def test_counts_by_class_and_confusion(tmp_path: Path) -> None:
 def test_pairs_need_both_conditions(tmp_path: Path) -> None:
     path = tmp_path / paths.PREDICTIONS
     write(path, {"feasible": [0] * 5})
-    assert build_class_tables(path, GRID.model_copy(update={"conditions": ["feasible"]}), ["a", "b", "c"]) == []
+    assert (
+        build_class_tables(
+            read_predictions(path, {}), GRID.model_copy(update={"conditions": ["feasible"]}), ["a", "b", "c"]
+        )
+        == []
+    )
 
 
 def test_of_the_study(finished_study: Path) -> None:
     from varireal.config import load_params
 
-    tables = build_class_tables(paths.PREDICTIONS, load_params(finished_study / "params.yaml").grid, ["a", "b"])
+    tables = build_class_tables(
+        read_predictions(paths.PREDICTIONS, {}), load_params(finished_study / "params.yaml").grid, ["a", "b"]
+    )
     assert [(table.first, table.second) for table in tables] == [
         ("feasible", "infeasible"), ("mixed", "feasible"), ("mixed", "infeasible"),
     ]  # fmt: skip

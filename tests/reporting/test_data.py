@@ -11,7 +11,8 @@ from varireal import paths
 from varireal.base.files import read_json, write_json
 from varireal.config import load_params
 from varireal.errors import UserError
-from varireal.evaluation.comparisons import Verdict, comparisons, judge, read_answers
+from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
+from varireal.evaluation.predictions import read_predictions
 from varireal.reporting.data import build_data_plots, causes_grid, data_grid, explaining
 from varireal.reporting.results import Results, read_results
 
@@ -25,7 +26,9 @@ def results(finished_study: Path) -> Results:
 def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)
     grid = load_params(paths.PARAMS).grid
-    return judge(comparisons(grid), read_answers(paths.PREDICTIONS, grid), 0.3, seed=0)
+    return judge(
+        comparisons(grid), right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid), 0.3, seed=0
+    )
 
 
 def changed(results: Results, **figures: float | None) -> Results:

@@ -14,7 +14,7 @@ from rich.console import Console
 from varireal.base.files import write_json
 from varireal.config import Params, load_params
 from varireal.errors import UserError
-from varireal.evaluation.comparisons import REAL, ZERO_SHOT, Model
+from varireal.evaluation.predictions import REAL, ZERO_SHOT, Model, Predictions
 from varireal.reporting.dose import (
     DoseResponse,
     Measured,
@@ -45,7 +45,13 @@ def experiment(ratio: float, edits: int = 1) -> Measured:
             predicted[Model(source, "texture", condition)] = predictions(0.6)
     photos = tuple(f"photo-{number:03}" for number in range(PHOTOS))
     name = f"ratio-{ratio:g}-edits-{edits}"
-    return Measured(ratio, edits, f"rev-{ratio:g}", Experiment(name, photos, np.zeros(PHOTOS, int), predicted, None))
+    own = Experiment(name, Predictions(photos, np.zeros(PHOTOS, int), predicted), None)
+    return Measured(ratio, edits, f"rev-{ratio:g}", own)
+
+
+def with_predictions(swept: Measured, **changes: object) -> Measured:
+    predictions = dataclasses.replace(swept.experiment.predictions, **changes)
+    return dataclasses.replace(swept, experiment=dataclasses.replace(swept.experiment, predictions=predictions))
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +93,18 @@ def test_each_number_of_edits_has_a_curve_of_its_own(params: Params) -> None:
 
 def test_an_end_that_is_not_the_pure_condition_is_refused(params: Params) -> None:
     end = experiment(1.0)
-    changed = dict(end.experiment.predicted)
+    changed = dict(end.experiment.predictions.by_model)
     changed[Model("synthetic", "color", "mixed")] = predictions(0.41)
-    torn = dataclasses.replace(end, experiment=dataclasses.replace(end.experiment, predicted=changed))
+    torn = with_predictions(end, by_model=changed)
     with pytest.raises(UserError, match="at ratio 1 color mixed synthetic, seed 0, does not predict what color infeas"):
         dose_response([experiment(0.0), torn], params)
 
 
 def test_other_test_photos_and_missing_seeds_are_refused(params: Params) -> None:
     first, second = experiment(0.0), experiment(1.0)
-    other = dataclasses.replace(second.experiment, photos=(*second.experiment.photos[:-1], "another"))
+    other = with_predictions(second, photos=(*second.experiment.predictions.photos[:-1], "another"))
     with pytest.raises(UserError, match="the test sets differ"):
-        dose_response([first, dataclasses.replace(second, experiment=other)], params)
+        dose_response([first, other], params)
     grid = params.grid.model_copy(update={"seeds": [0, 7]})
     with pytest.raises(UserError, match="lacks predictions of color mixed synthetic, seed 7"):
         dose_response([experiment(0.25), experiment(0.5)], params.model_copy(update={"grid": grid}))

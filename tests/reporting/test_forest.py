@@ -8,7 +8,8 @@ import pytest
 
 from varireal import paths
 from varireal.config import load_params
-from varireal.evaluation.comparisons import Verdict, comparisons, judge, read_answers
+from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
+from varireal.evaluation.predictions import read_predictions
 from varireal.reporting.forest import build_forest
 
 
@@ -16,7 +17,9 @@ from varireal.reporting.forest import build_forest
 def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)  # no test here looks at the bootstrap
     grid = load_params(finished_study / "params.yaml").grid
-    return judge(comparisons(grid), read_answers(paths.PREDICTIONS, grid), 0.3, seed=0)
+    return judge(
+        comparisons(grid), right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid), 0.3, seed=0
+    )
 
 
 def test_a_panel_for_every_attribute_and_source(verdicts: list[Verdict]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -17,8 +18,8 @@ from scipy.stats import binomtest
 from varireal import paths
 from varireal.commands.compare import command
 from varireal.errors import UserError
-from varireal.evaluation.comparisons import REAL, ZERO_SHOT, Model
-from varireal.reporting.experiments import NO_SEED, Experiment, parse_experiment, read_experiment
+from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model, Predictions
+from varireal.reporting.experiments import Experiment, parse_experiment, read_experiment
 from varireal.reporting.side_by_side import as_json, compare, row_words, summary_lines
 
 COLOR = Model("synthetic", "color", "feasible")
@@ -33,7 +34,7 @@ def experiment(
         model: {seed: np.where(np.arange(photos) < count, 1, 2) for seed, count in seeds.items()}
         for model, seeds in right.items()
     }
-    return Experiment(name, tuple(f"x/{k:04}" for k in range(photos)), labels, predicted, settings)
+    return Experiment(name, Predictions(tuple(f"x/{k:04}" for k in range(photos)), labels, predicted), settings)
 
 
 def test_every_shared_model_is_compared_over_its_shared_seeds() -> None:
@@ -81,7 +82,8 @@ def test_models_that_answer_alike_are_not_tested_and_correct_no_others() -> None
 def test_equal_accuracy_with_other_answers_is_not_the_same() -> None:
     first = experiment("one", {COLOR: {0: 500, 1: 500}})
     answers = np.where(np.arange(1000) >= 500, 1, 3)
-    second = Experiment("two", first.photos, first.labels, {COLOR: {0: answers, 1: answers}}, None)
+    other = dataclasses.replace(first.predictions, by_model={COLOR: {0: answers, 1: answers}})
+    second = Experiment("two", other, None)
     (row,) = compare(first, second, 0.3).rows
     assert not row.same and row.verdict.difference.mean == 0.0 and row.verdict.outcome == "undecided"
 
@@ -96,9 +98,9 @@ def test_other_photos_and_other_classes_are_named() -> None:
     first = experiment("one", {COLOR: {0: 5}}, photos=10)
     with pytest.raises(UserError, match=r"one has the photo x/0008, two does not \(10 and 8 photos\)"):
         compare(first, experiment("two", {COLOR: {0: 5}}, photos=8), 0.3)
-    labels = first.labels.copy()
+    labels = first.predictions.labels.copy()
     labels[[3, 6]] = 4
-    second = Experiment("two", first.photos, labels, first.predicted, None)
+    second = Experiment("two", dataclasses.replace(first.predictions, labels=labels), None)
     with pytest.raises(UserError, match="x/0003 is of class 1 in one, of class 4 in two"):
         compare(first, second, 0.3)
     with pytest.raises(UserError, match="one and two have no model with a seed in common"):
@@ -127,8 +129,9 @@ def rows(**changes: object) -> pd.DataFrame:
 
 def test_predictions_are_sorted_by_photo(tmp_path: Path) -> None:
     found = parse_experiment("x", rows().to_parquet(), b"a: {b: [1], c: 2020-01-02}\nd: null\n")
-    assert found.photos == ("a", "b") and found.labels.tolist() == [4, 5]
-    assert {seed: answers.tolist() for seed, answers in found.predicted[REAL].items()} == {0: [4, 1], 1: [2, 5]}
+    predictions = found.predictions
+    assert predictions.photos == ("a", "b") and predictions.labels.tolist() == [4, 5]
+    assert {seed: answers.tolist() for seed, answers in predictions.by_model[REAL].items()} == {0: [4, 1], 1: [2, 5]}
     assert found.settings == {"a.b": [1], "a.c": "2020-01-02", "d": None}
 
 

@@ -10,7 +10,8 @@ import pytest
 from varireal import paths
 from varireal.config import load_params
 from varireal.errors import UserError
-from varireal.evaluation.comparisons import comparisons, judge, read_answers
+from varireal.evaluation.comparisons import comparisons, grid_models, judge, right_answers
+from varireal.evaluation.predictions import read_predictions
 from varireal.reporting.results import Results, read_results
 from varireal.reporting.table import build_rows, curves_csv, table_csv, table_json
 
@@ -48,7 +49,9 @@ def test_one_seed_has_no_spread(finished_study: Path) -> None:
 
 def test_feasible_minus_infeasible_is_that_of_the_verdicts(finished_study: Path, results: Results) -> None:
     grid = load_params(finished_study / "params.yaml").grid
-    verdicts = judge(comparisons(grid), read_answers(paths.PREDICTIONS, grid), 0.3, seed=0)
+    verdicts = judge(
+        comparisons(grid), right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid), 0.3, seed=0
+    )
     table = table_json(build_rows(results), verdicts)["feasible_minus_infeasible"]
     assert {(attribute, source) for attribute, own in table.items() for source in own} == {
         ("color", "synthetic"), ("color", "real+synthetic"), ("texture", "synthetic"), ("texture", "real+synthetic"),

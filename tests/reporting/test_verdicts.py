@@ -11,7 +11,8 @@ from rich.console import Console
 
 from varireal import paths
 from varireal.config import load_params
-from varireal.evaluation.comparisons import Verdict, comparisons, judge, read_answers
+from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
+from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import Size, crossed_mean
 from varireal.reporting.verdicts import (
     answers,
@@ -31,7 +32,9 @@ from varireal.reporting.verdicts import (
 def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)  # no test here looks at the bootstrap
     grid = load_params(finished_study / "params.yaml").grid
-    return judge(comparisons(grid), read_answers(paths.PREDICTIONS, grid), 0.3, seed=0)
+    return judge(
+        comparisons(grid), right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid), 0.3, seed=0
+    )
 
 
 def test_words_of_a_difference_name_the_better_one(verdicts: list[Verdict]) -> None:
@@ -110,7 +113,8 @@ def test_headline_puts_the_details_under_their_answer(verdicts: list[Verdict]) -
 
 
 def test_json_nests_every_comparison_with_its_figures(verdicts: list[Verdict], finished_study: Path) -> None:
-    right = read_answers(paths.PREDICTIONS, load_params(finished_study / "params.yaml").grid)
+    grid = load_params(finished_study / "params.yaml").grid
+    right = right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid)
     found = verdicts_json(verdicts, {model: crossed_mean(each) for model, each in right.items()}, 0.3)
     pair = found["comparisons"]["feasibility"]["texture"]["real+synthetic"]["feasible_minus_infeasible"]
     assert (pair["points"], pair["photos"], pair["seeds"], pair["outcome"]) == (3.0, 400, 2, "different")

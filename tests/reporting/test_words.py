@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from varireal.evaluation.spread import spread
+from varireal.evaluation.statistics import spread
 from varireal.reporting.words import counted, percent, signed, with_spread
 
 

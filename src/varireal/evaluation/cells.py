@@ -28,17 +28,17 @@ class Cell:
 
 def cells(grid: GridConfig) -> list[Cell]:
     """Return zero-shot, the real-only baselines, then the grid in the order of params.yaml."""
-    found = [Cell(None, None, "zero-shot", None, None)]
-    found += [Cell(None, None, "real", seed, adapter_path(paths.REAL_ADAPTERS, "real", seed)) for seed in grid.seeds]
+    listed = [Cell(None, None, "zero-shot", None, None)]
+    listed += [Cell(None, None, "real", seed, adapter_path(paths.REAL_ADAPTERS, "real", seed)) for seed in grid.seeds]
     for attribute in grid.attributes:
         for condition in grid.conditions:
             folder = paths.adapter_folder(attribute, condition)
-            found += [
+            listed += [
                 Cell(attribute, condition, source, seed, adapter_path(folder, source, seed))
                 for source in grid.sources
                 for seed in grid.seeds
             ]
-    return found
+    return listed
 
 
 def check_adapters(evaluated: list[Cell]) -> None:

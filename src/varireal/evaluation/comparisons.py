@@ -1,15 +1,14 @@
-"""The study's comparisons, each with its interval, its tests and a verdict, from the predictions of every cell."""
+"""The study's comparisons, each with its interval, its tests and a verdict."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from varireal.base.seeding import generator
-from varireal.errors import UserError
+from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model, Predictions
 from varireal.evaluation.statistics import (
     CrossedMean,
     Size,
@@ -30,24 +29,6 @@ PAIRS = (("feasible", "infeasible"), ("mixed", "feasible"), ("mixed", "infeasibl
 
 Family = Literal["feasibility", "gain", "experiments"]
 Outcome = Literal["equivalent", "different", "undecided"]
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Model:
-    """What was trained, whatever the seed; ``source`` alone for the baselines `real` and `zero-shot`."""
-
-    source: str
-    attribute: str = ""
-    condition: str = ""
-    experiment: str = ""  # of which of two experiments, where two are compared
-
-    @property
-    def name(self) -> str:
-        """Return the readable name, such as ``color feasible synthetic`` or ``real``."""
-        return " ".join(part for part in (self.attribute, self.condition, self.source, self.experiment) if part)
-
-
-REAL, ZERO_SHOT = Model("real"), Model("zero-shot")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,51 +65,24 @@ class Verdict:
 
 def comparisons(grid: GridConfig) -> list[Comparison]:
     """Return the comparisons that the grid allows, attribute by attribute, real-only against zero-shot last."""
-    found = []
+    compared = []
     for attribute, source in itertools.product(grid.attributes, grid.sources):
-        cell = {condition: Model(source, attribute, condition) for condition in grid.conditions}
-        pairs = [(a, b) for a, b in PAIRS if a in cell and b in cell]
-        found += [Comparison("feasibility", cell[a], cell[b]) for a, b in pairs]
-        found += [Comparison("gain", model, REAL) for model in cell.values()]
-    return [*found, Comparison("gain", REAL, ZERO_SHOT)]
+        models = {condition: Model(source, attribute, condition) for condition in grid.conditions}
+        pairs = [(a, b) for a, b in PAIRS if a in models and b in models]
+        compared += [Comparison("feasibility", models[a], models[b]) for a, b in pairs]
+        compared += [Comparison("gain", model, REAL) for model in models.values()]
+    return [*compared, Comparison("gain", REAL, ZERO_SHOT)]
 
 
-def read_answers(path: Path, grid: GridConfig) -> dict[Model, np.ndarray]:
-    """Return for every model of the grid which photos it got right: bool (photos, seeds), seeds in the grid's order.
-
-    Photos are sorted by image_id. Zero-shot has one column.
-
-    Args:
-        path: the predictions that `evaluate` writes.
-
-    Raises:
-        UserError: the file is missing or unreadable, or lacks a model, a seed or a photo of one.
-    """
-    import pandas as pd
-
-    keys = ["source", "attribute", "condition", "seed"]
-    try:
-        table = pd.read_parquet(path, columns=["image_id", *keys, "class_index", "predicted"])
-        table = table.fillna({"attribute": "", "condition": "", "seed": -1}).astype({"seed": int})
-        table["right"] = table["class_index"] == table["predicted"]
-        wide = table.set_index(["image_id", *keys])["right"].unstack(keys).sort_index()
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} does not hold the predictions ({error}); make it anew with dvc repro evaluate"
-        ) from error
-
-    def column(model: Model, seed: int) -> np.ndarray:
-        name = (model.source, model.attribute, model.condition, seed)
-        if name not in wide.columns or wide[name].isna().any():
-            which = model.name if seed < 0 else f"{model.name}, seed {seed}"
-            raise UserError(f"{path} lacks predictions of {which}; make it anew with dvc repro evaluate")
-        return wide[name].to_numpy(dtype=bool)
-
-    import numpy as np
-
+def grid_models(grid: GridConfig) -> dict[Model, list[int]]:
+    """Return every model of the grid's comparisons with its seeds."""
     models = {model for each in comparisons(grid) for model in (each.first, each.second)}
-    seeds = {model: [-1] if model == ZERO_SHOT else grid.seeds for model in sorted(models)}
-    return {model: np.stack([column(model, seed) for seed in own], axis=1) for model, own in seeds.items()}
+    return {model: [NO_SEED] if model == ZERO_SHOT else list(grid.seeds) for model in sorted(models)}
+
+
+def right_answers(predictions: Predictions, grid: GridConfig) -> dict[Model, np.ndarray]:
+    """Return for every model of the grid which photos it got right: bool (photos, seeds), seeds in the grid's order."""
+    return {model: predictions.right(model, seeds) for model, seeds in grid_models(grid).items()}
 
 
 def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], margin: float, seed: int) -> list[Verdict]:
@@ -139,22 +93,22 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
     Otherwise, and always with one seed, *undecided*.
 
     Args:
-        answers: from :func:`read_answers`; both models of a comparison are taken seed by seed.
+        answers: from :func:`right_answers`; both models of a comparison are taken seed by seed.
         margin: points of top-1 below which a difference does not matter.
         seed: of the bootstrap.
     """
     import numpy as np
 
     values = [answers[each.first].astype(np.int8) - answers[each.second].astype(np.int8) for each in compared]
-    found = [crossed_mean(each) for each in values]
-    different = [mean.p_value() for mean in found]
-    equivalent = [mean.equivalence_p_value(margin) for mean in found]
+    means = [crossed_mean(each) for each in values]
+    different = [mean.p_value() for mean in means]
+    equivalent = [mean.equivalence_p_value(margin) for mean in means]
     families = [each.family for each in compared]
     different_holm, equivalent_holm = holm(different, families), holm(equivalent, families)
     verdicts = []
     for k, comparison in enumerate(compared):
-        outcome = outcome_of(found[k], different_holm[k], equivalent_holm[k])
-        plan = outcome == "undecided" and found[k].seeds > 1
+        outcome = outcome_of(means[k], different_holm[k], equivalent_holm[k])
+        plan = outcome == "undecided" and means[k].seeds > 1
         names = (comparison.first.name, comparison.second.name)
         low, high = np.quantile(bootstrap_means(values[k], DRAWS, generator("verdict", seed, *names)), [0.025, 0.975])
         by_seed, together = mcnemar(values[k])
@@ -162,8 +116,8 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
             Verdict(
                 comparison=comparison,
                 outcome=outcome,
-                difference=found[k],
-                interval=found[k].interval(),
+                difference=means[k],
+                interval=means[k].interval(),
                 bootstrap=(float(low), float(high)),
                 p_difference=different[k],
                 p_difference_holm=different_holm[k],
@@ -171,15 +125,15 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
                 p_equivalence_holm=equivalent_holm[k],
                 mcnemar=together,
                 mcnemar_by_seed=by_seed,
-                needed=larger_studies(found[k], margin, ALPHA / families.count(comparison.family)) if plan else [],
+                needed=larger_studies(means[k], margin, ALPHA / families.count(comparison.family)) if plan else [],
             )
         )
     return verdicts
 
 
-def outcome_of(found: CrossedMean, different: float, equivalent: float) -> Outcome:
+def outcome_of(mean: CrossedMean, different: float, equivalent: float) -> Outcome:
     """Return the outcome that corrected p-values lead to; one seed alone decides nothing."""
-    if found.seeds < 2:
+    if mean.seeds < 2:
         return "undecided"
     if equivalent <= ALPHA:
         return "equivalent"

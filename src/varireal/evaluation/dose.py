@@ -66,14 +66,14 @@ def trends(curves: Sequence[Mapping[float, np.ndarray]], margin: float) -> list[
         margin: points of top-1 between the doses 0 and 1 below which a slope does not matter.
     """
     scaled = [slopes([curve[dose] for dose in sorted(curve)], sorted(curve)) for curve in curves]
-    found = [crossed_mean(values) for values, _ in scaled]
+    means = [crossed_mean(values) for values, _ in scaled]
     margins = [margin / steepest for _, steepest in scaled]
     family = ["trend"] * len(curves)
-    differ = holm([mean.p_value() for mean in found], family)
-    flat = holm([mean.equivalence_p_value(own) for mean, own in zip(found, margins)], family)
+    differ = holm([mean.p_value() for mean in means], family)
+    flat = holm([mean.equivalence_p_value(own) for mean, own in zip(means, margins)], family)
     return [
         _trend(mean, steepest, own, p_slope, p_flat, ALPHA / len(curves))
-        for mean, (_, steepest), own, p_slope, p_flat in zip(found, scaled, margins, differ, flat)
+        for mean, (_, steepest), own, p_slope, p_flat in zip(means, scaled, margins, differ, flat)
     ]
 
 

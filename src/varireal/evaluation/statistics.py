@@ -24,6 +24,8 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -195,7 +197,7 @@ class Size:
     seeds: int
 
 
-def larger_studies(found: CrossedMean, margin: float, alpha: float, power: float = 0.8) -> list[Size]:
+def larger_studies(mean: CrossedMean, margin: float, alpha: float, power: float = 0.8) -> list[Size]:
     """Return the smallest larger studies that would come to a verdict, were the true mean the one found here.
 
     A verdict is a difference or equivalence within ±margin at level ``alpha``, reached with probability ``power``.
@@ -206,22 +208,20 @@ def larger_studies(found: CrossedMean, margin: float, alpha: float, power: float
     Raises:
         ValueError: there is one seed only, whose spread is unknown.
     """
-    if found.seeds < 2:
+    if mean.seeds < 2:
         raise ValueError("a study with one seed holds no estimate of the seeds' spread to plan with")
 
     def photos_with(seeds: int) -> int | None:
-        sizes = range(found.photos + 1, MOST_PHOTOS + 1)
-        k = bisect.bisect_left(sizes, True, key=lambda n: _decides(found.planned(n, seeds), margin, alpha, power))
+        sizes = range(mean.photos + 1, MOST_PHOTOS + 1)
+        k = bisect.bisect_left(sizes, True, key=lambda n: _decides(mean.planned(n, seeds), margin, alpha, power))
         return sizes[k] if k < len(sizes) else None
 
-    more_seeds = range(found.seeds + 1, MOST_SEEDS + 1)
-    k = bisect.bisect_left(
-        more_seeds, True, key=lambda m: _decides(found.planned(found.photos, m), margin, alpha, power)
-    )
-    photos = photos_with(found.seeds)
-    sizes = [] if photos is None else [Size(photos, found.seeds)]
-    sizes += [Size(found.photos, more_seeds[k])] if k < len(more_seeds) else []
-    seeds = 2 * found.seeds
+    more_seeds = range(mean.seeds + 1, MOST_SEEDS + 1)
+    k = bisect.bisect_left(more_seeds, True, key=lambda m: _decides(mean.planned(mean.photos, m), margin, alpha, power))
+    photos = photos_with(mean.seeds)
+    sizes = [] if photos is None else [Size(photos, mean.seeds)]
+    sizes += [Size(mean.photos, more_seeds[k])] if k < len(more_seeds) else []
+    seeds = 2 * mean.seeds
     while not sizes and seeds <= MOST_SEEDS:
         photos = photos_with(seeds)
         sizes = [] if photos is None else [Size(photos, seeds)]
@@ -237,3 +237,36 @@ def _decides(plan: CrossedMean, margin: float, alpha: float, power: float) -> bo
         return True
     inside = margin - size - plan.at_margin(margin).half_width(2 * alpha) >= ndtri((1 + power) / 2) * error
     return bool(inside and (1 - margin / POINTS) ** plan.photos <= alpha)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """Mean and spread of one figure over independent runs, in the figure's own unit."""
+
+    mean: float
+    std: float | None  # sample standard deviation (divided by n - 1); None for a single run
+    half_width: float | None  # of the confidence interval of the mean; None for a single run
+    minimum: float
+    maximum: float
+    count: int
+
+
+def spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
+    """Return the spread of the values; the interval is Student's, ``t * std / sqrt(n)`` with n - 1 degrees of freedom.
+
+    It speaks of the training's randomness on this test split only, not of other test photos.
+
+    Raises:
+        ValueError: there is no value, or the confidence is not inside (0, 1).
+    """
+    if not values:
+        raise ValueError("a spread needs one value at least")
+    if not 0 < confidence < 1:
+        raise ValueError(f"the confidence must lie inside (0, 1), not {confidence}")
+    deviation = half_width = None
+    if len(values) > 1:
+        from scipy.stats import t
+
+        deviation = stdev(values)
+        half_width = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * deviation / math.sqrt(len(values))
+    return Spread(fmean(values), deviation, half_width, min(values), max(values), len(values))

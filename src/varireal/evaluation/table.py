@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from varireal.evaluation.spread import spread
+from varireal.evaluation.statistics import spread
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,24 +62,24 @@ def report(results: Sequence[tuple[Cell, dict[str, Any]]], images: int) -> dict[
     ``summary`` holds numbers in nested mappings, as `dvc metrics show` wants them:
     ``summary.<attribute>.<condition>.<source>.top1.mean`` and so on.
     """
-    found: dict[str, Any] = {"images": images, "zero_shot": None, "real": [], "cells": [], "summary": {}}
+    metrics: dict[str, Any] = {"images": images, "zero_shot": None, "real": [], "cells": [], "summary": {}}
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for cell, accuracy in results:
         if cell.source == "zero-shot":
-            found["zero_shot"] = accuracy
+            metrics["zero_shot"] = accuracy
             continue
         if cell.source == "real":
-            found["real"].append({"seed": cell.seed, **accuracy})
+            metrics["real"].append({"seed": cell.seed, **accuracy})
         else:
-            found["cells"].append({name: getattr(cell, name) for name in CELL_COLUMNS} | accuracy)
+            metrics["cells"].append({name: getattr(cell, name) for name in CELL_COLUMNS} | accuracy)
         groups.setdefault(tuple(filter(None, (cell.attribute, cell.condition, cell.source))), []).append(accuracy)
     for names, group in groups.items():
-        branch = found["summary"]
+        branch = metrics["summary"]
         for name in names:
             branch = branch.setdefault(name, {})
         for figure in ("top1", "top5"):
             branch[figure] = dataclasses.asdict(spread([accuracy[figure] for accuracy in group]))
-    return found
+    return metrics
 
 
 def confusion_csv(tables: Sequence[pa.Table], classes: Sequence[str]) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal.config import GridConfig
 from varireal.evaluation.comparisons import PAIRS
+from varireal.evaluation.predictions import Model, Predictions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,39 +48,30 @@ class ClassTable:
     largest: float  # size of the largest difference of a class, for the colours
 
 
-def build_class_tables(path: Path, grid: GridConfig, classes: Sequence[str]) -> list[ClassTable]:
+def build_class_tables(predictions: Predictions, grid: GridConfig, classes: Sequence[str]) -> list[ClassTable]:
     """Return a table for every pair of conditions of the grid.
 
     Args:
-        path: the predictions that `evaluate` writes; that they hold the grid's cells has been checked by read_answers.
+        predictions: of all cells of the grid.
         classes: class names, by class_index.
     """
-    shares, photos = _confusions(path, grid, len(classes))
+    import numpy as np
+
+    def shares(attribute: str, condition: str, source: str) -> np.ndarray:
+        """Return a cell's confusion matrix in percent of the actual class's answers."""
+        matrix = predictions.confusion(Model(source, attribute, condition), grid.seeds, len(classes))
+        return 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+
+    photos = np.bincount(predictions.labels, minlength=len(classes)).tolist()
     tables = []
     for first, second in PAIRS:
         if first not in grid.conditions or second not in grid.conditions:
             continue
         cells = list(itertools.product(grid.attributes, grid.sources))
-        changes = [shares[a, first, source] - shares[a, second, source] for a, source in cells]
+        changes = [shares(a, first, source) - shares(a, second, source) for a, source in cells]
         columns = tuple(f"{attribute}, {source}" for attribute, source in cells)
         tables.append(_table(first, second, columns, changes, photos, classes))
     return tables
-
-
-def _confusions(path: Path, grid: GridConfig, count: int) -> tuple[dict[tuple[str, str, str], np.ndarray], list[int]]:
-    """Return a confusion matrix of every cell, in percent of the actual class's answers, and the photos per class."""
-    import numpy as np
-    import pandas as pd
-
-    table = pd.read_parquet(path)
-    photos = np.bincount(table.drop_duplicates("image_id")["class_index"], minlength=count)
-    table = table[table["seed"].isin(grid.seeds) & table["condition"].notna()]
-    shares = {}
-    for key, own in table.groupby(["attribute", "condition", "source"]):
-        matrix = np.zeros((count, count))
-        np.add.at(matrix, (own["class_index"].to_numpy(), own["predicted"].to_numpy()), 1)
-        shares[key] = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    return shares, photos.tolist()
 
 
 def _table(

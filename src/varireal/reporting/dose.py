@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from varireal.errors import UserError
-from varireal.evaluation.comparisons import REAL, ZERO_SHOT, Model, Outcome
+from varireal.evaluation.comparisons import Outcome
 from varireal.evaluation.dose import Trend, trends
+from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model
 from varireal.evaluation.statistics import crossed_mean
 from varireal.reporting.experiments import Experiment
 from varireal.reporting.side_by_side import check_same_test_set
@@ -152,11 +153,11 @@ def dose_response(measured: Sequence[Measured], params: Params) -> DoseResponse:
         dataset=params.dataset.name,
         study=study_key(params),
         margin=margin,
-        photos=len(first.photos),
+        photos=len(first.predictions.photos),
         seeds=len(seeds),
         baselines={
             "real": _accuracy(_right(first, REAL, seeds)),
-            "zero-shot": _accuracy(_right(first, ZERO_SHOT, [-1])),
+            "zero-shot": _accuracy(_right(first, ZERO_SHOT, [NO_SEED])),
         },
         curves=tuple(
             _curve(key, curve, names, trend, margin)
@@ -240,14 +241,10 @@ def _place(key: tuple[str, str, int], attributes: Sequence[str], sources: Sequen
     return attributes.index(key[0]), sources.index(key[1]), key[2]
 
 
-def _right(experiment: Experiment, model: Model, seeds: Iterable[int]) -> np.ndarray:
-    import numpy as np
-
-    own = experiment.predicted.get(model, {})
-    for seed in seeds:
-        if seed not in own:
-            raise UserError(f"{experiment.name} lacks predictions of {model.name}, seed {seed}; make them anew")
-    return np.stack([own[seed] for seed in seeds], axis=1) == experiment.labels[:, None]
+def _right(experiment: Experiment, model: Model, seeds: Sequence[int]) -> np.ndarray:
+    if (missing := experiment.predictions.missing({model: seeds})) is not None:
+        raise UserError(f"{experiment.name} lacks predictions of {missing}; make them anew")
+    return experiment.predictions.right(model, seeds)
 
 
 def _check_end(each: Measured, mixed: Model, conditions: Sequence[str], seeds: Iterable[int]) -> None:
@@ -256,7 +253,7 @@ def _check_end(each: Measured, mixed: Model, conditions: Sequence[str], seeds: I
     if condition is None or condition not in conditions:
         return
     pure = dataclasses.replace(mixed, condition=condition)
-    predicted = each.experiment.predicted
+    predicted = each.experiment.predictions.by_model
     for seed in seeds:
         if (predicted[mixed][seed] != predicted[pure][seed]).any():
             raise UserError(

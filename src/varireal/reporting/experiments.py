@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from varireal import paths
 from varireal.errors import UserError
-from varireal.evaluation.comparisons import Model
+from varireal.evaluation.predictions import UNREADABLE, Predictions, one_line, parse_predictions
 from varireal.reporting.provenance import flat_settings
-
-if TYPE_CHECKING:
-    import numpy as np
-
-NO_SEED = -1  # stands for the missing seed of zero-shot
-KEYS = ["source", "attribute", "condition", "seed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +18,7 @@ class Experiment:
     """What an experiment predicted for its test photos, and how it was set."""
 
     name: str  # as the user gave it
-    photos: tuple[str, ...]  # image_ids, sorted
-    labels: np.ndarray  # int (photos,): the class of every photo
-    predicted: dict[Model, dict[int, np.ndarray]]  # by seed (NO_SEED: zero-shot) the predicted class, int (photos,)
+    predictions: Predictions
     settings: dict[str, Any] | None  # params.yaml by dotted keys, lists whole; None where it is not known
 
 
@@ -77,7 +67,7 @@ def _from_revision(name: str) -> Experiment:
         entries = files.ls("", detail=False)
     except (DvcException, SCMError) as error:
         raise UserError(
-            f"{name} is no folder, no file, no DVC experiment and no git revision here ({_line(error)}); "
+            f"{name} is no folder, no file, no DVC experiment and no git revision here ({one_line(error)}); "
             "`dvc exp show` and `git tag` list what there is"
         ) from error
     try:
@@ -85,13 +75,13 @@ def _from_revision(name: str) -> Experiment:
     except FileNotFoundError as error:
         raise UserError(f"the revision {name} has no {predictions} in its dvc.lock; choose one that has") from error
     try:
-        found = files.read_bytes(predictions)
+        content = files.read_bytes(predictions)
     except OSError as error:
         raise UserError(
-            f"DVC's cache lacks the predictions of {name} ({_line(error)}); get them with `dvc pull`, "
+            f"DVC's cache lacks the predictions of {name} ({one_line(error)}); get them with `dvc pull`, "
             f"or make them anew: `dvc exp apply {name}`, `dvc repro`"
         ) from error
-    return parse_experiment(name, found, files.read_bytes(params) if params in entries else None)
+    return parse_experiment(name, content, files.read_bytes(params) if params in entries else None)
 
 
 def parse_experiment(name: str, predictions: bytes, params: bytes | None) -> Experiment:
@@ -100,34 +90,15 @@ def parse_experiment(name: str, predictions: bytes, params: bytes | None) -> Exp
     Raises:
         UserError: as for :func:`read_experiment`.
     """
-    import pandas as pd
-
     try:
-        table = pd.read_parquet(io.BytesIO(predictions), columns=["image_id", *KEYS, "class_index", "predicted"])
-        table = table.fillna({"attribute": "", "condition": "", "seed": NO_SEED}).astype({"seed": int})
-        wide = table.set_index(["image_id", *KEYS])["predicted"].unstack(KEYS).sort_index()
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"the predictions of {name} cannot be read ({_line(error)}); make them anew") from error
-    if len(wide) < 2:
-        raise UserError(f"the predictions of {name} are of {len(wide)} photos, two are the least to compare")
-    labels = table.groupby("image_id")["class_index"]
-    if (torn := labels.nunique() > 1).any():
-        raise UserError(f"the predictions of {name} give {torn.idxmax()} two classes; make them anew")
-    predicted: dict[Model, dict[int, np.ndarray]] = defaultdict(dict)
-    for source, attribute, condition, seed in sorted(wide.columns):
-        column = wide[source, attribute, condition, seed]
-        model = Model(source, attribute, condition)
-        if column.isna().any():
-            which = model.name if seed == NO_SEED else f"{model.name}, seed {seed}"
-            raise UserError(f"{name} lacks predictions of {which} for {column.isna().idxmax()}; make them anew")
-        predicted[model][int(seed)] = column.to_numpy(dtype=int)
-    return Experiment(
-        name=name,
-        photos=tuple(wide.index),
-        labels=labels.first().loc[wide.index].to_numpy(dtype=int),
-        predicted=dict(predicted),
-        settings=None if params is None else _settings(name, params),
-    )
+        parsed = parse_predictions(predictions, name)
+    except UNREADABLE as error:
+        raise UserError(f"the predictions of {name} cannot be read ({one_line(error)}); make them anew") from error
+    if len(parsed.photos) < 2:
+        raise UserError(f"the predictions of {name} are of {len(parsed.photos)} photos, two are the least to compare")
+    for (model, seed), photo in parsed.gaps.items():
+        raise UserError(f"{name} lacks predictions of {model.with_seed(seed)} for {photo}; make them anew")
+    return Experiment(name, parsed, None if params is None else _settings(name, params))
 
 
 def _settings(name: str, params: bytes) -> dict[str, Any]:
@@ -136,11 +107,7 @@ def _settings(name: str, params: bytes) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(params)
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"params.yaml of {name} is not valid YAML: {_line(error)}") from error
+        raise UserError(f"params.yaml of {name} is not valid YAML: {one_line(error)}") from error
     if not isinstance(raw, dict):
         raise UserError(f"params.yaml of {name} must hold sections, found {type(raw).__name__}")
     return flat_settings(json.loads(json.dumps(raw, default=str)))  # YAML also knows dates
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from varireal.errors import UserError
-from varireal.evaluation.comparisons import ALPHA, ZERO_SHOT, Comparison, Model, Verdict, judge
+from varireal.evaluation.comparisons import ALPHA, Comparison, Verdict, judge
+from varireal.evaluation.predictions import ZERO_SHOT, Model
 from varireal.evaluation.statistics import CrossedMean, crossed_mean
 from varireal.reporting.experiments import Experiment
 from varireal.reporting.verdicts import answers, figures, interval_words, p_words, verdict_words
@@ -58,8 +59,8 @@ def compare(first: Experiment, second: Experiment, margin: float, seed: int = 0)
     """
     check_same_test_set(first, second)
     shared = {
-        model: sorted(first.predicted[model].keys() & second.predicted[model].keys())
-        for model in sorted(first.predicted.keys() & second.predicted.keys(), key=_order)
+        model: sorted(first.predictions.by_model[model].keys() & second.predictions.by_model[model].keys())
+        for model in sorted(first.predictions.by_model.keys() & second.predictions.by_model.keys(), key=_order)
     }
     shared = {model: seeds for model, seeds in shared.items() if seeds}
     if not shared:
@@ -69,7 +70,7 @@ def compare(first: Experiment, second: Experiment, margin: float, seed: int = 0)
         )
     return SideBySide(
         names=(first.name, second.name),
-        photos=len(first.photos),
+        photos=len(first.predictions.photos),
         margin=margin,
         rows=_rows(first, second, shared, margin, seed),
         only=(_only(first, second), _only(second, first)),
@@ -84,14 +85,14 @@ def check_same_test_set(first: Experiment, second: Experiment) -> None:
         UserError: they were not; the first difference, by image_id, is named.
     """
     remedy = "predictions can be paired on one test set only; compare experiments on the same data"
-    if first.photos != second.photos:
-        image_id = min(set(first.photos) ^ set(second.photos))
-        has, lacks = (first, second) if image_id in first.photos else (second, first)
+    if first.predictions.photos != second.predictions.photos:
+        image_id = min(set(first.predictions.photos) ^ set(second.predictions.photos))
+        has, lacks = (first, second) if image_id in first.predictions.photos else (second, first)
         raise UserError(
             f"the test sets differ: {has.name} has the photo {image_id}, {lacks.name} does not "
-            f"({len(first.photos)} and {len(second.photos)} photos); {remedy}"
+            f"({len(first.predictions.photos)} and {len(second.predictions.photos)} photos); {remedy}"
         )
-    for image_id, own, other in zip(first.photos, first.labels, second.labels):
+    for image_id, own, other in zip(first.predictions.photos, first.predictions.labels, second.predictions.labels):
         if own != other:
             raise UserError(
                 f"the test sets differ: {image_id} is of class {own} in {first.name}, of class {other} in "
@@ -121,8 +122,8 @@ def _rows(
     right, pairs, same = {}, {}, set()
     for model, seeds in shared.items():
         pair = [dataclasses.replace(model, experiment=name) for name in (FIRST, SECOND)]
-        predicted = [np.stack([own.predicted[model][s] for s in seeds], axis=1) for own in (first, second)]
-        right |= {one: each == first.labels[:, None] for one, each in zip(pair, predicted)}
+        predicted = [np.stack([own.predictions.by_model[model][s] for s in seeds], axis=1) for own in (first, second)]
+        right |= {one: each == first.predictions.labels[:, None] for one, each in zip(pair, predicted)}
         pairs[model] = Comparison("experiments", *pair)
         if np.array_equal(*predicted):
             same.add(model)
@@ -147,9 +148,9 @@ def _rows(
 
 def _only(own: Experiment, other: Experiment) -> tuple[str, ...]:
     found = []
-    for model in sorted(own.predicted, key=_order):
-        seeds = sorted(own.predicted[model].keys() - other.predicted.get(model, {}).keys())
-        if model not in other.predicted:
+    for model in sorted(own.predictions.by_model, key=_order):
+        seeds = sorted(own.predictions.by_model[model].keys() - other.predictions.by_model.get(model, {}).keys())
+        if model not in other.predictions.by_model:
             found.append(model.name)
         elif seeds:
             found.append(f"{model.name}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from varireal.base.manifest import SOURCES
 from varireal.evaluation.comparisons import Verdict
-from varireal.evaluation.spread import Spread, spread
+from varireal.evaluation.statistics import Spread, spread
 from varireal.reporting.results import Cell, Results
 
 

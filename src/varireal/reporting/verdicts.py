@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from varireal.evaluation.comparisons import ALPHA, Family, Model, Outcome, Verdict
+from varireal.evaluation.comparisons import ALPHA, Family, Outcome, Verdict
+from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import MOST_PHOTOS, MOST_SEEDS, CrossedMean, Size
 from varireal.reporting.words import counted, signed
 

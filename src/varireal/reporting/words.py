@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from varireal.evaluation.spread import Spread
+from varireal.evaluation.statistics import Spread
 
 
 def signed(value: float) -> str:

@@ -28,7 +28,8 @@ def command(params: Params) -> None:
     store that cannot be reached costs a warning only.
     """
     from varireal.base.files import atomic_write_bytes, read_json, staged_folder, write_json
-    from varireal.evaluation.comparisons import comparisons, judge, read_answers
+    from varireal.evaluation.comparisons import comparisons, grid_models, judge, right_answers
+    from varireal.evaluation.predictions import read_predictions
     from varireal.evaluation.statistics import crossed_mean
     from varireal.reporting.classes import build_class_tables
     from varireal.reporting.data import data_table
@@ -44,7 +45,8 @@ def command(params: Params) -> None:
     results = read_results(params.grid)
     dataset = read_json(paths.DATASET_INFO)
     rows, made = build_rows(results), provenance()
-    answers, margin = read_answers(paths.PREDICTIONS, params.grid), params.report.margin
+    predictions, margin = read_predictions(paths.PREDICTIONS, grid_models(params.grid)), params.report.margin
+    answers = right_answers(predictions, params.grid)
     verdicts = judge(comparisons(params.grid), answers, margin, params.seed)
     page = render_page(
         dataset=dataset,
@@ -52,7 +54,7 @@ def command(params: Params) -> None:
         rows=rows,
         verdicts=verdicts,
         margin=margin,
-        classes=build_class_tables(paths.PREDICTIONS, params.grid, dataset["classes"]),
+        classes=build_class_tables(predictions, params.grid, dataset["classes"]),
         examples=_examples(params),
         params=_as_yaml(params),
         clip=params.measure.network(params.clip).model,

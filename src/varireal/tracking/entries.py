@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from varireal.evaluation.spread import spread
+from varireal.evaluation.statistics import spread
 from varireal.reporting.data import explaining
 from varireal.reporting.dose import DoseResponse, dose_headline, dose_paths, interval
 from varireal.reporting.provenance import flat_settings
