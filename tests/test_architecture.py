@@ -14,7 +14,7 @@ FILES = sorted((SOURCES / "varireal").rglob("*.py"))
 PRETRAINING = sorted((SOURCES / "varireal_pretraining").rglob("*.py"))  # a package above varireal
 # a layer may import from its own folders and from those before it
 LAYERS = [
-    {"base", "errors", "paths"},
+    {"base", "errors", "paths", "tables"},
     {"config", "store"},
     {"compute", "cli"},  # the command's frame; it loads commands by name
     {"networks", "datasets"},
