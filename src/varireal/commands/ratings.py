@@ -25,7 +25,7 @@ def command(params: Params) -> None:
     """
     from varireal.base.files import write_json
     from varireal.rating.agreement import summarize, tables
-    from varireal.rating.items import read_edits
+    from varireal.rating.edits import read_edits
     from varireal.rating.store import all_raters
     from varireal.reporting.terminal import results_console
 

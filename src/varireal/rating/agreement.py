@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.manifest import FEASIBILITIES
 from varireal.errors import UserError
-from varireal.rating.items import Item
+from varireal.rating.edits import RatedEdit
 from varireal.rating.store import ANSWERS, Answer, Rating, latest
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
     return None if math.isnan(found) else round(found, 4)
 
 
-def against_intention(ratings: Iterable[tuple[Item, Answer]]) -> dict[str, Any]:
+def against_intention(ratings: Iterable[tuple[RatedEdit, Answer]]) -> dict[str, Any]:
     """Return how ratings agree with what the edits were meant to be.
 
     Kappa and agreement (0..1) are over the ratings that are not "broken"; ``broken_share`` (0..1) is of all.
@@ -58,7 +58,7 @@ def against_intention(ratings: Iterable[tuple[Item, Answer]]) -> dict[str, Any]:
     }
 
 
-def between_raters(first: Mapping[Item, Answer], second: Mapping[Item, Answer]) -> dict[str, Any]:
+def between_raters(first: Mapping[RatedEdit, Answer], second: Mapping[RatedEdit, Answer]) -> dict[str, Any]:
     """Return the agreement of two raters on the edits that both rated; "broken" is an answer like the others."""
     shared = sorted(first.keys() & second.keys())
     return {
@@ -68,7 +68,7 @@ def between_raters(first: Mapping[Item, Answer], second: Mapping[Item, Answer]) 
     }
 
 
-def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[Item]) -> dict[str, Any]:
+def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[RatedEdit]) -> dict[str, Any]:
     """Return the agreement of all raters, per attribute and over all of them.
 
     A rater's last answer about an edit counts. Ratings of pictures that are not among ``edits`` (made anew since, or
@@ -97,14 +97,14 @@ def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[Item]) -
     }
 
 
-def _of(kept: Mapping[str, Mapping[Item, Answer]], attributes: set[str]) -> dict[str, dict[Item, Answer]]:
+def _of(kept: Mapping[str, Mapping[RatedEdit, Answer]], attributes: set[str]) -> dict[str, dict[RatedEdit, Answer]]:
     return {
         rater: {item: answer for item, answer in answers.items() if item.attribute in attributes}
         for rater, answers in kept.items()
     }
 
 
-def _summary(kept: Mapping[str, Mapping[Item, Answer]]) -> dict[str, Any]:
+def _summary(kept: Mapping[str, Mapping[RatedEdit, Answer]]) -> dict[str, Any]:
     own = {rater: answers for rater, answers in kept.items() if answers}
     return {
         "raters": {rater: against_intention(answers.items()) for rater, answers in own.items()},
