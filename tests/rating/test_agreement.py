@@ -11,9 +11,10 @@ from rich.console import Console
 from sklearn.metrics import cohen_kappa_score
 
 from varireal.errors import UserError
-from varireal.rating.agreement import against_intention, between_raters, kappa, summarize, tables
+from varireal.rating.agreement import against_intention, agreement_grids, between_raters, kappa, summarize
 from varireal.rating.edits import RatedEdit
 from varireal.rating.store import ANSWERS, Answer, Rating
+from varireal.tables import rich_table
 
 
 def items(feasibility: str, count: int, attribute: str = "color") -> list[RatedEdit]:
@@ -93,9 +94,9 @@ def test_ratings_of_other_pictures_only_are_an_error() -> None:
 def test_tables_show_every_rater_and_what_is_not_defined() -> None:
     found = summarize({"anna": ANNA, "ben": ANNA[:20]}, [rating.edit for rating in ANNA])
     console = Console(file=io.StringIO(), width=130)
-    for table in tables(found):
-        console.print(table)
+    for grid in agreement_grids(found):
+        console.print(rich_table(grid))
     text = " ".join(console.file.getvalue().split())
     assert "│ anna │ 60 │ 17 % │ 20 / 5 │ 10 / 15 │ 70 % │ 0.40 │" in text
     assert "anna and ben │ 20 │ 100 % │ not defined" in text and "all raters" in text
-    assert len(tables(summarize({"anna": ANNA}, [rating.edit for rating in ANNA]))) == 1
+    assert len(agreement_grids(summarize({"anna": ANNA}, [rating.edit for rating in ANNA]))) == 1

@@ -14,7 +14,10 @@ from varireal.errors import UserError
 from varireal.rating.edits import RatedEdit
 from varireal.rating.store import Rating, RatingsFile, all_raters, latest, ratings_path, read_ratings
 
-FIRST, SECOND = RatedEdit("color", "feasible", "jét/0#0", "a" * 64), RatedEdit("color", "infeasible", "jét/0#0", "b" * 64)
+FIRST, SECOND = (
+    RatedEdit("color", "feasible", "jét/0#0", "a" * 64),
+    RatedEdit("color", "infeasible", "jét/0#0", "b" * 64),
+)
 
 
 def test_answers_are_lines_in_their_order_and_the_last_one_counts(tmp_path: Path) -> None:

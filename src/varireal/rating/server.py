@@ -160,9 +160,7 @@ class RatingServer:
                 f"port {port} of {HOST} cannot be used ({error.strerror}); choose another with --port, 0 for any"
             ) from error
         with listening:
-            self._server = make_server(
-                HOST, port, app, threaded=True, request_handler=Handler, fd=listening.fileno()
-            )
+            self._server = make_server(HOST, port, app, threaded=True, request_handler=Handler, fd=listening.fileno())
         self.server_address: tuple[str, int] = self._server.socket.getsockname()
         self.serve_forever = self._server.serve_forever
         self.shutdown = self._server.shutdown

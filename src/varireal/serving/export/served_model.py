@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
         Raises:
             MlflowException: a row has no photo, or one that cannot be read; the server answers with status 400.
         """
-        from varireal.serving.classify import ranked
+        from varireal.serving.classify import rank_classes
 
         top = int((params or {}).get(TOP, DEFAULT_TOP))
         if top < 1:
@@ -59,9 +60,8 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
             raise MlflowException.invalid_parameter_value(str(error)) from error
         answers = []
         for probabilities in self._classifier.probabilities(images):
-            found = ranked(probabilities, top)
-            names = [self._classifier.classes[index] for index, _ in found]
-            shares = [share for _, share in found]
+            ranked = rank_classes(probabilities, self._classifier.classes, top)
+            names, shares = [each.name for each in ranked], [each.probability for each in ranked]
             answers.append({"class": names[0], "probability": shares[0], "classes": names, "probabilities": shares})
         return pd.DataFrame(answers)
 
@@ -76,8 +76,6 @@ def _photo(row: dict[Any, Any], where: str) -> Any:
     if len(given) != 1:
         raise UserError(f"{where}: give either {IMAGE} (the photo's file in base64) or {PATH}, found {list(given)}")
     if IMAGE in given:
-        import io
-
         try:
             return decode_image(io.BytesIO(base64.b64decode(given[IMAGE], validate=True)), f"of {where}")
         except binascii.Error as error:
