@@ -89,7 +89,7 @@ def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[RatedEdi
     """
     known = set(edits)
     given = {rater: latest(list(ratings)) for rater, ratings in sorted(by_rater.items())}
-    kept = {
+    kept: dict[str, dict[RatedEdit, Answer]] = {
         rater: {edit: answer for edit, answer in answers.items() if edit in known} for rater, answers in given.items()
     }
     counted = sum(map(len, kept.values()))

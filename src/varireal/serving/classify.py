@@ -80,7 +80,7 @@ class RankedClasses:
 def rank_classes(probabilities: np.ndarray, names: Sequence[str], top: int) -> tuple[RankedClass, ...]:
     """Return the ``top`` likeliest classes of one photo, probabilities (C,); of equals the lower index comes first."""
     order = np.argsort(-probabilities, kind="stable")[:top]
-    return tuple(RankedClass(names[index], int(index), float(probabilities[index])) for index in order)
+    return tuple(RankedClass(names[index], index, float(probabilities[index])) for index in map(int, order))
 
 
 def name_classes(adapter: Path, device: str, named: Sequence[Path], top: int) -> list[RankedClasses]:

@@ -74,13 +74,15 @@ class Queue:
         Raises:
             UserError: DVC does not say it, asked several times.
         """
+        said = ""
         for _ in range(PATIENCE):
             done = self._dvc("queue", "status")
             if done.returncode == 0 and (workers := WORKERS.search(done.stdout)):
                 states = {SavedExperiment(name, rev): state for rev, name, state in TASK.findall(done.stdout)}
                 return QueueStatus(states, sum(map(int, workers.groups())))
+            said = _one_line(done.stderr)
             time.sleep(FIRST_PAUSE)
-        raise UserError(f"`dvc queue status` does not say what the queue holds: {_one_line(done.stderr)}")
+        raise UserError(f"`dvc queue status` does not say what the queue holds: {said or 'no error'}")
 
     def put(self, overrides: Mapping[str, Sequence[str]]) -> dict[str, SavedExperiment]:
         """Add experiments with these settings by their names, and return them by name.
@@ -103,7 +105,7 @@ class Queue:
             added = {task.name: task for task in self.status().states if task not in before}
             if overrides.keys() <= added.keys():
                 return {name: added[name] for name in overrides}
-        raise UserError(f"DVC's queue does not list what was put in: {', '.join(overrides.keys() - added.keys())}")
+        raise UserError(f"DVC's queue does not list what was put in: {', '.join(overrides)}")
 
     def run(
         self, wanted: Sequence[SavedExperiment], workers: int, stages: int, advance: Callable[[int], None]

@@ -68,8 +68,11 @@ def next_step(dose: DoseResponse) -> str:
     return "the page leaves them out, as they are of other settings than those of params.yaml"
 
 
-def track_sweep(dose: DoseResponse, experiment: str) -> str | None:
-    """Log a sweep that is written to an experiment of MLflow; return where, or None where MLflow was not used."""
+def track_sweep(dose: DoseResponse, experiment: str | None) -> str | None:
+    """Log a written sweep to MLflow and return where; a warning and None where MLflow was not used.
+
+    ``experiment`` is that of MLflow; None: the data set's name.
+    """
     try:
         return log_sweep(dose, experiment or dose.dataset, paths.SWEEP, paths.SWEEP_FIGURE)
     except TrackingError as error:

@@ -43,9 +43,11 @@ def write_open_clip(folder: Path, clip: Clip, description: AdapterDescription) -
 
 def _configuration(model: Any, name: str) -> dict[str, Any]:
     import open_clip
+    from open_clip.transformer import QuickGELU
 
     settings = copy.deepcopy(open_clip.get_model_config(name))
-    if any(isinstance(module, open_clip.transformer.QuickGELU) for module in model.modules()):
+    assert settings is not None  # as the model was loaded by this name
+    if any(isinstance(module, QuickGELU) for module in model.modules()):
         settings["quick_gelu"] = True  # of a plain name with OpenAI's weights only the tag says so, which is lost here
     preprocessing = model.visual.preprocess_cfg
     kept = {key: preprocessing[key] for key in PREPROCESSING if key in preprocessing}
@@ -61,12 +63,14 @@ def write_mlflow(folder: Path, clip: Clip, description: AdapterDescription, scra
     import mlflow
     import pandas as pd
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import Array
 
     write_open_clip(scratch / served_model.CLIP, clip, description)
-    columns = [ColSpec(DataType.string, name, required=False) for name in (served_model.IMAGE, served_model.PATH)]
-    answers = [
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, name, required=False) for name in (served_model.IMAGE, served_model.PATH)
+    ]
+    answers: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "class"),
         ColSpec(DataType.double, "probability"),
         ColSpec(Array(DataType.string), "classes"),

@@ -43,7 +43,9 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
         clip = load_clip(f"local-dir:{folder}", None, resolve_device(ComputeConfig()))
         self._classifier = Classifier(clip, Labels.model_validate(read_json(folder / ABOUT)))
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base's annotations lack what it returns
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Return a row of classes per row of the input.
 
         Raises:
