@@ -50,7 +50,7 @@ def read_edits(
 
 
 def _safe_path(record: ImageRecord, folder: Path) -> Path:
-    """Return a picture's path; only its spelling is checked, for DVC may link files to a cache elsewhere."""
+    """Check the spelling of a picture's path and return it; DVC may link the file to a cache elsewhere."""
     path = PurePosixPath(record.path)
     if ".." in path.parts or not path.is_relative_to(folder.as_posix()):
         raise UserError(

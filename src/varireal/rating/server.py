@@ -156,8 +156,9 @@ class RatingServer:
         try:  # werkzeug would print that a port is taken, and exit
             listening = socket.create_server((HOST, port))
         except OSError as error:
+            reason = str(error.strerror).partition(" (")[0]  # in brackets stands the address once more
             raise UserError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}); choose another with --port, 0 for any"
+                f"port {port} of {HOST} cannot be used ({reason}); choose another with --port, 0 for any"
             ) from error
         with listening:
             self._server = make_server(HOST, port, app, threaded=True, request_handler=Handler, fd=listening.fileno())

@@ -69,7 +69,7 @@ def next_step(dose: DoseResponse) -> str:
 
 
 def track_sweep(dose: DoseResponse, experiment: str | None) -> str | None:
-    """Log a written sweep to MLflow and return where; a warning and None where MLflow was not used.
+    """Log a written sweep to MLflow and return where, or warn and return None if MLflow fails.
 
     ``experiment`` is that of MLflow; None: the data set's name.
     """
