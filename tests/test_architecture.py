@@ -96,6 +96,6 @@ def test_only_tracking_and_the_exported_model_know_mlflow_and_only_two_editing_m
         for name, _ in imports(ast.parse(path.read_text())):
             if name.split(".")[0] in users:
                 users[name.split(".")[0]].add(path.relative_to(SOURCES / "varireal").as_posix())
-    served = {"serving/export/mlflow_folder.py", "serving/export/served_model.py"}
+    served = {"serving/export/models.py", "serving/export/served_model.py"}
     assert users["mlflow"] >= served and all(path.startswith("tracking/") for path in users["mlflow"] - served)
     assert users["diffusers"] == {"editing/networks.py", "editing/refine.py"}

@@ -16,7 +16,7 @@ from varireal import paths
 from varireal.base.files import write_json
 from varireal.base.manifest import FEASIBILITIES, read_manifest, write_manifest
 from varireal.rating.agreement import MEANT, summarize
-from varireal.rating.items import read_edits
+from varireal.rating.edits import read_edits
 from varireal.rating.store import Rating
 from varireal.stages.report import command
 

@@ -78,7 +78,7 @@ def register_best(study: Study, name: str) -> str:
 
 def _pack(adapter: Path, scratch: Path) -> Path:
     from varireal.serving.adapter import load_merged
-    from varireal.serving.export.mlflow_folder import write_mlflow
+    from varireal.serving.export.models import write_mlflow
 
     clip, description = load_merged(adapter, ComputeConfig(device="cpu"))
     packed, weights = scratch / "model", scratch / "weights"

@@ -13,13 +13,13 @@ from varireal import paths
 from varireal.base.files import read_image, sha256_file
 from varireal.base.manifest import read_manifest, write_manifest
 from varireal.errors import UserError
-from varireal.rating.items import Item, choose, in_order_for, picture_bytes, read_edits
+from varireal.rating.edits import RatedEdit, choose, in_order_for, picture_bytes, read_edits
 
 CELLS = [("color", "feasible"), ("color", "infeasible"), ("texture", "feasible"), ("texture", "infeasible")]
 
 
-def made_up(cells: list[tuple[str, str]], each: int) -> dict[tuple[str, str], list[Item]]:
-    return {cell: [Item(*cell, f"x/{number}#0", "0" * 64) for number in range(each)] for cell in cells}
+def made_up(cells: list[tuple[str, str]], each: int) -> dict[tuple[str, str], list[RatedEdit]]:
+    return {cell: [RatedEdit(*cell, f"x/{number}#0", "0" * 64) for number in range(each)] for cell in cells}
 
 
 def test_edits_are_those_that_training_may_use(finished_study: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_picture_is_shown_without_what_its_file_says_beside_pixels(tmp_path: P
     note.add_text("prompt", "an infeasible aircraft of lava")
     path = tmp_path / "edit.png"
     Image.new("RGB", (4, 3), (9, 8, 7)).save(path, pnginfo=note)
-    data = picture_bytes(Item("color", "infeasible", "x/0#0", sha256_file(path)), path)
+    data = picture_bytes(RatedEdit("color", "infeasible", "x/0#0", sha256_file(path)), path)
     assert b"lava" in path.read_bytes() and b"lava" not in data
     (tmp_path / "shown.png").write_bytes(data)
     assert (read_image(tmp_path / "shown.png") == (9, 8, 7)).all()
@@ -78,7 +78,7 @@ def test_a_picture_is_shown_without_what_its_file_says_beside_pixels(tmp_path: P
 def test_a_picture_that_is_not_the_manifests_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "edit.png"
     with pytest.raises(UserError, match="is missing"):
-        picture_bytes(Item("color", "feasible", "x/0#0", "0" * 64), path)
+        picture_bytes(RatedEdit("color", "feasible", "x/0#0", "0" * 64), path)
     Image.new("RGB", (4, 3)).save(path)
     with pytest.raises(UserError, match="not the one its manifest names"):
-        picture_bytes(Item("color", "feasible", "x/0#0", "0" * 64), path)
+        picture_bytes(RatedEdit("color", "feasible", "x/0#0", "0" * 64), path)
