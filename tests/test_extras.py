@@ -30,8 +30,17 @@ PLACES = {  # where the packages of extras may be imported; no stage of the defa
     "tenacity": ("varireal.prompts.llm.", "varireal.datasets.download"),
     "webdataset": ("varireal.serving.export.",),
 }
-BROUGHT = {"huggingface_hub": "transformers", "hydra": "dvc", "omegaconf": "dvc", "ruamel": "ruamel.yaml.clib",
-           "sqlalchemy": "mlflow", "urllib3": "requests", "werkzeug": "flask", "yaml": "pyyaml"}  # fmt: skip
+BROUGHT = {  # by other packages, which need them by their own word
+    "huggingface_hub": "transformers",
+    "hydra": "dvc",
+    "omegaconf": "dvc",
+    "ruamel": "ruamel.yaml.clib",
+    "sqlalchemy": "mlflow",
+    "tokenizers": "transformers",
+    "urllib3": "requests",
+    "werkzeug": "flask",
+    "yaml": "pyyaml",
+}
 
 
 def distributions(lines: list[str]) -> set[str]:

@@ -17,5 +17,5 @@ def require_extra(extra: str, package: str, purpose: str) -> None:
     """
     if importlib.util.find_spec(package) is None:
         raise UserError(
-            f"{purpose} needs the package {package}, which is not installed; install it: pip install 'varireal[{extra}]'"
+            f"{purpose} needs the package {package}, which is not installed; run pip install 'varireal[{extra}]'"
         )

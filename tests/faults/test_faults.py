@@ -22,6 +22,8 @@ from tests.tiny_study import CELLS, change, make_study
 from varireal.base.seeding import generator
 from varireal.store.packs import PackStore, item_keys
 
+pytestmark = pytest.mark.faults
+
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30"))
 CONDITION = ["--attribute", "color", "--condition", "mixed"]
 

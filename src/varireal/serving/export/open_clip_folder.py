@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from varireal.base.files import write_json
-from varireal.networks.clip import CONFIG, WEIGHTS, Clip
+from varireal.networks.clip import Clip
+from varireal.networks.clip_weights import CONFIG, WEIGHTS
 from varireal.serving.adapter import AdapterDescription
 from varireal.serving.export.folder import ABOUT
 
