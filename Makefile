@@ -11,7 +11,8 @@
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3; do command -v $$name; done))
 WORKERS ?= auto
 SET ?=
-PYTEST = OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4
+# worksteal gives each worker a stretch of the tests, so that what a module shares is made once
+PYTEST = OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 # dvc runs `python` from PATH: it has to be the environment's
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -18,6 +18,8 @@ from varireal.cli import main
 from varireal.errors import UserError
 from varireal.reporting.gallery import build_examples, choose_examples
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", *CONDITIONS[2]]
 
 
