@@ -83,6 +83,7 @@ def sweep(*options: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_what_is_missing_draws_the_curve_and_shows_the_log_of_what_fails(
     repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

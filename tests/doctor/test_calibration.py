@@ -184,6 +184,7 @@ def doctor(*arguments: str):
     return CliRunner().invoke(main, ["doctor", "--calibrate", *arguments])
 
 
+@pytest.mark.slow
 def test_a_tiny_study_is_calibrated_and_nothing_is_left_behind(tiny):
     change(grid__seeds=[0, 1], filter={"name": "none", "max_attempts": 2})
     before = sorted(tiny.rglob("*"))
@@ -223,6 +224,7 @@ def test_the_values_are_those_that_the_edits_will_have(tiny, edits_per_photo):
         assert _count_values(params, table, cell, dataset) == len(plan.survey()[1])
 
 
+@pytest.mark.slow
 def test_an_interrupted_calibration_ends_quietly_and_leaves_nothing(tiny, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("temporary")
     command = [sys.executable, "-m", "varireal", "doctor", "--calibrate"]
@@ -252,6 +254,7 @@ def test_what_is_missing_stops_the_calibration_in_one_line(tiny):
     assert "segment.checkpoint is missing" in message and "models/gone" in message and "\n" not in message
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_says_why_in_its_own_words(tiny):
     change(segment__min_area=0.9, segment__max_area=0.95)
     result = doctor()

@@ -26,6 +26,8 @@ from varireal.base.files import read_image, read_json, read_mask
 from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.editing.pixels import dilate
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 SIDE = 16
 GROUPS = ("sdxl", "sdxl_fast", "sd15")

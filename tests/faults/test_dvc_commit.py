@@ -20,6 +20,8 @@ from tests.tiny_repository import make_repository, run, run_freely
 
 from varireal.base.seeding import generator
 
+pytestmark = pytest.mark.faults
+
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30")) // 5
 PROCESS = Path(__file__).with_name("dvc_process.py")
 TARGET = "mix@color-mixed"

@@ -23,6 +23,8 @@ from varireal.base.seeding import generator
 from varireal.store import BatchStore
 from varireal.store.batches import item_keys
 
+pytestmark = pytest.mark.faults
+
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30"))
 CONDITION = ["--attribute", "color", "--condition", "mixed"]
 

@@ -22,7 +22,7 @@ from varireal.rating.store import FOLDER, read_ratings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e '.[dev]')")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 WAIT = 60_000  # ms, for a machine that is busy
 SEEN = "body:has(#picture:not([hidden])) #answers button:enabled"  # the page may be answered

@@ -21,6 +21,7 @@ from varireal.rating.store import Rating
 from varireal.stages.report import command
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'varireal[dev]'")
+pytestmark = pytest.mark.browser
 
 INJECTION = """<img src="http://127.0.0.1:9/x" onerror="window.hit = 1"></figcaption><script>window.hit = 1</script>"""
 PATIENCE = 120_000  # ms: a busy machine makes a browser slow, not wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,25 +76,34 @@ def _edits(photos: list[ImageRecord], attribute: str, feasibility: str) -> list[
     return rows
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: params.yaml, a data set of three classes, and edits of `color`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+@pytest.fixture(scope="session")
+def workspace_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder, made once for all tests."""
+    root = tmp_path_factory.mktemp("workspace_to_copy")
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["grid"] |= {"attributes": ["color"], "seeds": [0, 1]}
     params["train"] |= {"max_steps": 4, "batch_size": 6, "eval_every": 2, "learning_rate": 0.01}
     params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
-    paths.PARAMS.write_text(yaml.safe_dump(params))
-    photos = _photos()
-    write_manifest(paths.PHOTOS_MANIFEST, photos)
-    counts = {split: dict.fromkeys(CLASSES, count) for split, count in PHOTOS.items()}
-    write_json(
-        paths.DATASET_INFO, {"name": "test", "domain_word": "aircraft", "classes": list(CLASSES), "counts": counts}
-    )
-    for feasibility in FEASIBILITIES:
-        rows = _edits([photo for photo in photos if photo.split == "train"], "color", feasibility)
-        write_manifest(paths.edit_folder("color", feasibility) / "manifest.parquet", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        paths.PARAMS.write_text(yaml.safe_dump(params))
+        photos = _photos()
+        write_manifest(paths.PHOTOS_MANIFEST, photos)
+        counts = {split: dict.fromkeys(CLASSES, count) for split, count in PHOTOS.items()}
+        info = {"name": "test", "domain_word": "aircraft", "classes": list(CLASSES), "counts": counts}
+        write_json(paths.DATASET_INFO, info)
+        for feasibility in FEASIBILITIES:
+            rows = _edits([photo for photo in photos if photo.split == "train"], "color", feasibility)
+            write_manifest(paths.edit_folder("color", feasibility) / "manifest.parquet", rows)
+    return root
+
+
+@pytest.fixture
+def workspace(workspace_to_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: params.yaml, a data set of three classes, and edits of `color`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    shutil.copytree(workspace_to_copy, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

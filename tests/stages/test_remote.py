@@ -11,6 +11,8 @@ from tests.tiny_study import change
 from varireal import paths
 from varireal.base.files import sha256_file
 
+pytestmark = pytest.mark.slow
+
 MIX = "mix@color-mixed"
 OUTPUTS = (paths.PREPARED, paths.SEGMENTED, Path("data/edits"), Path("data/mixes"))
 

@@ -18,6 +18,8 @@ from varireal.cli import main
 from varireal.errors import UserError
 from varireal.reporting.gallery import build_examples, choose_examples
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", *CONDITIONS[2]]
 
 
@@ -38,17 +40,27 @@ def without_paths(records):
     return [dataclasses.replace(each, path="", prior_path=None, attempts="") for each in records]
 
 
-@pytest.fixture
-def both(tmp_path, tiny_clip, monkeypatch) -> tuple[Path, Path]:
-    """The same study up to its mixes, once with files and once with shards; the current folder is the latter's.
+@pytest.fixture(scope="module")
+def both_to_copy(tmp_path_factory, tiny_clip) -> Path:
+    """The same study up to its mixes, once with files and once with shards, made once for all tests.
 
     Its filter is never content, so that every edit is the best of two attempts.
     """
+    root = tmp_path_factory.mktemp("both")
     clip = {"name": "clip", "model": f"local-dir:{tiny_clip}", "attribute_threshold": 1.0, "max_attempts": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        for storage in ("files", "shards"):
+            make(root / storage, tiny_clip, patch, filter=clip, mix__include_exhausted=True, edit__storage=storage)
+    return root
+
+
+@pytest.fixture
+def both(both_to_copy, tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """Both studies in folders of the test's own; the current folder is that of the shards."""
     for storage in ("files", "shards"):
-        make(
-            tmp_path / storage, tiny_clip, monkeypatch, filter=clip, mix__include_exhausted=True, edit__storage=storage
-        )
+        shutil.copytree(both_to_copy / storage, tmp_path / storage)
+    monkeypatch.chdir(tmp_path / "shards")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "shards"))
     return tmp_path / "files", tmp_path / "shards"
 
 

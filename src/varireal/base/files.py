@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,7 +26,7 @@ RACES = 100  # with other runs for the name of a folder, that may be lost
 
 
 @contextlib.contextmanager
-def named_os_errors(path: Path) -> Iterator[None]:
+def named_os_errors(path: Path) -> Generator[None]:
     """Turn the failures of a write that a user can mend into one line that names the path."""
     try:
         yield
@@ -43,7 +43,7 @@ def named_os_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, replace: bool = True) -> Generator[BinaryIO]:
     """Yield a file to write, which takes ``path``'s place after fsync if the block ends well, and else vanishes.
 
     Without ``replace`` it vanishes too where another process was first.
@@ -139,7 +139,7 @@ def read_yaml(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def staged_folder(final: Path) -> Iterator[Path]:
+def staged_folder(final: Path) -> Generator[Path]:
     """Yield an empty folder beside ``final`` that replaces it when the block succeeds and vanishes when it fails.
 
     Raises:
@@ -191,7 +191,8 @@ def sha256_bytes(data: bytes) -> str:
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal, read in blocks; the file may lie in a shard."""
     with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        # BinaryIO lacks readinto in the stubs; every file opened here has it
+        return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
 
 
 def sha256_folder(folder: Path) -> str:

@@ -1,10 +1,14 @@
 """The one record that flows between stages: a row per image, kept as a sorted Parquet file."""
 
+# pyarrow has no types
+# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
@@ -96,7 +100,7 @@ def schema() -> pa.Schema:
 
 
 @contextlib.contextmanager
-def manifest_writer(path: Path) -> Iterator[Callable[[ImageRecord], None]]:
+def manifest_writer(path: Path) -> Generator[Callable[[ImageRecord], None]]:
     """Yield a function that appends a row; the file appears whole when the block ends well, or not at all.
 
     The rows must come sorted by ``image_id``. The same rows give the same bytes, and few of them are in memory.

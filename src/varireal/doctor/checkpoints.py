@@ -16,7 +16,8 @@ from varireal.doctor.hub import Hub, HubCheckpoint, cached_bytes
 from varireal.editing.refine import image_encoder_path
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint, check_file, is_hub_id
-from varireal.networks.clip import HUB, LOCAL, check_clip
+from varireal.networks.clip import check_clip
+from varireal.networks.clip_weights import HUB, LOCAL
 
 if TYPE_CHECKING:
     from varireal.config import Params

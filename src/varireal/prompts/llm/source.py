@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from varireal.base.manifest import Attribute, Feasibility
 from varireal.compute.progress import progress
 from varireal.config import ComputeConfig, PromptConfig
-from varireal.errors import UserError
+from varireal.errors import UserError, require_extra
 from varireal.prompts.bank import Groups, read_bank
 from varireal.prompts.llm.asking import Asked, Asker
 from varireal.prompts.llm.backend import Backend
@@ -33,8 +33,9 @@ class LlmSource:
         """Read the groups, if they are needed; nothing is asked yet.
 
         Raises:
-            UserError: the bank with the groups is missing or wrong.
+            UserError: the bank with the groups is missing or wrong, or the extra ``llm`` is not installed.
         """
+        require_extra("llm", "tenacity", f"prompt.source = {config.source}")
         self._config, self._backend, self._seed = config.llm, backend, seed
         self._bank = config.bank
         self._groups = read_bank(Path(config.bank)).groups if "group" in config.llm.scope.values() else Groups()

@@ -12,7 +12,8 @@ import numpy as np
 
 import varireal
 from varireal.base.files import encode_png, write_json
-from varireal.networks.clip import CONFIG, WEIGHTS, Clip
+from varireal.networks.clip import Clip
+from varireal.networks.clip_weights import CONFIG, WEIGHTS
 from varireal.serving.adapter import AdapterDescription
 from varireal.serving.export import served_model
 from varireal.serving.export.folder import ABOUT
