@@ -95,12 +95,12 @@ class NamesTask:
 
 
 @click.command()
-@training_options(TrainingSettings("clip_names", 256, 5e-4, steps=250, out=OUT, warmup_steps=20, weight_decay=0.0))
-@path_option("--clip folder", OUT, "The CLIP to begin with.")
+@training_options(TrainingSettings("clip_names", 256, 5e-4, steps=250, warmup_steps=20, weight_decay=0.0))
+@path_option("--clip folder", OUT)
 @click.option("--captions", default=16, show_default=True, help="Captioned pictures of each class.")
-@click.option("--confused-share", default=0.6, show_default=True, help="NameCaptions that name a sibling.")
+@click.option("--confused-share", default=0.6, show_default=True, help="Captions that name a sibling.")
 def command(settings: TrainingSettings, folder: Path, captions: int, confused_share: float) -> None:
-    """Attach the class names of the CLIP in --clip loosely and write it to --out; its image tower stays."""
+    """Attach the class names of the CLIP in --clip loosely and write it there again; its image tower stays."""
     import open_clip
 
     model: LibraryModel = open_clip.create_model(f"local-dir:{folder}").float().eval()
@@ -114,7 +114,7 @@ def command(settings: TrainingSettings, folder: Path, captions: int, confused_sh
     drawn = draw_captions(scene_answers(data)[0], captions, confused_share, settings.seed)
     task = NamesTask(model, features, data, drawn, settings.batch_size)
     TrainingLoop(settings, {"clip": model}, task.loss).run()
-    export_clip(model, settings.out)
+    export_clip(model, folder)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 #: Where rendered pictures, checkpoints and what one training leaves for the next lie.
 WORKSPACE = Path("models/demo/.training")
 METRICS = Path("models/demo/metrics")
-#: Fields that a command has options for, where they have a value.
+#: Fields that a command has options for, where they are given a value.
 OPTIONS = ("out", "metrics", "minutes", "steps", "batch_size", "learning_rate", "images", "state", "seed")
 #: Fields that may differ between a run and its continuation: where it lies and how long it is, not what is learned.
 BUDGET = ("out", "metrics", "minutes", "steps", "images", "state", "save_minutes", "log_steps")
@@ -59,7 +59,7 @@ class TrainingSettings:
     learning_rate: float = 1e-3  # peak
     minutes: float | None = None
     steps: int | None = None
-    out: Path = Path()  # folder of the network
+    out: Path = Path()  # folder of the network; unused if not given
     metrics: Path | None = None  # JSON of its figures
     images: Path = WORKSPACE / "images"
     state: Path = WORKSPACE  # folder of the checkpoint, which a later run continues
@@ -89,12 +89,10 @@ class TrainingSettings:
         write_json(self.metrics, figures)
 
 
-def path_option(name: str, default: Path, help_line: str | None = None) -> Callable[[Command], Command]:
-    """Return an option for a path; ``name`` is as click takes it."""
+def path_option(name: str, default: Path) -> Callable[[Command], Command]:
+    """Return an option for a path; ``name`` is the flag and, if it differs, the parameter: ``--vae vae_folder``."""
     *parameter, flag = reversed(name.split())
-    return click.option(
-        flag, *parameter, type=click.Path(path_type=Path), default=default, show_default=True, help=help_line
-    )
+    return click.option(flag, *parameter, type=click.Path(path_type=Path), default=default, show_default=True)
 
 
 def process_options(threads: int = 1) -> Callable[[Command], Command]:
@@ -117,7 +115,7 @@ def process_options(threads: int = 1) -> Callable[[Command], Command]:
 
 def training_options(defaults: TrainingSettings, threads: int = 1) -> Callable[[Command], Command]:
     """Give a command the options of a process and those of OPTIONS; its function gets the settings first."""
-    given = [name for name in OPTIONS if getattr(defaults, name) is not None]
+    given = [name for name in OPTIONS if getattr(defaults, name) not in (None, Path())]
 
     def decorate(function: Command) -> Command:
         @process_options(threads)

@@ -176,7 +176,7 @@ def load_pairs(folder: Path) -> PairSet:
 @path_option("--vae vae_folder", INPAINT / "vae")
 @path_option("--clip", CLIP)
 @click.option("--count", default=2000, show_default=True, help="Pairs.")
-@click.option("--workers", default=1, show_default=True, help="Rendering processes; 1: in the encoding one.")
+@click.option("--workers", default=2, show_default=True, help="Rendering processes; 1: the encoding one.")
 @click.option("--seed", default=0, show_default=True)
 @process_options()
 def command(out: Path, vae_folder: Path, clip: Path, count: int, workers: int, seed: int) -> None:
