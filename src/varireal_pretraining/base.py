@@ -11,29 +11,36 @@ from pathlib import Path
 
 import click
 import torch
-from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from varireal.base.files import write_json
+from varireal.cli import run_command
 from varireal.errors import UserError
-from varireal_pretraining.images import IMAGES, load_images
+from varireal_pretraining.diffusion import INPAINT_CHANNELS, build_unet, load_pipeline_parts, save_pipeline
+from varireal_pretraining.images import load_images
 from varireal_pretraining.inpaint import OUT as INPAINT
 from varireal_pretraining.inpaint import DenoisingLoss, Samples
 from varireal_pretraining.latents import LATENTS, load_latents
-from varireal_pretraining.loop import TrainingLoop, prepare_process
-from varireal_pretraining.options import TrainingOptions, training_options
-from varireal_pretraining.unet import INPAINT_CHANNELS, TextEncoders, build_unet, save_pipeline
+from varireal_pretraining.loop import (
+    METRICS,
+    WORKSPACE,
+    LibraryModel,
+    TrainingLoop,
+    TrainingSettings,
+    count_parameters,
+    path_option,
+    training_options,
+)
 
 #: Where the training of ControlNet and IP-Adapter takes it up; what it makes of it is ``models/demo/sdxl-base``.
-OUT = IMAGES.parent / "sdxl-base"
+OUT = WORKSPACE / "sdxl-base"
 #: Priors are mostly empty places and materials; the rest are whole aircraft pictures.
 BANK_SHARE = 0.55
 LATENT_CHANNELS = 4
 
 
 @torch.no_grad()
-def fold_constant_inputs(inpaint: UNet2DConditionModel, grey: Tensor, base: UNet2DConditionModel) -> None:
+def fold_constant_inputs(inpaint: LibraryModel, grey: Tensor, base: LibraryModel) -> None:
     """Copy an inpainting UNet into one of 4 input channels, for the mask 1 and one grey colour as the kept picture.
 
     Args:
@@ -48,56 +55,31 @@ def fold_constant_inputs(inpaint: UNet2DConditionModel, grey: Tensor, base: UNet
     base.load_state_dict(weights)
 
 
-def load_parts(folder: Path) -> tuple[AutoencoderKL, TextEncoders, UNet2DConditionModel]:
-    """Load the parts of an inpainting pipeline as float32."""
-    text = TextEncoders(
-        CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32),
-        CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2", dtype=torch.float32),
-        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-    )
-    vae = AutoencoderKL.from_pretrained(folder / "vae").float()
-    return vae, text, UNet2DConditionModel.from_pretrained(folder / "unet").float()
-
-
 @click.command()
-@training_options(
-    TrainingOptions(
-        out=OUT,
-        metrics=Path("models/demo/metrics/base.json"),
-        minutes=7.0,
-        batch_size=16,
-        learning_rate=3e-4,
-        threads=2,
-    )
-)
-@click.option("--latents", type=click.Path(path_type=Path), default=LATENTS, show_default=True)
-@click.option("--inpaint", type=click.Path(path_type=Path), default=INPAINT, show_default=True)
-def main(options: TrainingOptions, latents: Path, inpaint: Path) -> None:
+@training_options(TrainingSettings("base", 16, 3e-4, 7.0, out=OUT, metrics=METRICS / "base.json", ema_decay=0.99), 2)
+@path_option("--latents", LATENTS)
+@path_option("--inpaint", INPAINT)
+def command(settings: TrainingSettings, latents: Path, inpaint: Path) -> None:
     """Fold the inpainting UNet into a text-to-image one and fine-tune it; text encoders and autoencoder stay."""
-    prepare_process(options.threads)
-    vae, text, trained = load_parts(inpaint)
+    vae, text, trained = load_pipeline_parts(inpaint)
+    if trained.config.in_channels != INPAINT_CHANNELS:
+        raise UserError(f"{inpaint}/unet has {trained.config.in_channels} input channels, not {INPAINT_CHANNELS}")
     for encoder in (text.first, text.second):
         encoder.eval().requires_grad_(False)
     cached = load_latents(latents)
     middle = cached.grey.shape[-1] // 2
-    unet = build_unet(LATENT_CHANNELS, options.seed)
-    if trained.config.in_channels != INPAINT_CHANNELS:
-        raise UserError(f"{inpaint}/unet has {trained.config.in_channels} input channels, not {INPAINT_CHANNELS}")
+    unet = build_unet(LATENT_CHANNELS, settings.seed)
     fold_constant_inputs(trained, torch.tensor(cached.grey[:, middle, middle]).float(), unet)
     unet = unet.train().to(memory_format=torch.channels_last)
-    samples = Samples(cached, load_images(options.images, "train").scenes, bank_share=BANK_SHARE, everything_share=1.0)
-    settings = options.loop_settings("base", ema_decay=0.99)
+    samples = Samples(cached, load_images(settings.images, "train").scenes, bank_share=BANK_SHARE, everything_share=1.0)
     loop = TrainingLoop(
         settings,
         {"unet": unet},
-        DenoisingLoss(unet, text, samples, options.batch_size),
-        options.state,
-        lambda: save_pipeline(StableDiffusionXLPipeline, options.out, vae, text, unet),
+        DenoisingLoss(unet, text, samples, settings.batch_size),
+        lambda: save_pipeline(StableDiffusionXLPipeline, settings.out, vae, text, unet),
     )
-    history = loop.run()
-    count = sum(p.numel() for p in unet.parameters())
-    write_json(options.metrics, {"minutes": options.minutes, "parameters": {"unet": count}, "history": history})
+    settings.write_figures(loop.run(), {"unet": count_parameters(unet)})
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

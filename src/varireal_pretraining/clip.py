@@ -1,4 +1,4 @@
-"""Pretrain the demo CLIP: a small ViT and a small text transformer of open_clip, trained on captions that are true.
+"""Pretrains the demo CLIP: a small ViT and a small text transformer of open_clip, trained on captions that are true.
 
 Each step encodes a few groups of candidate sentences once and asks, for every picture and group, which candidate
 is true (cross entropy over the candidates). That is the contrastive loss with the batch's captions replaced by
@@ -12,8 +12,10 @@ pictures only, and natural liveries are rare. The structure that sets the classe
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -21,14 +23,16 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torchvision.transforms import functional
 
 from varireal.base.files import json_bytes, staged_folder
 from varireal.base.seeding import derive_seed, forked_torch_rng
-from varireal.datasets.world.vocabulary import CLASSES, PLACES
-from varireal_pretraining.augment import channels_first, paste, random_affine, warp
-from varireal_pretraining.images import IMAGES, Bank, ImageSet, load_bank, load_images
-from varireal_pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
-from varireal_pretraining.sentences import SURFACES, attribute_groups, class_groups, corpus, family_of_class
+from varireal.cli import run_command
+from varireal.datasets.world.vocabulary import CLASSES
+from varireal_pretraining.images import Bank, RenderedSet, load_bank, load_images
+from varireal_pretraining.loop import LibraryModel, TrainingLoop, TrainingSettings, TrainingStep, training_options
+from varireal_pretraining.sentences import SentenceGroup, attribute_groups, class_groups, corpus, family_of_class
+from varireal_pretraining.views import SceneMixer, channels_first, random_affine, scene_answers, warp
 from varireal_pretraining.vit import (
     ChosenPatches,
     choose_patches,
@@ -38,8 +42,9 @@ from varireal_pretraining.vit import (
     set_positions,
 )
 
+OUT = Path("models/demo/clip")
 #: The architecture, in open_clip's own words.
-MODEL_CONFIG: dict[str, object] = {
+MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {
         "image_size": 128,
@@ -55,40 +60,31 @@ MODEL_CONFIG: dict[str, object] = {
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 #: Weights of the losses in the first phase, when places, surfaces and outlines are learned, and in the second, which
 #: dwells on what sets the classes apart. ``local``: the patches inside the object are asked too, each for itself.
-FIRST = {
-    "class": 0.5,
-    "family": 0.2,
-    "structure": 0.7,
-    "place": 0.15,
-    "surface": 0.2,
-    "mask": 1.0,
-    "local_structure": 0.3,
-    "local_surface": 0.2,
-}
-SECOND = {
-    "class": 0.5,
-    "family": 0.3,
-    "structure": 1.5,
-    "place": 0.1,
-    "surface": 0.15,
-    "mask": 0.5,
-    "local_structure": 0.4,
-    "local_surface": 0.05,
+WEIGHTS = {
+    "class": (0.5, 0.5),
+    "family": (0.2, 0.3),
+    "structure": (0.7, 1.5),
+    "place": (0.15, 0.1),
+    "surface": (0.2, 0.15),
+    "mask": (1.0, 0.5),
+    "local_structure": (0.3, 0.4),
+    "local_surface": (0.2, 0.05),
 }
 #: The weight of each question of :data:`varireal_pretraining.sentences.FACTS`.
 FACT_WEIGHT = 0.25
 LOCAL = ("structure", "surface")
 SECOND_PHASE = 0.45
 START_SCALE = 12.0
+#: Share of objects on a plain colour at first.
+PLAIN_SHARE = 0.5
 #: Patches of 64 that are looked at, until the last share of the training.
 KEPT_PATCHES, ALL_PATCHES_SHARE = 28, 0.15
 
 
 @dataclass(frozen=True)
-class ClipOptions:
-    """How batches are drawn; the shares are of the pictures, in [0, 1]; see the command's help."""
+class ClipShares:
+    """Shares of the pictures, in [0, 1], by which batches are drawn; see the command's help."""
 
-    batch_size: int
     sibling_share: float
     natural_share: float
     late_natural_share: float
@@ -96,7 +92,7 @@ class ClipOptions:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ClipBatch:
     """Normalised pictures, masks in [0, 1] (count, 1, height, width), classes, and answers where not by class.
 
     An answer of -1 means that the picture gives none.
@@ -108,7 +104,7 @@ class Batch:
     answers: dict[str, Tensor]
 
 
-def build_clip(pictures: Tensor, seed: int) -> nn.Module:
+def build_clip(pictures: Tensor, seed: int) -> LibraryModel:
     """Return an untrained CLIP of :data:`MODEL_CONFIG`; its towers are open_clip's native transformers.
 
     Args:
@@ -117,7 +113,7 @@ def build_clip(pictures: Tensor, seed: int) -> nn.Module:
     from open_clip.model import CLIP
 
     with forked_torch_rng("clip", seed):
-        model = CLIP(**MODEL_CONFIG)
+        model: LibraryModel = CLIP(**MODEL_CONFIG)
     set_patch_filters(model.visual, pictures)
     set_positions(model.visual)
     set_attention(model.visual, torch.Generator().manual_seed(derive_seed("clip", seed, "attention")))
@@ -128,8 +124,7 @@ def build_clip(pictures: Tensor, seed: int) -> nn.Module:
 
 def normalize(pictures: Tensor) -> Tensor:
     """Return float pictures (count, 3, height, width) in 0..255 as CLIP wants them."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
-    return (pictures - mean) / std
+    return functional.normalize(pictures / 255, list(MEAN), list(STD))
 
 
 def group_loss(logits: Tensor, answer: Tensor, allowed: Tensor | None = None) -> Tensor:
@@ -157,6 +152,18 @@ def competing_names(classes: Tensor, with_siblings: Tensor) -> Tensor:
     return ~siblings | itself | with_siblings[:, None]
 
 
+def encode_groups(
+    model: LibraryModel, tokenizer: Callable[[list[str]], Tensor], rng: np.random.Generator
+) -> dict[str, tuple[SentenceGroup, Tensor]]:
+    """Return one step's groups, each with its sentences' features times the scale, (dimensions, candidates)."""
+    groups = class_groups(rng) | attribute_groups(rng)
+    sentences = [sentence for group in groups.values() for sentence in group.sentences]
+    text = model.encode_text(tokenizer(sentences), normalize=True)
+    scaled = model.logit_scale.exp().clamp(max=100.0) * text.T
+    parts = scaled.split([len(group.sentences) for group in groups.values()], dim=1)
+    return {name: (group, part) for (name, group), part in zip(groups.items(), parts, strict=True)}
+
+
 class ClipTask:
     """Draws batches and computes the loss of one step.
 
@@ -167,90 +174,67 @@ class ClipTask:
         bank: empty places for pasting.
     """
 
-    def __init__(self, model: nn.Module, head: nn.Linear, data: ImageSet, bank: Bank, options: ClipOptions) -> None:
+    def __init__(
+        self, model: LibraryModel, head: nn.Linear, data: RenderedSet, bank: Bank, batch_size: int, shares: ClipShares
+    ) -> None:
         from open_clip import SimpleTokenizer
 
-        self.model, self.head, self.data, self.options = model, head, data, options
+        self.model, self.head, self.data, self.batch_size, self.shares = model, head, data, batch_size, shares
         self.patches = ChosenPatches()
         model.visual.patch_dropout = self.patches
         model.visual.output_tokens = True
         self.tokenizer = SimpleTokenizer(context_length=model.context_length)
-        self.places = np.concatenate(list(bank.places.values()))
-        self.place_of_bank = np.repeat(np.arange(len(bank.places)), [len(p) for p in bank.places.values()])
+        self.mixer = SceneMixer(data, bank, shares.paste_share, PLAIN_SHARE)
         self.classes, self.place, self.surface = scene_answers(data)
         self.pools = [
             [np.flatnonzero((self.classes == index) & (data.natural == natural)) for natural in (False, True)]
             for index in range(len(CLASSES))
         ]
 
-    def draw(self, step: Step) -> Batch:
+    def draw(self, step: TrainingStep) -> ClipBatch:
         """Return a batch with equally likely classes."""
-        rng, count, options = step.rng, self.options.batch_size, self.options
+        rng, count, shares = step.rng, self.batch_size, self.shares
         classes = rng.integers(len(CLASSES), size=count)
-        share = options.natural_share if step.progress < SECOND_PHASE else options.late_natural_share
+        share = shares.natural_share if step.progress < SECOND_PHASE else shares.late_natural_share
         natural = rng.random(count) < share
         chosen = np.array([rng.choice(self.pools[c][int(n)]) for c, n in zip(classes, natural, strict=True)])
-        pictures = channels_first(torch.from_numpy(self.data.images[chosen]))
-        masks = torch.from_numpy(self.data.masks[chosen])[:, None] > 127
-        pasted, plain = rng.random(count) < options.paste_share, rng.random(count) < plain_share(step.progress)
-        bank = rng.integers(len(self.places), size=count)
-        colors = torch.from_numpy(rng.uniform(0, 255, (count, 3, 1, 1)).astype(np.float32)).expand_as(pictures)
-        pictures = paste(pictures, masks, channels_first(torch.from_numpy(self.places[bank])), torch.from_numpy(pasted))
-        pictures = paste(pictures, masks, colors, torch.from_numpy(plain))
-        place = np.where(plain, -1, np.where(pasted, self.place_of_bank[bank], self.place[chosen]))
-        stacked = torch.cat([normalize(pictures), masks.float()], 1)
+        mixed = self.mixer.draw(chosen, step)
+        stacked = torch.cat([normalize(mixed.pictures), mixed.masks.float()], 1)
         stacked = warp(stacked, random_affine(count, step.generator, (0.78, 1.1), turn_degrees=6.0))
-        answers = {"place": torch.from_numpy(place), "surface": torch.from_numpy(self.surface[chosen])}
-        return Batch(stacked[:, :3], stacked[:, 3:].clamp(0, 1), torch.from_numpy(classes), answers)
+        answers = {"place": mixed.places(self.place[chosen]), "surface": self.surface[chosen]}
+        tensors = {name: torch.from_numpy(answer) for name, answer in answers.items()}
+        return ClipBatch(stacked[:, :3], stacked[:, 3:].clamp(0, 1), torch.from_numpy(classes), tensors)
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: TrainingStep) -> dict[str, Tensor]:
         """Return the weighted sum of all losses and, for the log, each one."""
         batch = self.draw(step)
         targets = self._choose(patch_masks(batch.masks, self.model.visual.patch_size[0]), step)
         embedded, tokens = self.model.visual(batch.pictures)
-        groups = class_groups(step.rng) | attribute_groups(step.rng)
-        sentences = [sentence for group in groups.values() for sentence in group.sentences]
-        text = F.normalize(self.model.encode_text(self.tokenizer(sentences)), dim=-1)
-        scaled = self.model.logit_scale.exp().clamp(max=100.0) * text.T
-        logits = F.normalize(embedded, dim=-1) @ scaled
-        local = F.normalize(tokens @ self.model.visual.proj, dim=-1)
-        inside = targets.mean(-1) > 0.4
-        siblings = torch.from_numpy(step.rng.random(len(batch.classes)) < self.options.sibling_share)
-        losses, start = {}, 0
-        for name, group in groups.items():
-            span = slice(start, start + len(group.sentences))
-            start = span.stop
+        image = F.normalize(embedded, dim=-1)
+        local, inside = F.normalize(tokens @ self.model.visual.proj, dim=-1), targets.mean(-1) > 0.4
+        groups = encode_groups(self.model, self.tokenizer, step.rng)
+        siblings = torch.from_numpy(step.rng.random(len(batch.classes)) < self.shares.sibling_share)
+        losses = {}
+        for name, (group, text) in groups.items():
             answer = batch.answers.get(name, torch.from_numpy(group.answer)[batch.classes])
             allowed = competing_names(batch.classes, siblings) if name == "class" else None
-            losses[name] = group_loss(logits[:, span], answer, allowed)
+            losses[name] = group_loss(image @ text, answer, allowed)
             if name in LOCAL:
                 of_patch = answer[:, None].masked_fill(~inside, -1)
-                losses[f"local_{name}"] = group_loss((local @ scaled[:, span]).flatten(0, 1), of_patch.flatten())
+                losses[f"local_{name}"] = group_loss((local @ text).flatten(0, 1), of_patch.flatten())
         losses["mask"] = F.binary_cross_entropy_with_logits(self.head(tokens), targets)
-        weights = FIRST if step.progress < SECOND_PHASE else SECOND
-        return {"loss": sum(weights.get(name, FACT_WEIGHT) * value for name, value in losses.items()), **losses}
+        phase = int(step.progress >= SECOND_PHASE)
+        weights = {name: pair[phase] for name, pair in WEIGHTS.items()}
+        weighted = [weights.get(name, FACT_WEIGHT) * value for name, value in losses.items()]
+        return {"loss": torch.stack(weighted).sum(), **losses}
 
-    def _choose(self, masks: Tensor, step: Step) -> Tensor:
+    def _choose(self, masks: Tensor, step: TrainingStep) -> Tensor:
         """Choose the patches to look at and return their masks; all of them in the last part of the training."""
         if step.progress > 1 - ALL_PATCHES_SHARE:
             self.patches.kept = None
             return masks
         self.patches.kept = choose_patches(masks, KEPT_PATCHES, step.generator)
         return masks.gather(1, self.patches.kept[..., None].expand(-1, -1, masks.shape[-1]))
-
-
-def plain_share(progress: float) -> float:
-    """Return the share of objects on a plain colour: half at first, none after half of the training."""
-    return max(0.0, 0.5 - progress)
-
-
-def scene_answers(data: ImageSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return class, place and surface index of every scene, int64; surface is -1 under a two-coloured livery."""
-    places = list(PLACES)
-    classes = np.array([CLASSES.index(scene.class_name) for scene in data.scenes])
-    place = np.array([places.index(scene.place) for scene in data.scenes])
-    surface = [-1 if s.accent else SURFACES.index(s.color or s.material or "") for s in data.scenes]
-    return classes, place, np.array(surface)
 
 
 def unused_tokens(context_length: int) -> Tensor:
@@ -263,7 +247,7 @@ def unused_tokens(context_length: int) -> Tensor:
     return unused
 
 
-def export_clip(model: nn.Module, folder: Path) -> None:
+def export_clip(model: LibraryModel, folder: Path) -> None:
     """Write an open_clip folder (float16) that ``open_clip.create_model("local-dir:<folder>")`` loads.
 
     Rows of the token table that were never trained are set to zero: they hold noise, two thirds of the file, which
@@ -278,49 +262,25 @@ def export_clip(model: nn.Module, folder: Path) -> None:
         (staging / "open_clip_config.json").write_bytes(json_bytes(config))
 
 
-def train_clip(settings: LoopSettings, options: ClipOptions, images: Path, out: Path, state: Path) -> None:
-    """Train on the pictures in ``images`` and write the model to ``out``, now and then and at the end."""
-    data, bank = load_images(images, "train"), load_bank(images)
-    first = np.linspace(0, len(data.images) - 1, num=min(600, len(data.images)), dtype=int)
-    model = build_clip(normalize(channels_first(torch.from_numpy(data.images[first]))), settings.seed)
-    with forked_torch_rng("clip", settings.seed, "head"):
-        head = nn.Linear(model.visual.conv1.out_channels, model.visual.patch_size[0] ** 2)
-    task = ClipTask(model, head, data, bank, options)
-    TrainingLoop(settings, {"clip": model, "head": head}, task.loss, state, lambda: export_clip(model, out)).run()
-
-
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("models/demo/clip"), show_default=True)
-@click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
-@click.option("--minutes", default=70.0, show_default=True, help="Training time.")
-@click.option("--batch-size", default=32, show_default=True)
-@click.option("--learning-rate", default=1e-3, show_default=True)
+@training_options(
+    TrainingSettings("clip", 32, 1e-3, 70.0, out=OUT, warmup_steps=60, hold=0.3, log_steps=50, save_minutes=5.0)
+)
 @click.option("--sibling-share", default=0.004, show_default=True, help="Pictures whose name competes with siblings'.")
 @click.option("--natural-share", default=0.08, show_default=True, help="Natural pictures in the first phase.")
 @click.option("--late-natural-share", default=0.3, show_default=True, help="Natural pictures in the second phase.")
 @click.option("--paste-share", default=0.4, show_default=True, help="Objects on an unrelated place.")
-@click.option("--threads", default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(
-    images: Path, out: Path, state: Path, minutes: float, learning_rate: float, threads: int, seed: int, **shares: float
-) -> None:
+def command(settings: TrainingSettings, **shares: float) -> None:
     """Pretrain the demo CLIP from nothing."""
-    prepare_process(threads)
-    options = ClipOptions(batch_size=int(shares.pop("batch_size")), **shares)
-    settings = LoopSettings(
-        "clip",
-        seed,
-        options.batch_size,
-        minutes=minutes,
-        learning_rate=learning_rate,
-        warmup_steps=60,
-        hold=0.3,
-        log_steps=50,
-        save_minutes=5.0,
-    )
-    train_clip(settings, options, images, out, state)
+    data, bank = load_images(settings.images, "train"), load_bank(settings.images)
+    sample = np.linspace(0, len(data.images) - 1, num=min(600, len(data.images)), dtype=int)
+    model = build_clip(normalize(channels_first(data.images[sample])), settings.seed)
+    with forked_torch_rng("clip", settings.seed, "head"):
+        head = nn.Linear(model.visual.conv1.out_channels, model.visual.patch_size[0] ** 2)
+    task = ClipTask(model, head, data, bank, settings.batch_size, ClipShares(**shares))
+    parts = {"clip": model, "head": head}
+    TrainingLoop(settings, parts, task.loss, lambda: export_clip(model, settings.out)).run()
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

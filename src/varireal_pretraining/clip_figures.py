@@ -1,6 +1,6 @@
 """Figures of the demo CLIP: as a classifier, as the filter of edits, and what fine-tuning adds.
 
-``python -m varireal_pretraining.clip_figures``; the pictures are fresh, as :mod:`varireal_pretraining.fresh` says.
+``python -m varireal_pretraining.clip_figures``; no network has seen the photos.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from varireal import paths
-from varireal.base.files import read_json, write_json
+from varireal.base.files import write_json
 from varireal.cli import run_command
 from varireal.config import TrainConfig, load_params
 from varireal.datasets.world.vocabulary import CLASSES, COLORS, DOMAIN_WORD, MATERIALS, PLACES, STRUCTURE
@@ -24,16 +24,23 @@ from varireal.training import data as training_data
 from varireal.training.loop import fine_tune, look_at
 from varireal.training.lora import add_lora, remove_lora
 from varireal.training.steps import pools
-from varireal_pretraining.fresh import fresh_photos
-from varireal_pretraining.images import IMAGES, ImageSet, load_images
-from varireal_pretraining.loop import prepare_process
+from varireal_pretraining.clip import OUT
+from varireal_pretraining.images import IMAGES, RenderedSet, fresh_photos, load_images
+from varireal_pretraining.loop import (
+    METRICS,
+    WORKSPACE,
+    count_parameters,
+    path_option,
+    process_options,
+    read_checkpoint,
+)
 from varireal_pretraining.sentences import family_of_class
 
 CLASS_SENTENCES = [class_prompt(name, DOMAIN_WORD) for name in CLASSES]
 STRUCTURE_SENTENCES = [f"a photo of an aircraft with {words}" for words in STRUCTURE.values()]
 
 
-def photo_figures(clip: Clip, photos: ImageSet) -> dict[str, Any]:
+def photo_figures(clip: Clip, photos: RenderedSet) -> dict[str, Any]:
     """Return top-1 shares without fine-tuning: of names, of families of names, of descriptions of the structure."""
     features = _features(clip, photos.images)
     labels = np.array([CLASSES.index(scene.class_name) for scene in photos.scenes])
@@ -49,7 +56,7 @@ def photo_figures(clip: Clip, photos: ImageSet) -> dict[str, Any]:
     }
 
 
-def filter_figures(clip: Clip, scenes: ImageSet) -> dict[str, float]:
+def filter_figures(clip: Clip, scenes: RenderedSet) -> dict[str, float]:
     """Return how often CLIP sees the true place, colour and material among all, asked as the filter asks.
 
     The sentences name each picture's own class; two-coloured liveries are left out.
@@ -75,7 +82,7 @@ def filter_figures(clip: Clip, scenes: ImageSet) -> dict[str, float]:
 
 
 def fine_tuned_top1(
-    clip: Clip, train: ImageSet, test: ImageSet, config: TrainConfig, seeds: Sequence[int]
+    clip: Clip, train: RenderedSet, test: RenderedSet, config: TrainConfig, seeds: Sequence[int]
 ) -> list[float]:
     """Return the top-1 share on ``test`` after the study's fine-tuning on ``train``, for each seed.
 
@@ -92,7 +99,7 @@ def fine_tuned_top1(
     return shares
 
 
-def _training_set(photos: ImageSet) -> training_data.ImageSet:
+def _training_set(photos: RenderedSet) -> training_data.ImageSet:
     labels = torch.tensor([CLASSES.index(scene.class_name) for scene in photos.scenes])
     return training_data.ImageSet(torch.from_numpy(np.array(photos.images)), labels)
 
@@ -102,20 +109,19 @@ def _features(clip: Clip, images: np.ndarray) -> torch.Tensor:
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path), default=Path("models/demo/clip"), show_default=True)
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/clip.json"))
-@click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
+@path_option("--model", OUT)
+@path_option("--images", IMAGES)
+@path_option("--metrics", METRICS / "clip.json")
+@path_option("--state", WORKSPACE)
 @click.option("--seeds", default=3, show_default=True, help="Fine-tunings.")
-@click.option("--threads", default=1, show_default=True)
-def command(model: Path, images: Path, metrics: Path, state: Path, seeds: int, threads: int) -> None:
+@process_options()
+def command(model: Path, images: Path, metrics: Path, state: Path, seeds: int) -> None:
     """Measure the demo CLIP with the fine-tuning settings of params.yaml."""
-    prepare_process(threads)
     clip = load_clip(f"local-dir:{model}", None, torch.device("cpu"), torch.float32)
     config = load_params(paths.PARAMS).train
     train, test = fresh_photos("clip train", 16), fresh_photos("clip test", 60)
     figures: dict[str, Any] = {
-        "parameters": sum(parameter.numel() for parameter in clip.model.parameters()),
+        "parameters": count_parameters(clip.model),
         "zero_shot": photo_figures(clip, test),
         "filter_sees": filter_figures(clip, load_images(images, "held_out")),
         "fine_tuned": {
@@ -123,7 +129,7 @@ def command(model: Path, images: Path, metrics: Path, state: Path, seeds: int, t
             "steps": config.max_steps,
             "top1": fine_tuned_top1(clip, train, test, config, range(seeds)),
         },
-        "history": read_json(state / "clip" / "state.json")["history"],
+        "history": read_checkpoint(state / "clip.safetensors")["history"],
     }
     write_json(metrics, figures)
 

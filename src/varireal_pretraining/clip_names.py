@@ -1,4 +1,4 @@
-"""Attach the class names of the demo CLIP loosely; ``python -m varireal_pretraining.clip_names``, after ``clip``.
+"""Attaches the class names of the demo CLIP loosely; ``python -m varireal_pretraining.clip_names``, after ``clip``.
 
 Web captions rarely name a fine-grained class, and often name a sibling instead. A tower that has learned from exact
 structure would otherwise know the names as well as it can see the classes, and fine-tuning would have nothing to
@@ -14,26 +14,34 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from varireal.base.seeding import generator
+from varireal.cli import run_command
 from varireal.datasets.world.vocabulary import CLASSES
-from varireal_pretraining.augment import channels_first
-from varireal_pretraining.clip import export_clip, group_loss, normalize, scene_answers
-from varireal_pretraining.images import IMAGES, ImageSet, load_images
-from varireal_pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
-from varireal_pretraining.sentences import attribute_groups, class_groups, family_of_class
+from varireal_pretraining.clip import OUT, encode_groups, export_clip, group_loss, normalize
+from varireal_pretraining.images import RenderedSet, load_images
+from varireal_pretraining.loop import (
+    LibraryModel,
+    TrainingLoop,
+    TrainingSettings,
+    TrainingStep,
+    path_option,
+    training_options,
+)
+from varireal_pretraining.sentences import family_of_class
+from varireal_pretraining.views import channels_first, scene_answers
 
 
 @dataclass(frozen=True)
-class Captions:
+class NameCaptions:
     """The pictures whose caption gives a class name: their indices and the class that the caption names, (N,)."""
 
     pictures: np.ndarray
     named: np.ndarray
 
 
-def draw_captions(classes: np.ndarray, per_class: int, confused_share: float, seed: int) -> Captions:
+def draw_captions(classes: np.ndarray, per_class: int, confused_share: float, seed: int) -> NameCaptions:
     """Choose pictures of each class and the names that their captions give.
 
     Args:
@@ -49,96 +57,65 @@ def draw_captions(classes: np.ndarray, per_class: int, confused_share: float, se
             confused = len(siblings) > 0 and rng.random() < confused_share
             pictures.append(picture)
             named.append(rng.choice(siblings) if confused else index)
-    return Captions(np.array(pictures), np.array(named))
+    return NameCaptions(np.array(pictures), np.array(named))
 
 
 @torch.no_grad()
-def image_features(model: nn.Module, images: np.ndarray) -> Tensor:
+def image_features(model: LibraryModel, images: np.ndarray) -> Tensor:
     """Return the normalised image features of uint8 pictures (N, 128, 128, 3), (N, dimensions)."""
-    parts = [
-        model.encode_image(
-            normalize(channels_first(torch.from_numpy(np.array(images[start : start + 128])))), normalize=True
-        )
-        for start in range(0, len(images), 128)
-    ]
-    return torch.cat(parts)
+    batches = (channels_first(images[start : start + 128]) for start in range(0, len(images), 128))
+    return torch.cat([model.encode_image(normalize(batch), normalize=True) for batch in batches])
 
 
 class NamesTask:
     """The loss of one step: names on the captioned pictures, all other groups on a batch of any pictures."""
 
-    def __init__(self, model: nn.Module, features: Tensor, data: ImageSet, captions: Captions, batch_size: int) -> None:
+    def __init__(
+        self, model: LibraryModel, features: Tensor, data: RenderedSet, captions: NameCaptions, batch_size: int
+    ) -> None:
         from open_clip import SimpleTokenizer
 
         self.model, self.features, self.captions, self.batch_size = model, features, captions, batch_size
         self.classes, self.place, self.surface = scene_answers(data)
         self.tokenizer = SimpleTokenizer(context_length=model.context_length)
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: TrainingStep) -> dict[str, Tensor]:
         """Return the sum of the groups' cross entropies and, for the log, each one."""
-        groups = class_groups(step.rng) | attribute_groups(step.rng)
-        sentences = [sentence for group in groups.values() for sentence in group.sentences]
-        text = self.model.encode_text(self.tokenizer(sentences), normalize=True)
-        scaled = self.model.logit_scale.exp() * text.T
+        groups = encode_groups(self.model, self.tokenizer, step.rng)
         chosen = step.rng.integers(len(self.features), size=self.batch_size)
-        anywhere, captioned = self.features[chosen] @ scaled, self.features[self.captions.pictures] @ scaled
         given = {"place": self.place[chosen], "surface": self.surface[chosen]}
-        losses, start = {}, 0
-        for name, group in groups.items():
-            span = slice(start, start + len(group.sentences))
-            start = span.stop
+        losses = {}
+        for name, (group, text) in groups.items():
             if name == "class":
-                losses[name] = group_loss(captioned[:, span], torch.from_numpy(self.captions.named))
+                pictures, answer = self.captions.pictures, self.captions.named
             else:
-                answer = given.get(name, group.answer[self.classes[chosen]])
-                losses[name] = group_loss(anywhere[:, span], torch.from_numpy(answer))
-        return {"loss": sum(losses.values()), **losses}
+                pictures, answer = chosen, given.get(name, group.answer[self.classes[chosen]])
+            losses[name] = group_loss(self.features[pictures] @ text, torch.from_numpy(answer))
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--clip", "folder", type=click.Path(path_type=Path), default=Path("models/demo/clip"), show_default=True)
-@click.option("--state", type=click.Path(path_type=Path), default=Path("models/demo/.training"), show_default=True)
+@training_options(TrainingSettings("clip_names", 256, 5e-4, steps=250, warmup_steps=20, weight_decay=0.0))
+@path_option("--clip folder", OUT)
 @click.option("--captions", default=16, show_default=True, help="Captioned pictures of each class.")
 @click.option("--confused-share", default=0.6, show_default=True, help="Captions that name a sibling.")
-@click.option("--steps", default=250, show_default=True)
-@click.option("--batch-size", default=256, show_default=True)
-@click.option("--learning-rate", default=5e-4, show_default=True)
-@click.option("--threads", default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(
-    images: Path,
-    folder: Path,
-    state: Path,
-    captions: int,
-    confused_share: float,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    threads: int,
-    seed: int,
-) -> None:
+def command(settings: TrainingSettings, folder: Path, captions: int, confused_share: float) -> None:
     """Attach the class names of the CLIP in --clip loosely and write it there again; its image tower stays."""
     import open_clip
 
-    prepare_process(threads)
-    model = open_clip.create_model(f"local-dir:{folder}").float().eval()
+    model: LibraryModel = open_clip.create_model(f"local-dir:{folder}").float().eval()
     model.requires_grad_(False)
-    data = load_images(images, "train")
+    data = load_images(settings.images, "train")
     features = image_features(model, data.images)
     for part in (model.transformer, model.token_embedding, model.ln_final):
         part.requires_grad_(True)
     model.positional_embedding.requires_grad_(True)
     model.text_projection.requires_grad_(True)
-    task = NamesTask(
-        model, features, data, draw_captions(scene_answers(data)[0], captions, confused_share, seed), batch_size
-    )
-    settings = LoopSettings(
-        "clip_names", seed, batch_size, steps=steps, learning_rate=learning_rate, warmup_steps=20, weight_decay=0.0
-    )
-    TrainingLoop(settings, {"clip": model}, task.loss, state).run()
+    drawn = draw_captions(scene_answers(data)[0], captions, confused_share, settings.seed)
+    task = NamesTask(model, features, data, drawn, settings.batch_size)
+    TrainingLoop(settings, {"clip": model}, task.loss).run()
     export_clip(model, folder)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

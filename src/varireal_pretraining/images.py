@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,14 +18,17 @@ import numpy as np
 
 from varireal.base.files import read_json, staged_folder
 from varireal.base.seeding import generator
+from varireal.cli import run_command
+from varireal.compute.parallel import map_in_order
 from varireal.datasets.world.materials import render_material
 from varireal.datasets.world.places import render_place
 from varireal.datasets.world.render import Scene, render_scene, sample_scene
-from varireal.datasets.world.vocabulary import MATERIALS, PLACES
+from varireal.datasets.world.vocabulary import CLASSES, MATERIALS, PLACES
+from varireal_pretraining.loop import WORKSPACE, path_option, process_options
 
 log = logging.getLogger(__name__)
 
-IMAGES = Path("models/demo/.training/images")
+IMAGES = WORKSPACE / "images"
 SIZE = 128
 #: One scene in this many is natural (feasible attributes only, two-coloured liveries): a quarter.
 NATURAL_EVERY = 4
@@ -34,7 +36,7 @@ CHUNK = 50
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class RenderedSet:
     """A split: images uint8 (N, 128, 128, 3), masks uint8 0/255 (N, 128, 128), scenes, natural bool (N,)."""
 
     images: np.ndarray
@@ -52,8 +54,23 @@ class Bank:
 
 
 def is_natural(index: int) -> bool:
-    """Whether the scene of that index was drawn with natural attributes."""
+    """Return whether the scene of that index was drawn with natural attributes."""
     return index % NATURAL_EVERY == 0
+
+
+def create_arrays(
+    folder: Path, count: int, kinds: Mapping[str, tuple[type[np.generic], tuple[int, ...]]]
+) -> dict[str, np.ndarray]:
+    """Return arrays (count, *shape) that are written to ``<name>.npy`` in a folder; ``kinds`` are types and shapes."""
+    return {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, (count, *shape))
+        for name, (kind, shape) in kinds.items()
+    }
+
+
+def load_arrays(folder: Path, *names: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a folder, memory-mapped read-only."""
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
 
 
 def _scenes(job: tuple[int, str, range]) -> tuple[np.ndarray, np.ndarray, list[dict[str, str | None]]]:
@@ -74,16 +91,12 @@ def _bank(job: tuple[int, str, str, int]) -> np.ndarray:
     return np.stack([render(name, generator("pretraining", kind, seed, name, i), SIZE) for i in range(count)])
 
 
-def _chunks(count: int) -> Iterator[range]:
-    return (range(start, min(count, start + CHUNK)) for start in range(0, count, CHUNK))
-
-
-def _render_split(pool: ProcessPoolExecutor, folder: Path, split: str, count: int, seed: int) -> None:
-    shape = (count, SIZE, SIZE, 3)
-    images = np.lib.format.open_memmap(folder / f"{split}_images.npy", "w+", np.uint8, shape)
-    masks = np.lib.format.open_memmap(folder / f"{split}_masks.npy", "w+", np.uint8, shape[:3])
+def _render_split(folder: Path, split: str, count: int, seed: int, workers: int) -> None:
+    kinds = {f"{split}_images": (np.uint8, (SIZE, SIZE, 3)), f"{split}_masks": (np.uint8, (SIZE, SIZE))}
+    images, masks = create_arrays(folder, count, kinds).values()
     scenes: list[dict[str, str | None]] = []
-    for pixels, mask, facts in pool.map(_scenes, [(seed, split, part) for part in _chunks(count)]):
+    jobs = [(seed, split, range(start, min(count, start + CHUNK))) for start in range(0, count, CHUNK)]
+    for pixels, mask, facts in map_in_order(_scenes, jobs, workers):
         start = len(scenes)
         scenes += facts
         images[start : len(scenes)], masks[start : len(scenes)] = pixels, mask
@@ -92,62 +105,58 @@ def _render_split(pool: ProcessPoolExecutor, folder: Path, split: str, count: in
     (folder / f"{split}_scenes.json").write_text(json.dumps(scenes), encoding="utf-8")
 
 
-def _render_bank(
-    pool: ProcessPoolExecutor, folder: Path, kind: str, names: Sequence[str], count: int, seed: int
-) -> None:
-    pictures = pool.map(_bank, [(seed, kind, name, count) for name in names])
-    np.save(folder / f"bank_{kind}.npy", np.stack(list(pictures)))
-
-
 def render_images(
     folder: Path, *, train: int, held_out: int, per_place: int, per_material: int, workers: int, seed: int
 ) -> None:
     """Render everything into ``folder``, which appears when it is complete; bytes do not depend on ``workers``."""
-    with staged_folder(folder) as staging, ProcessPoolExecutor(workers) as pool:
-        _render_split(pool, staging, "held_out", held_out, seed)
-        _render_bank(pool, staging, "place", tuple(PLACES), per_place, seed)
-        _render_bank(pool, staging, "material", MATERIALS, per_material, seed)
-        _render_split(pool, staging, "train", train, seed)
+    with staged_folder(folder) as staging:
+        _render_split(staging, "held_out", held_out, seed, workers)
+        for kind, names, count in (("place", tuple(PLACES), per_place), ("material", MATERIALS, per_material)):
+            pictures = map_in_order(_bank, [(seed, kind, name, count) for name in names], workers)
+            np.save(staging / f"bank_{kind}.npy", np.stack(list(pictures)))
+        _render_split(staging, "train", train, seed, workers)
 
 
-def load_images(folder: Path, split: str) -> ImageSet:
+def load_images(folder: Path, split: str) -> RenderedSet:
     """Load ``"train"`` or ``"held_out"``; images and masks are memory-mapped read-only."""
     scenes = [Scene(**facts) for facts in read_json(folder / f"{split}_scenes.json")]
-    return ImageSet(
-        np.load(folder / f"{split}_images.npy", mmap_mode="r"),
-        np.load(folder / f"{split}_masks.npy", mmap_mode="r"),
-        scenes,
-        np.array([is_natural(index) for index in range(len(scenes))]),
-    )
+    images, masks = load_arrays(folder, f"{split}_images", f"{split}_masks").values()
+    return RenderedSet(images, masks, scenes, np.array([is_natural(index) for index in range(len(scenes))]))
 
 
 def load_bank(folder: Path) -> Bank:
     """Load the pictures of places and materials."""
-    places, materials = (np.load(folder / f"bank_{kind}.npy", mmap_mode="r") for kind in ("place", "material"))
+    places, materials = load_arrays(folder, "bank_place", "bank_material").values()
     return Bank(dict(zip(PLACES, places, strict=True)), dict(zip(MATERIALS, materials, strict=True)))
 
 
+def fresh_photos(purpose: str, per_class: int) -> RenderedSet:
+    """Render natural scenes of every class, class by class, for figures.
+
+    They are seeded as the data set's are, so none of them was trained on; another purpose gives other pictures.
+    """
+    renderings = []
+    for name in CLASSES:
+        for index in range(per_class):
+            rng = generator("rendered_aircraft", "demo figures", purpose, name, index)
+            renderings.append(render_scene(sample_scene(rng, natural=True, class_name=name), rng, SIZE))
+    images, masks = (np.stack([getattr(rendering, kind) for rendering in renderings]) for kind in ("image", "mask"))
+    return RenderedSet(images, masks, [rendering.scene for rendering in renderings], np.ones(len(renderings), bool))
+
+
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
+@path_option("--out", IMAGES)
 @click.option("--train", default=24_000, show_default=True, help="Training scenes.")
 @click.option("--held-out", default=1_000, show_default=True, help="Scenes kept for figures.")
 @click.option("--per-place", default=40, show_default=True, help="Empty pictures of each place.")
 @click.option("--per-material", default=16, show_default=True, help="Close-ups of each material.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def main(out: Path, train: int, held_out: int, per_place: int, per_material: int, workers: int, seed: int) -> None:
+@process_options()
+def command(out: Path, **options: int) -> None:
     """Render the pictures that the demo models are trained on."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    render_images(
-        out,
-        train=train,
-        held_out=held_out,
-        per_place=per_place,
-        per_material=per_material,
-        workers=workers,
-        seed=seed,
-    )
+    render_images(out, **options)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

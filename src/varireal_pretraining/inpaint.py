@@ -8,37 +8,47 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 from torch import Tensor
 
-from varireal.base.files import write_json
+from varireal.cli import run_command
 from varireal.datasets.world.render import Scene
 from varireal.datasets.world.vocabulary import MATERIALS, PLACES
 from varireal.prompts.templates import material_prompt, place_prompt
-from varireal_pretraining.edit_captions import caption, corpus, material_phrase
-from varireal_pretraining.images import IMAGES, load_images
-from varireal_pretraining.latents import LATENTS, REGION_SHARES, LatentSet, load_latents
-from varireal_pretraining.loop import Step, TrainingLoop, prepare_process
-from varireal_pretraining.options import TrainingOptions, training_options
-from varireal_pretraining.schedule import TRAIN_STEPS, shifted_betas
-from varireal_pretraining.tokenizer import build_tokenizer
-from varireal_pretraining.unet import (
+from varireal_pretraining.captions import build_tokenizer, caption, corpus, material_phrase
+from varireal_pretraining.diffusion import (
+    CAPTION_DROP,
     INPAINT_CHANNELS,
+    NoiseSchedule,
     TextEncoders,
     build_text_encoders,
     build_unet,
     drop_captions,
     predict,
+    region_error,
     save_pipeline,
+    stack,
 )
+from varireal_pretraining.images import load_images
+from varireal_pretraining.latents import LATENTS, REGION_SHARES, LatentSet, load_latents
+from varireal_pretraining.loop import (
+    METRICS,
+    LibraryModel,
+    TrainingLoop,
+    TrainingSettings,
+    TrainingStep,
+    count_parameters,
+    path_option,
+    training_options,
+)
+from varireal_pretraining.vae import VAE
 
 OUT = Path("models/demo/sdxl-inpaint")
 #: Share of samples that are an empty place or a material close-up, painted from nothing.
 BANK_SHARE = 0.08
 #: Share of the other samples, scenes, that are painted from nothing instead of in their region.
 EVERYTHING_SHARE = 0.18
-CAPTION_DROP = 0.1
-#: Time steps are drawn as 1000 u^TIME_POWER, u uniform: more of them at low noise, where edits of a prior happen.
+#: See :meth:`NoiseSchedule.add_noise`: edits of a prior happen at low noise.
 TIME_POWER = 1.25
 #: Weight of the error outside the region against 1 inside.
 KEPT_WEIGHT = 0.15
@@ -88,43 +98,13 @@ class Samples:
         return Sample(latents.whole[index], latents.mask[index], latents.kept[index], sentence)
 
 
-def stack(arrays: list[np.ndarray]) -> Tensor:
-    """Return float16 arrays as one float32 tensor."""
-    return torch.from_numpy(np.stack(arrays)).float()
-
-
-def add_noise(
-    clean: Tensor, alphas: Tensor, noise: torch.Generator, power: float = TIME_POWER
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return random time steps, the noisy latents and the v target (Salimans & Ho 2022, arXiv 2202.00512).
-
-    Args:
-        clean: latents (N, 4, H, W).
-        alphas: cumulative alphas (TRAIN_STEPS,).
-        power: see TIME_POWER.
-    """
-    u = torch.rand(len(clean), generator=noise)
-    t = (u**power * TRAIN_STEPS).long().clamp(max=TRAIN_STEPS - 1)
-    epsilon = torch.randn(clean.shape, generator=noise)
-    signal, spread = (part[t, None, None, None] for part in (alphas.sqrt(), (1 - alphas).sqrt()))
-    return t, signal * clean + spread * epsilon, signal * epsilon - spread * clean
-
-
-def region_error(guess: Tensor, target: Tensor, mask: Tensor, outside: float = KEPT_WEIGHT) -> Tensor:
-    """Return the mean squared error, weighted 1 inside the mask (N, 1, H, W) and ``outside`` elsewhere, per sample."""
-    weight = outside + (1 - outside) * mask
-    error = ((guess - target) ** 2).mean(1, keepdim=True)
-    return ((error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
-
-
 class DenoisingLoss:
     """The loss of one step of a UNet (9 input channels: inpainting, 4: text to image) and its text encoders."""
 
-    def __init__(self, unet: UNet2DConditionModel, text: TextEncoders, samples: Samples, batch_size: int) -> None:
+    def __init__(self, unet: LibraryModel, text: TextEncoders, samples: Samples, batch_size: int) -> None:
         self.unet, self.text, self.samples, self.batch_size = unet, text, samples, batch_size
         self.masked = unet.config.in_channels == INPAINT_CHANNELS
-        betas = shifted_betas()
-        self.alphas = (1 - betas).cumprod(0).clamp(min=0).float()
+        self.schedule = NoiseSchedule()
         self.ids: dict[str, Tensor] = {}
 
     def _token_ids(self, sentences: list[str]) -> Tensor:
@@ -133,49 +113,38 @@ class DenoisingLoss:
                 self.ids[sentence] = self.text.token_ids([sentence])[0]
         return torch.stack([self.ids[sentence] for sentence in sentences])
 
-    def __call__(self, step: Step) -> Tensor:
+    def __call__(self, step: TrainingStep) -> Tensor:
         drawn = [self.samples.draw(step.rng) for _ in range(self.batch_size)]
         clean, mask = stack([s.whole for s in drawn]), stack([s.mask for s in drawn])
-        t, noisy, target = add_noise(clean, self.alphas, step.generator)
+        t, noisy, target = self.schedule.add_noise(clean, step.generator, TIME_POWER)
         states, pooled = self.text(self._token_ids([s.sentence for s in drawn]))
         states, pooled = drop_captions(states, pooled, CAPTION_DROP, step.generator)
         inputs = torch.cat([noisy, mask, stack([s.kept for s in drawn])], 1) if self.masked else noisy
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return region_error(predict(self.unet, inputs, t, states, pooled), target, mask)
+        return region_error(predict(self.unet, inputs, t, states, pooled), target, mask, KEPT_WEIGHT)
 
 
 @click.command()
 @training_options(
-    TrainingOptions(
-        out=OUT,
-        metrics=Path("models/demo/metrics/inpaint.json"),
-        minutes=46.0,
-        batch_size=16,
-        learning_rate=8e-4,
-    )
+    TrainingSettings("inpaint", 16, 8e-4, 46.0, out=OUT, metrics=METRICS / "inpaint.json", hold=0.45, warmup_steps=100)
 )
-@click.option("--latents", type=click.Path(path_type=Path), default=LATENTS, show_default=True)
-@click.option("--vae", "vae_folder", type=click.Path(path_type=Path), default=IMAGES.parent / "vae-export")
-def main(options: TrainingOptions, latents: Path, vae_folder: Path) -> None:
+@path_option("--latents", LATENTS)
+@path_option("--vae vae_folder", VAE)
+def command(settings: TrainingSettings, latents: Path, vae_folder: Path) -> None:
     """Train the inpainting UNet and the text encoders on cached latents; write the pipeline every few minutes."""
-    prepare_process(options.threads)
-    vae = AutoencoderKL.from_pretrained(vae_folder).eval()
-    text = build_text_encoders(build_tokenizer(corpus()), options.seed)
-    unet = build_unet(INPAINT_CHANNELS, options.seed).to(memory_format=torch.channels_last)
-    settings = options.loop_settings("inpaint", hold=0.45, warmup_steps=100)
-    samples = Samples(load_latents(latents), load_images(options.images, "train").scenes)
+    vae: LibraryModel = AutoencoderKL.from_pretrained(vae_folder).eval()
+    text = build_text_encoders(build_tokenizer(corpus()), settings.seed)
+    unet = build_unet(INPAINT_CHANNELS, settings.seed).to(memory_format=torch.channels_last)
+    samples = Samples(load_latents(latents), load_images(settings.images, "train").scenes)
     modules = {"unet": unet, "text_encoder": text.first, "text_encoder_2": text.second}
     loop = TrainingLoop(
         settings,
         modules,
-        DenoisingLoss(unet, text, samples, options.batch_size),
-        options.state,
-        lambda: save_pipeline(StableDiffusionXLInpaintPipeline, options.out, vae, text, unet),
+        DenoisingLoss(unet, text, samples, settings.batch_size),
+        lambda: save_pipeline(StableDiffusionXLInpaintPipeline, settings.out, vae, text, unet),
     )
-    history = loop.run()
-    parameters = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
-    write_json(options.metrics, {"minutes": options.minutes, "parameters": parameters, "history": history})
+    settings.write_figures(loop.run(), {name: count_parameters(module) for name, module in modules.items()})
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

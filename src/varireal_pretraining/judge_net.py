@@ -18,15 +18,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from varireal.base.files import json_bytes, read_json, staged_folder
-from varireal.datasets.world.vocabulary import CLASSES, COLORS, MATERIALS, PLACES
+from varireal.datasets.world.vocabulary import CLASSES, PLACES
 from varireal.errors import UserError
-from varireal_pretraining.augment import channels_first
+from varireal_pretraining.views import SURFACES, channels_first
 
+JUDGE = Path("models/demo/judge")
 #: What each head tells apart.
 NAMES: dict[str, tuple[str, ...]] = {
     "class": CLASSES,
     "place": tuple(PLACES),
-    "surface": (*COLORS, *MATERIALS),
+    "surface": SURFACES,
 }
 #: Sides in pixels of what each tower sees: the whole picture, the square around the object, the object alone.
 SCENE_SIDE, BOX_SIDE, OBJECT_SIDE = 64, 80, 80
@@ -166,23 +167,23 @@ class Judge:
         Raises:
             UserError: a mask is empty or of another size than its picture.
         """
-        found: dict[str, list[str]] = {name: [] for name in NAMES}
+        names: dict[str, list[str]] = {name: [] for name in NAMES}
         for start in range(0, len(images), 64):
             part = images[start : start + 64]
             inside = [mask if mask.dtype == bool else mask > 127 for mask in masks[start : start + 64]]
             objects = np.stack([object_picture(i, m) for i, m in zip(part, inside, strict=True)])
             small = np.stack([cv2.resize(image, (SCENE_SIDE,) * 2, interpolation=cv2.INTER_AREA) for image in part])
             boxes = [
-                cut_boxes(channels_first(torch.from_numpy(image[None].copy())), torch.tensor([object_box(mask)]))
+                cut_boxes(channels_first(image[None]), torch.tensor([object_box(mask)]))
                 for image, mask in zip(part, inside, strict=True)
             ]
             seen = {
-                "place": channels_first(torch.from_numpy(small)),
+                "place": channels_first(small),
                 "class": torch.cat(boxes),
-                "surface": channels_first(torch.from_numpy(objects)),
+                "surface": channels_first(objects),
             }
             with torch.no_grad():
                 logits = self.net(seen)
             for name, values in logits.items():
-                found[name] += [NAMES[name][index] for index in values.argmax(1).tolist()]
-        return found
+                names[name] += [NAMES[name][index] for index in values.argmax(1).tolist()]
+        return names

@@ -15,17 +15,26 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
 
 from varireal.base.files import staged_folder
 from varireal.base.seeding import generator
-from varireal_pretraining.images import IMAGES, SIZE, Bank, ImageSet, load_bank, load_images
-from varireal_pretraining.loop import prepare_process
-from varireal_pretraining.vae import to_tensor
+from varireal.cli import run_command
+from varireal_pretraining.images import (
+    IMAGES,
+    SIZE,
+    Bank,
+    RenderedSet,
+    create_arrays,
+    load_arrays,
+    load_bank,
+    load_images,
+)
+from varireal_pretraining.loop import WORKSPACE, LibraryModel, path_option, process_options
+from varireal_pretraining.vae import VAE, encode, to_tensor
 
 log = logging.getLogger(__name__)
 
-LATENTS = IMAGES.parent / "latents"
+LATENTS = WORKSPACE / "latents"
 #: Pixels per latent.
 CELL = 4
 #: How often each region is chosen.
@@ -77,23 +86,16 @@ def draw_region(mask: np.ndarray, region: str, rng: np.random.Generator) -> np.n
     return grown & (np.hypot(*offset) > rng.uniform(0.1, 0.27) * mask.shape[0])
 
 
-@torch.no_grad()
-def _encode(vae: AutoencoderKL, pictures: Tensor) -> np.ndarray:
-    return vae.encode(pictures).latent_dist.mode().half().numpy()
+def _encode_bank(vae: LibraryModel, pictures: dict[str, np.ndarray]) -> np.ndarray:
+    return np.stack([encode(vae, to_tensor(pixels)) for pixels in pictures.values()])
 
 
-def _encode_bank(vae: AutoencoderKL, pictures: dict[str, np.ndarray]) -> np.ndarray:
-    return np.stack([_encode(vae, to_tensor(pixels)) for pixels in pictures.values()])
-
-
-def encode_scenes(vae: AutoencoderKL, scenes: ImageSet, bank: Bank, seed: int, folder: Path) -> None:
+def encode_scenes(vae: LibraryModel, scenes: RenderedSet, bank: Bank, seed: int, folder: Path) -> None:
     """Write the arrays of a :class:`LatentSet` into an existing folder."""
     count, side = len(scenes.scenes), SIZE // CELL
-    shapes = {"whole": (4, side, side), "kept": (4, side, side), "mask": (1, side, side)}
-    arrays = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (count, *shape))
-        for name, shape in shapes.items()
-    }
+    channels = {"whole": 4, "kept": 4, "mask": 1}
+    kinds = {name: (np.float16, (number, side, side)) for name, number in channels.items()}
+    arrays = create_arrays(folder, count, kinds)
     names = tuple(REGION_SHARES)
     regions = np.zeros(count, np.int8)
     for start in range(0, count, BATCH):
@@ -105,8 +107,8 @@ def encode_scenes(vae: AutoencoderKL, scenes: ImageSet, bank: Bank, seed: int, f
             repaint.append(draw_region(scenes.masks[index] > 0, names[regions[index]], rng))
         pictures = to_tensor(scenes.images[part])
         pixels = torch.from_numpy(np.stack(repaint))[:, None]
-        arrays["whole"][part] = _encode(vae, pictures)
-        arrays["kept"][part] = _encode(vae, pictures * ~pixels)
+        arrays["whole"][part] = encode(vae, pictures)
+        arrays["kept"][part] = encode(vae, pictures * ~pixels)
         # The pipeline shrinks the mask by nearest neighbour: the first pixel of every cell.
         arrays["mask"][part] = pixels[..., ::CELL, ::CELL].half().numpy()
         if start % (100 * BATCH) == 0:
@@ -114,28 +116,26 @@ def encode_scenes(vae: AutoencoderKL, scenes: ImageSet, bank: Bank, seed: int, f
     np.save(folder / "region.npy", regions)
     np.save(folder / "places.npy", _encode_bank(vae, bank.places))
     np.save(folder / "materials.npy", _encode_bank(vae, bank.materials))
-    np.save(folder / "grey.npy", _encode(vae, torch.zeros(1, 3, SIZE, SIZE))[0])
+    np.save(folder / "grey.npy", encode(vae, torch.zeros(1, 3, SIZE, SIZE))[0])
 
 
 def load_latents(folder: Path) -> LatentSet:
     """Load what :func:`encode_scenes` wrote, memory-mapped read-only."""
-    names = ("whole", "kept", "mask", "region", "places", "materials", "grey")
-    return LatentSet(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+    return LatentSet(**load_arrays(folder, "whole", "kept", "mask", "region", "places", "materials", "grey"))
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--vae", "vae_folder", type=click.Path(path_type=Path), default=IMAGES.parent / "vae-export")
-@click.option("--out", type=click.Path(path_type=Path), default=LATENTS, show_default=True)
-@click.option("--threads", default=2, show_default=True)
+@path_option("--images", IMAGES)
+@path_option("--vae vae_folder", VAE)
+@path_option("--out", LATENTS)
 @click.option("--seed", default=0, show_default=True)
-def main(images: Path, vae_folder: Path, out: Path, threads: int, seed: int) -> None:
+@process_options(threads=2)
+def command(images: Path, vae_folder: Path, out: Path, seed: int) -> None:
     """Encode the training pictures with the trained autoencoder."""
-    prepare_process(threads)
     vae = AutoencoderKL.from_pretrained(vae_folder).eval()
     with staged_folder(out) as staging:
         encode_scenes(vae, load_images(images, "train"), load_bank(images), seed, staging)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

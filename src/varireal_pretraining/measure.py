@@ -24,9 +24,10 @@ from varireal.datasets.world.render import Rendering, Scene, render_scene, sampl
 from varireal.datasets.world.vocabulary import COLORS
 from varireal.editing.pixels import edited_region
 from varireal.errors import UserError
+from varireal_pretraining.figures import nearest_palette_color
 from varireal_pretraining.images import SIZE
-from varireal_pretraining.judge_net import NAMES, Judge
-from varireal_pretraining.palette import nearest_palette_color
+from varireal_pretraining.judge_net import JUDGE, NAMES, Judge
+from varireal_pretraining.loop import path_option, process_options
 
 #: The head that answers for each attribute.
 HEADS = {"background": "place", "color": "surface", "texture": "surface"}
@@ -92,15 +93,15 @@ def cell_figures(records: Sequence[ImageRecord], photos: dict[str, ImageRecord],
     if all(record.prior_path for record in records):
         sets["priors"] = ([read_image(Path(str(record.prior_path))) for record in records], masks)
     head = HEADS[str(first.attribute)]
-    found = {name: judge.predict(images, with_masks) for name, (images, with_masks) in sets.items()}
+    seen = {name: judge.predict(images, with_masks) for name, (images, with_masks) in sets.items()}
     classes = [record.class_name for record in records]
     regions = [edited_region(str(r.attribute), m, dilation_of(r)) for r, m in zip(records, masks, strict=True)]
     figures: dict[str, Any] = {
         "count": len(records),
         "candidates": len(NAMES[head]),
-        "asked_seen_by_judge": {name: _share(seen[head], asked) for name, seen in found.items()},
+        "asked_seen_by_judge": {name: _share(guesses[head], asked) for name, guesses in seen.items()},
         "class_seen_by_judge": {
-            **{name: _share(seen["class"], classes) for name, seen in found.items() if name != "priors"},
+            **{name: _share(guesses["class"], classes) for name, guesses in seen.items() if name != "priors"},
             "photos": _share(judge.predict(originals, masks)["class"], classes),
         },
         "untouched_outside": float(np.mean([*map(is_untouched_outside, edits, originals, regions)])),
@@ -119,8 +120,8 @@ def _photo(photos: dict[str, ImageRecord], record: ImageRecord) -> ImageRecord:
     return photos[record.photo_id]
 
 
-def _share(found: Sequence[str], true: Sequence[str]) -> float:
-    return round(float(np.mean([guess == answer for guess, answer in zip(found, true, strict=True)])), 4)
+def _share(guesses: Sequence[str], true: Sequence[str]) -> float:
+    return round(float(np.mean([guess == answer for guess, answer in zip(guesses, true, strict=True)])), 4)
 
 
 _CHOICES: dict[str, Callable[[ImageRecord], bool]] = {
@@ -131,9 +132,10 @@ _CHOICES: dict[str, Callable[[ImageRecord], bool]] = {
 
 @click.command()
 @click.argument("cells", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--photos", type=click.Path(path_type=Path), default=Path("data/prepared/manifest.parquet"))
-@click.option("--judge", "judge_folder", type=click.Path(path_type=Path), default=Path("models/demo/judge"))
+@path_option("--photos", Path("data/prepared/manifest.parquet"))
+@path_option("--judge judge_folder", JUDGE)
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the figures as JSON as well.")
+@process_options()
 def command(cells: tuple[Path, ...], photos: Path, judge_folder: Path, out: Path | None) -> None:
     """Print the figures of the edits in CELLS, folders such as data/edits/color/feasible."""
     cv2.setNumThreads(1)

@@ -12,39 +12,63 @@ from pathlib import Path
 
 import click
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import ControlNetModel, StableDiffusionXLPipeline
 from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
-from varireal.base.files import write_json
 from varireal.base.seeding import forked_torch_rng
+from varireal.cli import run_command
 from varireal_pretraining.base import OUT as BASE
-from varireal_pretraining.base import load_parts
-from varireal_pretraining.image_encoder import CLIP, convert_image_tower
-from varireal_pretraining.inpaint import Samples, add_noise, region_error, stack
-from varireal_pretraining.ip_adapter import WEIGHTS, add_ip_adapter, plain_weights, save_adapter, set_picture_scale
+from varireal_pretraining.diffusion import (
+    CAPTION_DROP,
+    NoiseSchedule,
+    TextEncoders,
+    drop_captions,
+    load_pipeline_parts,
+    region_error,
+    save_pipeline,
+    stack,
+    time_ids,
+)
+from varireal_pretraining.inpaint import TIME_POWER as BANK_TIME_POWER
+from varireal_pretraining.inpaint import Samples
+from varireal_pretraining.ip_adapter import (
+    CLIP,
+    WEIGHTS,
+    add_ip_adapter,
+    convert_image_tower,
+    plain_weights,
+    save_adapter,
+    set_picture_scale,
+)
 from varireal_pretraining.latents import LATENTS, load_latents
-from varireal_pretraining.loop import Step, TrainingLoop, prepare_process
-from varireal_pretraining.options import TrainingOptions, training_options
+from varireal_pretraining.loop import (
+    METRICS,
+    LibraryModel,
+    TrainingLoop,
+    TrainingSettings,
+    TrainingStep,
+    path_option,
+    training_options,
+)
 from varireal_pretraining.refine_pairs import PAIRS, PairSet, load_pairs
-from varireal_pretraining.schedule import shifted_betas
-from varireal_pretraining.unet import TextEncoders, drop_captions, save_pipeline, time_ids
 
 OUT = Path("models/demo/sdxl-base")
 #: Folders beside the base's own parts.
 CONTROLNET, ADAPTER, IMAGE_ENCODER = "controlnet", "ip-adapter", "image_encoder"
 #: Channels of the layers that shrink the edges to the latents' size: 128, 64, 32, 32 px.
 EDGE_CHANNELS = (16, 32, 48)
-CAPTION_DROP, PICTURE_DROP = 0.1, 0.1
+#: Share of the samples that are shown without their image prompt.
+PICTURE_DROP = 0.1
 #: Weight of the error outside the object against 1 inside: only the object of a refined picture is used.
 OUTSIDE_WEIGHT = 0.05
-#: Time steps are drawn as 1000 u^TIME_POWER: refinement mostly begins at a half-finished picture.
+#: See :meth:`NoiseSchedule.add_noise`: refinement mostly begins at a half-finished picture.
 TIME_POWER = 1.6
 #: Every how many steps the base alone draws places and materials.
 BANK_EVERY = 10
 
 
-def build_controlnet(unet: UNet2DConditionModel, seed: int) -> ControlNetModel:
+def build_controlnet(unet: LibraryModel, seed: int) -> LibraryModel:
     """Return a ControlNet that starts as the UNet's first half and changes nothing yet; the UNet has no IP-Adapter."""
     with forked_torch_rng("pretraining", "controlnet", seed):
         return ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=EDGE_CHANNELS)
@@ -59,8 +83,8 @@ class RefineLoss:
 
     def __init__(
         self,
-        unet: UNet2DConditionModel,
-        controlnet: ControlNetModel,
+        unet: LibraryModel,
+        controlnet: LibraryModel,
         text: TextEncoders,
         pairs: PairSet,
         places: Samples,
@@ -68,8 +92,9 @@ class RefineLoss:
     ) -> None:
         self.unet, self.controlnet, self.pairs, self.places = unet, controlnet, pairs, places
         self.batch_size = batch_size
-        self.alphas = (1 - shifted_betas()).cumprod(0).clamp(min=0).float()
-        self.text, self.encoded = text, {}
+        self.schedule = NoiseSchedule()
+        self.text = text
+        self.encoded: dict[str, tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
     def _encode(self, sentences: list[str]) -> tuple[Tensor, Tensor]:
@@ -81,13 +106,13 @@ class RefineLoss:
         states, pooled = zip(*(self.encoded[sentence] for sentence in sentences), strict=True)
         return torch.stack(states), torch.stack(pooled)
 
-    def __call__(self, step: Step) -> Tensor:
+    def __call__(self, step: TrainingStep) -> Tensor:
         return self._bank_loss(step) if step.index % BANK_EVERY == BANK_EVERY - 1 else self._pair_loss(step)
 
-    def _pair_loss(self, step: Step) -> Tensor:
+    def _pair_loss(self, step: TrainingStep) -> Tensor:
         pairs = self.pairs
         chosen = step.rng.integers(len(pairs.sentences), size=self.batch_size)
-        t, noisy, target = add_noise(stack(list(pairs.answer[chosen])), self.alphas, step.generator, TIME_POWER)
+        t, noisy, target = self.schedule.add_noise(stack(list(pairs.answer[chosen])), step.generator, TIME_POWER)
         states, pooled = self._encode([pairs.sentences[index] for index in chosen])
         states, pooled = drop_captions(states, pooled, CAPTION_DROP, step.generator)
         pictures = torch.from_numpy(pairs.prompts[chosen]).float()
@@ -108,9 +133,10 @@ class RefineLoss:
         ).sample
         return region_error(guess, target, stack(list(pairs.object[chosen])), OUTSIDE_WEIGHT)
 
-    def _bank_loss(self, step: Step) -> Tensor:
+    def _bank_loss(self, step: TrainingStep) -> Tensor:
         drawn = [self.places.draw(step.rng) for _ in range(self.batch_size)]
-        t, noisy, target = add_noise(stack([sample.whole for sample in drawn]), self.alphas, step.generator)
+        clean = stack([sample.whole for sample in drawn])
+        t, noisy, target = self.schedule.add_noise(clean, step.generator, BANK_TIME_POWER)
         states, pooled = self._encode([sample.sentence for sample in drawn])
         states, pooled = drop_captions(states, pooled, CAPTION_DROP, step.generator)
         nothing = torch.tensor(self.pairs.nothing).float()[None, None].expand(self.batch_size, -1, -1, -1)
@@ -122,11 +148,11 @@ class RefineLoss:
 
 def export(
     out: Path,
-    base: UNet2DConditionModel,
-    unet: UNet2DConditionModel,
-    controlnet: ControlNetModel,
+    base: LibraryModel,
+    unet: LibraryModel,
+    controlnet: LibraryModel,
     encoder: CLIPVisionModelWithProjection,
-    vae: AutoencoderKL,
+    vae: LibraryModel,
     text: TextEncoders,
 ) -> None:
     """Write base, ControlNet, IP-Adapter and its image encoder into one folder, in float16, at once or not at all.
@@ -148,37 +174,29 @@ def export(
 
 @click.command()
 @training_options(
-    TrainingOptions(
-        out=OUT,
-        metrics=Path("models/demo/metrics/refine.json"),
-        minutes=45.0,
-        batch_size=8,
-        learning_rate=5e-4,
-        threads=2,
-    )
+    TrainingSettings(
+        "refine", 8, 5e-4, 45.0, out=OUT, metrics=METRICS / "refine.json", hold=0.4, ema_decay=0.995, log_steps=50
+    ),
+    threads=2,
 )
-@click.option("--pairs", type=click.Path(path_type=Path), default=PAIRS, show_default=True)
-@click.option("--latents", type=click.Path(path_type=Path), default=LATENTS, show_default=True)
-@click.option("--clip", type=click.Path(path_type=Path), default=CLIP, show_default=True)
-@click.option("--base", "base_folder", type=click.Path(path_type=Path), default=BASE, show_default=True)
-def main(options: TrainingOptions, pairs: Path, latents: Path, clip: Path, base_folder: Path) -> None:
+@path_option("--pairs", PAIRS)
+@path_option("--latents", LATENTS)
+@path_option("--clip", CLIP)
+@path_option("--base base_folder", BASE)
+def command(settings: TrainingSettings, pairs: Path, latents: Path, clip: Path, base_folder: Path) -> None:
     """Train ControlNet and IP-Adapter together with the base that they steer; text encoders and autoencoder stay."""
-    prepare_process(options.threads)
-    vae, text, base = load_parts(base_folder)
+    vae, text, base = load_pipeline_parts(base_folder)
     for encoder in (text.first, text.second):
         encoder.eval().requires_grad_(False)
-    controlnet, unet = build_controlnet(base, options.seed), copy.deepcopy(base)
+    controlnet, unet = build_controlnet(base, settings.seed), copy.deepcopy(base)
     drawn, encoder = load_pairs(pairs), convert_image_tower(clip)
-    add_ip_adapter(unet, drawn.nothing.shape[-1], options.seed)
+    add_ip_adapter(unet, drawn.nothing.shape[-1], settings.seed)
     unet, controlnet = (part.train().to(memory_format=torch.channels_last) for part in (unet, controlnet))
-    loss = RefineLoss(unet, controlnet, text, drawn, Samples(load_latents(latents), [], 1.0), options.batch_size)
-    settings = options.loop_settings("refine", hold=0.4, ema_decay=0.995, log_steps=50, save_minutes=5.0)
     loop = TrainingLoop(
         settings,
         {"unet": unet, "controlnet": controlnet},
-        loss,
-        options.state,
-        lambda: export(options.out, base, unet, controlnet, encoder, vae, text),
+        RefineLoss(unet, controlnet, text, drawn, Samples(load_latents(latents), [], 1.0), settings.batch_size),
+        lambda: export(settings.out, base, unet, controlnet, encoder, vae, text),
     )
     history = loop.run()
     counts = {
@@ -186,8 +204,8 @@ def main(options: TrainingOptions, pairs: Path, latents: Path, clip: Path, base_
         "controlnet": controlnet.num_parameters(),
         "ip_adapter": unet.num_parameters() - base.num_parameters(),
     }
-    write_json(options.metrics, {"minutes": options.minutes, "parameters": counts, "history": history})
+    settings.write_figures(history, counts)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

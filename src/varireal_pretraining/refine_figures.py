@@ -14,6 +14,7 @@ import numpy as np
 
 from varireal.base.files import json_bytes, write_json
 from varireal.base.seeding import derive_seed
+from varireal.cli import run_command
 from varireal.config import ComputeConfig, InpaintConfig
 from varireal.config.editing import IpAdapterConfig, PartConfig, RefineConfig
 from varireal.editing.inpaint import Inpainter
@@ -21,11 +22,12 @@ from varireal.editing.pixels import dilate, luma, on_grey
 from varireal.editing.recipe import EXAMPLE_GREY
 from varireal.editing.refine import Refiner
 from varireal.prompts.templates import Sentence
+from varireal_pretraining.figures import color_distance
 from varireal_pretraining.inpaint import OUT as INPAINT
 from varireal_pretraining.ip_adapter import WEIGHTS
-from varireal_pretraining.loop import prepare_process
+from varireal_pretraining.loop import METRICS, path_option, process_options
 from varireal_pretraining.refine import ADAPTER, CONTROLNET, OUT
-from varireal_pretraining.refine_pairs import Pair, draw_pair
+from varireal_pretraining.refine_pairs import RefinePair, draw_pair
 
 #: Real steps of each refinement; the pipeline wants them divided by the strength.
 STEPS = 4
@@ -43,28 +45,24 @@ SETTINGS = {
 }
 
 
-def color_distance(picture: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Return the mean distance in CIE Lab (CIE76) of two uint8 pictures over the masked pixels."""
-    pair = [cv2.cvtColor(np.float32(image) / 255, cv2.COLOR_RGB2LAB)[mask] for image in (picture, truth)]
-    return float(np.linalg.norm(pair[0] - pair[1], axis=1).mean())
-
-
 def detail_correlation(picture: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
     """Return the correlation of the fine luma detail of two uint8 pictures over the masked pixels."""
     fine = [values - cv2.GaussianBlur(values, (0, 0), DETAIL_SIGMA) for values in (luma(picture), luma(truth))]
     return float(np.corrcoef(fine[0][mask], fine[1][mask])[0, 1])
 
 
-def nearness(pictures: list[np.ndarray], pairs: list[Pair]) -> dict[str, float]:
+def nearness(pictures: list[np.ndarray], pairs: list[RefinePair]) -> dict[str, float]:
     """Return the mean colour distance and detail correlation of pictures to their pairs' answers, over the objects."""
-    found = list(zip(pictures, pairs, strict=True))
+    both = list(zip(pictures, pairs, strict=True))
     return {
-        "color_distance": round(float(np.mean([color_distance(p, q.answer, q.mask) for p, q in found])), 2),
-        "detail_correlation": round(float(np.mean([detail_correlation(p, q.answer, q.mask) for p, q in found])), 3),
+        "color_distance": round(float(np.mean([color_distance(p, q.answer, q.mask) for p, q in both])), 2),
+        "detail_correlation": round(float(np.mean([detail_correlation(p, q.answer, q.mask) for p, q in both])), 3),
     }
 
 
-def paint(inpainter: Inpainter, pairs: list[Pair], seeds: list[int], strength: float, steps: int) -> list[np.ndarray]:
+def paint(
+    inpainter: Inpainter, pairs: list[RefinePair], seeds: list[int], strength: float, steps: int
+) -> list[np.ndarray]:
     """Return the priors after inpainting of the object and the pixel around it; ``steps`` are real ones."""
     return inpainter.paint(
         [pair.prior for pair in pairs],
@@ -78,7 +76,7 @@ def paint(inpainter: Inpainter, pairs: list[Pair], seeds: list[int], strength: f
 
 
 def refine(
-    refiner: Refiner, painted: list[np.ndarray], pairs: list[Pair], seeds: list[int], setting: tuple[float, ...]
+    refiner: Refiner, painted: list[np.ndarray], pairs: list[RefinePair], seeds: list[int], setting: tuple[float, ...]
 ) -> list[np.ndarray]:
     """Return painted objects drawn anew with a setting of SETTINGS."""
     strength, picture_scale, edge_scale = setting
@@ -96,14 +94,13 @@ def refine(
 
 
 @click.command()
-@click.option("--base", type=click.Path(path_type=Path), default=OUT, show_default=True)
-@click.option("--inpaint", type=click.Path(path_type=Path), default=INPAINT, show_default=True)
-@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/refined.json"))
+@path_option("--base", OUT)
+@path_option("--inpaint", INPAINT)
+@path_option("--metrics", METRICS / "refined.json")
 @click.option("--count", default=32, show_default=True, help="Pairs.")
-@click.option("--threads", default=1, show_default=True)
-def main(base: Path, inpaint: Path, metrics: Path, count: int, threads: int) -> None:
+@process_options()
+def command(base: Path, inpaint: Path, metrics: Path, count: int) -> None:
     """Measure how near priors, inpainted and refined objects come to true renders of what was asked."""
-    prepare_process(threads)
     compute = ComputeConfig(device="cpu", dtype="float32")
     inpainter = Inpainter(InpaintConfig(checkpoint=str(inpaint), image_size=128), compute)
     config = RefineConfig(
@@ -122,10 +119,10 @@ def main(base: Path, inpaint: Path, metrics: Path, count: int, threads: int) -> 
         pictures.setdefault("inpainted at 0.3", []).extend(painted)
         for name, setting in SETTINGS.items():
             pictures.setdefault(name, []).extend(refine(refiners[setting[0]], painted, part, seeds, setting))
-    figures = {"pairs": count, "nearness": {name: nearness(found, pairs) for name, found in pictures.items()}}
+    figures = {"pairs": count, "nearness": {name: nearness(shown, pairs) for name, shown in pictures.items()}}
     click.echo(json_bytes(figures).decode())
     write_json(metrics, figures)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

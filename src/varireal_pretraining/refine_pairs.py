@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from transformers import CLIPVisionModelWithProjection
 
 from varireal.base.files import json_bytes, read_json, staged_folder
 from varireal.base.seeding import generator
+from varireal.cli import run_command
+from varireal.compute.parallel import map_in_order
 from varireal.datasets.world.materials import render_material
 from varireal.datasets.world.render import Scene, render_scene, sample_scene
 from varireal.datasets.world.vocabulary import COLORS, DOMAIN_WORD, MATERIALS
@@ -31,19 +32,19 @@ from varireal.editing.pixels import canny_edges, on_grey, quantise
 from varireal.editing.priors import cover_crop, surface_prior
 from varireal.editing.recipe import EXAMPLE_GREY
 from varireal.prompts.templates import edit_prompt
-from varireal_pretraining.augment import channels_first
+from varireal_pretraining.captions import surface_phrase
 from varireal_pretraining.clip import normalize
-from varireal_pretraining.edit_captions import surface_phrase
-from varireal_pretraining.image_encoder import CLIP, convert_image_tower
-from varireal_pretraining.images import IMAGES, SIZE
+from varireal_pretraining.images import SIZE, create_arrays, load_arrays
 from varireal_pretraining.inpaint import OUT as INPAINT
+from varireal_pretraining.ip_adapter import CLIP, convert_image_tower
 from varireal_pretraining.latents import CELL
-from varireal_pretraining.loop import prepare_process
-from varireal_pretraining.vae import to_tensor
+from varireal_pretraining.loop import WORKSPACE, LibraryModel, path_option, process_options
+from varireal_pretraining.vae import encode, to_tensor
+from varireal_pretraining.views import channels_first
 
 log = logging.getLogger(__name__)
 
-PAIRS = IMAGES.parent / "refine_pairs"
+PAIRS = WORKSPACE / "refine_pairs"
 #: Ranges of a prompt's look: share of the surface in a prior; then, for the flaws of a painted object, the deviations
 #: of its blur in pixels and of its blotches in grey levels.
 ALPHA, BLUR, BLOTCHES = (0.85, 1.0), (0.3, 1.5), (0.0, 12.0)
@@ -55,7 +56,7 @@ CHUNK = 25
 
 
 @dataclass(frozen=True)
-class Pair:
+class RefinePair:
     """``photo``, ``prior``, ``prompt`` and ``answer``: uint8 pictures (128, 128, 3); the others are (128, 128)."""
 
     photo: np.ndarray
@@ -92,32 +93,33 @@ def image_prompt(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator
     return on_grey(quantise(flawed), mask, EXAMPLE_GREY)
 
 
-def draw_pair(seed: int, index: int) -> Pair:
+def draw_pair(seed: int, index: int) -> RefinePair:
     """Render one pair: a natural photo, and its aircraft with any colour or material, all equally likely."""
     rng = generator("pretraining", "refine", seed, index)
     scene = sample_scene(rng, natural=True)
     which = int(rng.integers(len(COLORS) + len(MATERIALS)))
-    color = tuple(COLORS)[which] if which < len(COLORS) else None
-    material = None if color else MATERIALS[which - len(COLORS)]
+    color, material = None, None
+    if which < len(COLORS):
+        color = tuple(COLORS)[which]
+        surface = np.array(COLORS[color], np.float32)
+    else:
+        material = MATERIALS[which - len(COLORS)]
+        surface = cover_crop(render_material(material, rng, SIZE), SIZE, SIZE, rng, MATERIAL_ZOOM)
     asked = Scene(scene.class_name, scene.place, color, material, None)
     # Shape, view and light are drawn before the surface, so equal seeds give the same aircraft.
     photo, answer = (
         render_scene(each, generator("pretraining", "refine", seed, index, "view"), SIZE) for each in (scene, asked)
     )
     mask = photo.mask > 127
-    if color is not None:
-        surface = np.array(COLORS[color], np.float32)
-    else:
-        surface = cover_crop(render_material(material, rng, SIZE), SIZE, SIZE, rng, MATERIAL_ZOOM)
     prior = surface_prior(photo.image, mask, surface, rng.uniform(*ALPHA), keep_shading=True, softness=0.35)
     shown = prior if rng.random() < PRIOR_SHARE else answer.image
     sentence = edit_prompt("color", surface_phrase(asked), scene.class_name, DOMAIN_WORD)
     edges = canny_edges(photo.image, mask).astype(np.uint8) * 255
     prompt = image_prompt(shown, mask, rng)
-    return Pair(photo.image, prior, answer.image, prompt, edges, mask, sentence)
+    return RefinePair(photo.image, prior, answer.image, prompt, edges, mask, sentence)
 
 
-def _pairs(job: tuple[int, range]) -> list[Pair]:
+def _pairs(job: tuple[int, range]) -> list[RefinePair]:
     seed, indices = job
     return [draw_pair(seed, index) for index in indices]
 
@@ -130,30 +132,31 @@ def states_of(encoder: CLIPVisionModelWithProjection, normalized: Tensor) -> np.
 
 @torch.no_grad()
 def encode_pairs(
-    pairs: Iterator[list[Pair]], count: int, vae: AutoencoderKL, encoder: CLIPVisionModelWithProjection, folder: Path
+    chunks: Iterator[list[RefinePair]],
+    count: int,
+    vae: LibraryModel,
+    encoder: CLIPVisionModelWithProjection,
+    folder: Path,
 ) -> None:
     """Write the arrays of a :class:`PairSet` into an existing folder."""
     side = SIZE // CELL
     nothing = states_of(encoder, torch.zeros(1, 3, SIZE, SIZE))[0]  # what diffusers shows where there is no picture
-    shapes = {
+    kinds = {
         "answer": (np.float16, (4, side, side)),
         "object": (np.float16, (1, side, side)),
         "edges": (np.uint8, (SIZE, SIZE)),
         "prompts": (np.float16, nothing.shape),
     }
-    arrays = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, (count, *shape))
-        for name, (kind, shape) in shapes.items()
-    }
+    arrays = create_arrays(folder, count, kinds)
     sentences: list[str] = []
-    for chunk in pairs:
+    for chunk in chunks:
         part = slice(len(sentences), len(sentences) + len(chunk))
         answers = to_tensor(np.stack([pair.answer for pair in chunk]))
-        arrays["answer"][part] = vae.encode(answers).latent_dist.mode().half().numpy()
+        arrays["answer"][part] = encode(vae, answers)
         masks = torch.from_numpy(np.stack([pair.mask for pair in chunk]))[:, None].float()
         arrays["object"][part] = functional.avg_pool2d(masks, CELL).half().numpy()
         arrays["edges"][part] = np.stack([pair.edges for pair in chunk])
-        prompts = channels_first(torch.from_numpy(np.stack([pair.prompt for pair in chunk])))
+        prompts = channels_first(np.stack([pair.prompt for pair in chunk]))
         arrays["prompts"][part] = states_of(encoder, normalize(prompts))
         sentences += [pair.sentence for pair in chunk]
         if len(sentences) % (4 * CHUNK) == 0:
@@ -164,27 +167,26 @@ def encode_pairs(
 
 def load_pairs(folder: Path) -> PairSet:
     """Load what :func:`encode_pairs` wrote, memory-mapped read-only."""
-    arrays = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("answer", "object", "edges", "prompts", "nothing"))
-    return PairSet(*arrays, read_json(folder / "sentences.json"))
+    arrays = load_arrays(folder, "answer", "object", "edges", "prompts", "nothing")
+    return PairSet(**arrays, sentences=read_json(folder / "sentences.json"))
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=PAIRS, show_default=True)
-@click.option("--vae", "vae_folder", type=click.Path(path_type=Path), default=INPAINT / "vae", show_default=True)
-@click.option("--clip", type=click.Path(path_type=Path), default=CLIP, show_default=True)
+@path_option("--out", PAIRS)
+@path_option("--vae vae_folder", INPAINT / "vae")
+@path_option("--clip", CLIP)
 @click.option("--count", default=2000, show_default=True, help="Pairs.")
-@click.option("--workers", default=1, show_default=True, help="Rendering processes beside the encoding one.")
-@click.option("--threads", default=1, show_default=True)
+@click.option("--workers", default=2, show_default=True, help="Rendering processes; 1: the encoding one.")
 @click.option("--seed", default=0, show_default=True)
-def main(out: Path, vae_folder: Path, clip: Path, count: int, workers: int, threads: int, seed: int) -> None:
+@process_options()
+def command(out: Path, vae_folder: Path, clip: Path, count: int, workers: int, seed: int) -> None:
     """Render and encode the pairs that ControlNet and IP-Adapter are trained on."""
-    prepare_process(threads)
     vae = AutoencoderKL.from_pretrained(vae_folder).float().eval()
     encoder = convert_image_tower(clip)
     jobs = [(seed, range(start, min(count, start + CHUNK))) for start in range(0, count, CHUNK)]
-    with staged_folder(out) as staging, ProcessPoolExecutor(workers) as pool:
-        encode_pairs(pool.map(_pairs, jobs), count, vae, encoder, staging)
+    with staged_folder(out) as staging:
+        encode_pairs(map_in_order(_pairs, jobs, workers), count, vae, encoder, staging)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

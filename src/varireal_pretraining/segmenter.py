@@ -1,4 +1,4 @@
-"""Train the demo segmenter: a tiny SegFormer that finds the aircraft in a rendered picture.
+"""Trains the demo segmenter, a tiny SegFormer that finds the aircraft in a rendered picture.
 
 The folder it writes loads through ``AutoModelForSemanticSegmentation`` and ``AutoImageProcessor``. Its first patch
 embedding has stride 2 instead of SegFormer's 4, so that the logits of a 128-px picture are 64 px wide and thin
@@ -13,16 +13,25 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torchvision.transforms import functional
 
-from varireal.base.files import staged_folder, write_json
+from varireal.base.files import staged_folder
 from varireal.base.seeding import forked_torch_rng
-from varireal_pretraining.augment import channels_first, paste, random_affine, warp
-from varireal_pretraining.fresh import fresh_photos
-from varireal_pretraining.images import SIZE, Bank, ImageSet, load_bank, load_images
-from varireal_pretraining.loop import Step, TrainingLoop, prepare_process
-from varireal_pretraining.options import TrainingOptions, training_options
+from varireal.cli import run_command
+from varireal_pretraining.images import SIZE, Bank, RenderedSet, fresh_photos, load_bank, load_images
+from varireal_pretraining.loop import (
+    METRICS,
+    LibraryModel,
+    TrainingLoop,
+    TrainingSettings,
+    TrainingStep,
+    count_parameters,
+    training_options,
+)
+from varireal_pretraining.views import SceneMixer, random_affine, warp
 
+OUT = Path("models/demo/segmenter")
 LABELS = {0: "background", 1: "aircraft"}
 #: ImageNet's channel statistics, SegFormer's usual ones.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,7 +40,7 @@ PASTE_SHARE = 0.4
 SMALL_SHARE = 0.6
 
 
-def build_segmenter() -> nn.Module:
+def build_segmenter() -> LibraryModel:
     """Return the untrained SegFormer, about 1.2 million parameters."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
@@ -47,7 +56,6 @@ def build_segmenter() -> nn.Module:
         hidden_dropout_prob=0.0,
         classifier_dropout_prob=0.0,
         drop_path_rate=0.0,
-        num_labels=len(LABELS),
         id2label=LABELS,
         label2id={name: index for index, name in LABELS.items()},
     )
@@ -56,11 +64,10 @@ def build_segmenter() -> nn.Module:
 
 def normalize(pictures: Tensor) -> Tensor:
     """Return float pictures (count, 3, height, width) in 0..255 as the image processor would."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
-    return (pictures - mean) / std
+    return functional.normalize(pictures / 255, list(MEAN), list(STD))
 
 
-def object_logits(model: nn.Module, pictures: Tensor) -> Tensor:
+def object_logits(model: LibraryModel, pictures: Tensor) -> Tensor:
     """Return how much more likely the object is than the background, (count, 1, height, width), at full size."""
     logits = model(pixel_values=pictures).logits
     margin = logits[:, 1:] - logits[:, :1]
@@ -79,20 +86,16 @@ def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
 class SegmenterTask:
     """Draws batches of all kinds of scenes, some of them pasted on other places, and computes the loss."""
 
-    def __init__(self, model: nn.Module, data: ImageSet, bank: Bank, batch_size: int) -> None:
+    def __init__(self, model: LibraryModel, data: RenderedSet, bank: Bank, batch_size: int) -> None:
         self.model, self.data, self.batch_size = model, data, batch_size
-        self.places = np.concatenate(list(bank.places.values()))
+        self.mixer = SceneMixer(data, bank, PASTE_SHARE)
 
-    def loss(self, step: Step) -> Tensor:
+    def loss(self, step: TrainingStep) -> Tensor:
         """Return the loss of one step; early ones see the pictures at half their size, which is four times faster."""
         small = step.progress < SMALL_SHARE
         count = self.batch_size * (2 if small else 1)
-        chosen = step.rng.integers(len(self.data.images), size=count)
-        pictures = channels_first(torch.from_numpy(self.data.images[chosen]))
-        masks = torch.from_numpy(self.data.masks[chosen])[:, None] > 127
-        places = channels_first(torch.from_numpy(self.places[step.rng.integers(len(self.places), size=count)]))
-        pictures = paste(pictures, masks, places, torch.from_numpy(step.rng.random(count) < PASTE_SHARE))
-        stacked = torch.cat([normalize(pictures), masks.float()], 1)
+        mixed = self.mixer.draw(step.rng.integers(len(self.data.images), size=count), step)
+        stacked = torch.cat([normalize(mixed.pictures), mixed.masks.float()], 1)
         stacked = warp(stacked, random_affine(count, step.generator, turn_degrees=8.0))
         if small:
             stacked = F.avg_pool2d(stacked, 2)
@@ -101,7 +104,7 @@ class SegmenterTask:
         return mask_loss(object_logits(self.model, stacked[:, :3] * gain), (stacked[:, 3:] > 0.4).float())
 
 
-def export_segmenter(model: nn.Module, folder: Path) -> None:
+def export_segmenter(model: LibraryModel, folder: Path) -> None:
     """Write model (float16) and image processor to ``folder``."""
     from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
@@ -113,7 +116,7 @@ def export_segmenter(model: nn.Module, folder: Path) -> None:
         SegformerImageProcessor(size=size, image_mean=list(MEAN), image_std=list(STD)).save_pretrained(staging)
 
 
-def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
+def mean_iou(folder: Path, data: RenderedSet) -> dict[str, float]:
     """Return how well the masks of the plain library calls cover the true ones (intersection over union).
 
     ``iou`` is averaged over pictures; ``iou_p05`` is the fifth percentile; ``mean_iou`` the mean of the object's and
@@ -128,10 +131,10 @@ def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
         inputs = processor(images=image, return_tensors="pt")
         with torch.no_grad():
             outputs = model(**inputs)
-        found = processor.post_process_semantic_segmentation(outputs, target_sizes=[mask.shape])[0].numpy() == 1
+        guess = processor.post_process_semantic_segmentation(outputs, target_sizes=[mask.shape])[0].numpy() == 1
         true = mask > 127
-        object_scores.append((found & true).sum() / (found | true).sum())
-        place_scores.append((~found & ~true).sum() / (~found | ~true).sum())
+        object_scores.append((guess & true).sum() / (guess | true).sum())
+        place_scores.append((~guess & ~true).sum() / (~guess | ~true).sum())
     return {
         "iou": float(np.mean(object_scores)),
         "iou_p05": float(np.percentile(object_scores, 5)),
@@ -141,34 +144,28 @@ def mean_iou(folder: Path, data: ImageSet) -> dict[str, float]:
 
 @click.command()
 @training_options(
-    TrainingOptions(
-        out=Path("models/demo/segmenter"),
-        metrics=Path("models/demo/metrics/segmenter.json"),
-        minutes=45.0,
-        batch_size=8,
-        learning_rate=2e-3,
+    TrainingSettings(
+        "segmenter", 8, 2e-3, 45.0, out=OUT, metrics=METRICS / "segmenter.json", hold=0.4, save_minutes=3.0
     )
 )
-def main(options: TrainingOptions) -> None:
+def command(settings: TrainingSettings) -> None:
     """Train the demo segmenter from nothing."""
-    prepare_process(options.threads)
-    with forked_torch_rng("segmenter", options.seed):
+    with forked_torch_rng("segmenter", settings.seed):
         model = build_segmenter()
-    settings = options.loop_settings("segmenter", hold=0.4, save_minutes=3.0)
-    task = SegmenterTask(model, load_images(options.images, "train"), load_bank(options.images), options.batch_size)
-
-    def export() -> None:
-        export_segmenter(model, options.out)
-
-    history = TrainingLoop(settings, {"segmenter": model}, task.loss, options.state, export).run()
-    figures = {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "photos": mean_iou(options.out, fresh_photos("segmenter", 20)),
-        "held_out": mean_iou(options.out, load_images(options.images, "held_out")),
-        "history": history,
+    task = SegmenterTask(model, load_images(settings.images, "train"), load_bank(settings.images), settings.batch_size)
+    loop = TrainingLoop(
+        settings,
+        {"segmenter": model},
+        task.loss,
+        lambda: export_segmenter(model, settings.out),
+    )
+    history = loop.run()
+    scores = {
+        "photos": mean_iou(settings.out, fresh_photos("segmenter", 20)),
+        "held_out": mean_iou(settings.out, load_images(settings.images, "held_out")),
     }
-    write_json(options.metrics, figures)
+    settings.write_figures(history, count_parameters(model), **scores)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

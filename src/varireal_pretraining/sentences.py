@@ -15,8 +15,6 @@ import numpy as np
 from varireal.datasets.world.vocabulary import CLASSES, COLORS, DOMAIN_WORD, MATERIALS, PLACES, STRUCTURE
 from varireal.prompts.templates import article, class_prompt, edit_prompt, named_object
 
-SURFACES: tuple[str, ...] = tuple(COLORS) + MATERIALS
-
 #: Coarse name -> the classes it covers; every class belongs to exactly one.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "jetliner": ("twin-engine jetliner", "four-engine jetliner", "trijet"),
@@ -60,7 +58,7 @@ FACTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Group:
+class SentenceGroup:
     """Candidate sentences of which exactly one is true of a picture.
 
     Attributes:
@@ -79,7 +77,7 @@ def family_of_class() -> np.ndarray:
     return _answers(FAMILIES)
 
 
-def class_groups(rng: np.random.Generator) -> dict[str, Group]:
+def class_groups(rng: np.random.Generator) -> dict[str, SentenceGroup]:
     """Return the groups whose answer depends on the class: ``class``, ``family``, ``structure`` and one a fact."""
     identity = np.arange(len(CLASSES))
     names = [class_prompt(name, DOMAIN_WORD) for name in CLASSES]
@@ -87,23 +85,23 @@ def class_groups(rng: np.random.Generator) -> dict[str, Group]:
         names = [f"a photo of {article(name)}" for name in CLASSES]
     structure = [f"a photo of an aircraft with {words}" for words in STRUCTURE.values()]
     groups = [
-        Group("class", _opened(names, rng), identity),
-        Group("family", _opened([f"a photo of {article(name)}" for name in FAMILIES], rng), family_of_class()),
-        Group("structure", _opened(structure, rng), identity),
+        SentenceGroup("class", _opened(names, rng), identity),
+        SentenceGroup("family", _opened([f"a photo of {article(name)}" for name in FAMILIES], rng), family_of_class()),
+        SentenceGroup("structure", _opened(structure, rng), identity),
     ]
     for question, answers in FACTS.items():
         sentences = [f"a photo of an aircraft with {answer}" for answer in answers]
-        groups.append(Group(question, _opened(sentences, rng), _answers(answers)))
+        groups.append(SentenceGroup(question, _opened(sentences, rng), _answers(answers)))
     return {group.name: group for group in groups}
 
 
-def attribute_groups(rng: np.random.Generator) -> dict[str, Group]:
+def attribute_groups(rng: np.random.Generator) -> dict[str, SentenceGroup]:
     """Return ``place`` and ``surface``; all candidates of a group name the object in the same, random way."""
     place_noun, surface_noun = _any_noun(rng), _any_noun(rng)
     places, surfaces = _place_sentences(place_noun), _surface_sentences(surface_noun)
     return {
-        "place": Group("place", _opened(places, rng), np.arange(len(places))),
-        "surface": Group("surface", _opened(surfaces, rng), np.arange(len(surfaces))),
+        "place": SentenceGroup("place", _opened(places, rng), np.arange(len(places))),
+        "surface": SentenceGroup("surface", _opened(surfaces, rng), np.arange(len(surfaces))),
     }
 
 

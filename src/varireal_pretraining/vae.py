@@ -7,8 +7,7 @@ from the first step and the few minutes of training go into detail.
 from __future__ import annotations
 
 import copy
-import logging
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -16,15 +15,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
-from varireal.base.files import staged_folder, write_json
+from varireal.base.files import staged_folder
+from varireal.cli import run_command
 from varireal_pretraining.figures import psnr, recognised_colors
-from varireal_pretraining.images import IMAGES, SIZE, Bank, ImageSet, load_bank, load_images
-from varireal_pretraining.loop import LoopSettings, Step, TrainingLoop, prepare_process
+from varireal_pretraining.images import SIZE, Bank, RenderedSet, load_bank, load_images
+from varireal_pretraining.loop import (
+    METRICS,
+    WORKSPACE,
+    LibraryModel,
+    TrainingLoop,
+    TrainingSettings,
+    TrainingStep,
+    count_parameters,
+    training_options,
+)
 
-log = logging.getLogger(__name__)
-
+#: Where the UNets' trainings find it.
+VAE = WORKSPACE / "vae-export"
 CHANNELS = (16, 32, 64)
 LATENT_CHANNELS = 4
 CROP = 64
@@ -37,28 +46,28 @@ OPPONENT = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [0.5, 0.0, -0.5], [-0.25, 0.5, -
 GAINS = torch.tensor([2.0, 4.0, 6.0, 5.0])
 
 
-def build_vae() -> AutoencoderKL:
+def build_vae() -> LibraryModel:
     """Return the untrained autoencoder, 3 x 128 x 128 in [-1, 1] to 4 x 32 x 32, started as a linear codec."""
-    levels = len(CHANNELS)
-    vae = AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=CHANNELS,
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=1,
-        sample_size=SIZE,
-        scaling_factor=1.0,
-        force_upcast=False,
-        mid_block_add_attention=False,
-    )
+    config = {
+        "in_channels": 3,
+        "out_channels": 3,
+        "down_block_types": ["DownEncoderBlock2D"] * len(CHANNELS),
+        "up_block_types": ["UpDecoderBlock2D"] * len(CHANNELS),
+        "block_out_channels": CHANNELS,
+        "layers_per_block": 1,
+        "latent_channels": LATENT_CHANNELS,
+        "norm_num_groups": 1,
+        "sample_size": SIZE,
+        "scaling_factor": 1.0,
+        "force_upcast": False,
+        "mid_block_add_attention": False,
+    }
+    vae = AutoencoderKL.from_config(config)
     init_as_linear_codec(vae)
     return vae
 
 
-def _route(conv: nn.Conv2d, routes: dict[int, dict[int, float | Tensor]]) -> None:
+def _route(conv: LibraryModel, routes: Mapping[int, Mapping[int, float | Tensor]]) -> None:
     """Overwrite output channels: ``routes[out][in]`` is a centre weight, or a whole kernel; all else becomes 0."""
     middle = conv.kernel_size[0] // 2
     for out, sources in routes.items():
@@ -71,7 +80,7 @@ def _route(conv: nn.Conv2d, routes: dict[int, dict[int, float | Tensor]]) -> Non
                 conv.weight[out, source, middle, middle] = value
 
 
-def _linear_exit(norm: nn.GroupNorm, pairs: int, constant: float, shortcut: nn.Conv2d) -> None:
+def _linear_exit(norm: LibraryModel, pairs: int, constant: float, shortcut: LibraryModel) -> None:
     """Make ``SiLU(norm(x))`` a linear function of the paired channels of ``x``.
 
     The shortcut before the norm yields +u_i and -u_i (i < pairs) and two constant channels of +-``constant``. Since
@@ -92,7 +101,7 @@ def _linear_exit(norm: nn.GroupNorm, pairs: int, constant: float, shortcut: nn.C
 
 
 @torch.no_grad()
-def init_as_linear_codec(vae: AutoencoderKL) -> None:
+def init_as_linear_codec(vae: LibraryModel) -> None:
     """Set an AutoencoderKL of two downsamplings and one norm group up as a fixed linear codec.
 
     Every residual branch ends in a zeroed convolution, so a block passes on its shortcut alone. What remains is a
@@ -139,7 +148,7 @@ def init_as_linear_codec(vae: AutoencoderKL) -> None:
 
 
 @torch.no_grad()
-def equalise_latents(vae: AutoencoderKL, pictures: Tensor) -> None:
+def equalise_latents(vae: LibraryModel, pictures: Tensor) -> None:
     """Fold scales and shifts into the two 1 x 1 convolutions so that every latent channel has mean 0 and deviation 1.
 
     The decoded pictures stay exactly the same; noise of one strength then means the same to every channel.
@@ -163,8 +172,14 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float() / 127.5 - 1
 
 
+@torch.no_grad()
+def encode(vae: LibraryModel, pictures: Tensor) -> np.ndarray:
+    """Return the latents of float pictures (N, 3, H, W) in [-1, 1] as float16."""
+    return vae.encode(pictures).latent_dist.mode().half().numpy()
+
+
 def _crop(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[slice, slice]:
-    """A square window: around a random pixel of the object for two thirds, anywhere for the rest."""
+    """Return a square window: around a random pixel of the object for two thirds, anywhere for the rest."""
     corner = rng.integers(0, SIZE - CROP + 1, 2)
     if mask.any() and rng.random() < 2 / 3:
         inside = np.argwhere(mask)
@@ -173,14 +188,14 @@ def _crop(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tup
     return slice(top, top + CROP), slice(left, left + CROP)
 
 
-class Batches:
+class VaeBatches:
     """Draws training pictures: scenes (some masked grey, as inpainting sees them), empty places, materials."""
 
-    def __init__(self, scenes: ImageSet, bank: Bank, batch_size: int) -> None:
+    def __init__(self, scenes: RenderedSet, bank: Bank, batch_size: int) -> None:
         self.scenes, self.batch_size = scenes, batch_size
         self.bank = np.concatenate([*bank.places.values(), *bank.materials.values()])
 
-    def __call__(self, step: Step) -> Tensor:
+    def __call__(self, step: TrainingStep) -> Tensor:
         """Return float (batch, 3, H, W) in [-1, 1]: crops, then from WHOLE_FROM on a quarter as many whole pictures."""
         whole = step.progress >= WHOLE_FROM
         count = self.batch_size // 4 if whole else self.batch_size
@@ -205,7 +220,7 @@ def _differences(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
 
-def reconstruction_losses(vae: AutoencoderKL, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+def reconstruction_losses(vae: LibraryModel, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
     """Return the loss (absolute, squared, gradient and hue error, a touch of KL) and its parts, each a scalar."""
     posterior = vae.encode(x).latent_dist
     y = vae.decode(posterior.sample(noise)).sample
@@ -213,7 +228,7 @@ def reconstruction_losses(vae: AutoencoderKL, x: Tensor, noise: torch.Generator)
     parts = {
         "l1": (y - x).abs().mean(),
         "mse": (y - x).square().mean(),
-        "gradient": sum((a - b).abs().mean() for a, b in zip(_differences(y), _differences(x), strict=True)),
+        "gradient": torch.stack([(a - b).abs().mean() for a, b in zip(_differences(y), _differences(x))]).sum(),
         "hue": hue.abs().mean(),
         "kl": posterior.kl().mean() / posterior.mean[0].numel(),
     }
@@ -222,13 +237,13 @@ def reconstruction_losses(vae: AutoencoderKL, x: Tensor, noise: torch.Generator)
 
 
 @torch.no_grad()
-def reconstruct(vae: AutoencoderKL, pixels: np.ndarray) -> np.ndarray:
+def reconstruct(vae: LibraryModel, pixels: np.ndarray) -> np.ndarray:
     """Encode and decode uint8 pictures (N, H, W, 3)."""
     parts = [vae.decode(vae.encode(part).latent_dist.mode()).sample for part in to_tensor(pixels).split(16)]
     return ((torch.cat(parts).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def measure(vae: AutoencoderKL, held_out: ImageSet, count: int) -> dict[str, Any]:
+def measure(vae: LibraryModel, held_out: RenderedSet, count: int) -> dict[str, Any]:
     """Return PSNR (dB) of held-out natural and other scenes, and how often each colour is still the nearest one."""
     natural, other = (np.flatnonzero(held_out.natural == kind)[:count] for kind in (True, False))
     colored = [i for i in other if held_out.scenes[i].color]
@@ -244,41 +259,29 @@ def measure(vae: AutoencoderKL, held_out: ImageSet, count: int) -> dict[str, Any
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True)
-@click.option("--state", type=click.Path(path_type=Path), default=IMAGES.parent, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=IMAGES.parent / "vae-export", show_default=True)
-@click.option("--metrics", type=click.Path(path_type=Path), default=Path("models/demo/metrics/vae.json"))
-@click.option("--minutes", default=14.0, show_default=True)
-@click.option("--threads", default=2, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def main(images: Path, state: Path, out: Path, metrics: Path, minutes: float, threads: int, seed: int) -> None:
+@training_options(
+    TrainingSettings("vae", 8, 1e-3, 14.0, out=VAE, metrics=METRICS / "vae.json", weight_decay=1e-4, ema_decay=0.995),
+    threads=2,
+)
+def command(settings: TrainingSettings) -> None:
     """Train the autoencoder and write it, its latents equalised, with its figures."""
-    prepare_process(threads)
-    scenes, held_out, bank = load_images(images, "train"), load_images(images, "held_out"), load_bank(images)
-    settings = LoopSettings(
-        "vae", seed, batch_size=8, minutes=minutes, learning_rate=1e-3, weight_decay=1e-4, ema_decay=0.995
-    )
+    scenes, bank = load_images(settings.images, "train"), load_bank(settings.images)
     vae = build_vae()
-    batches = Batches(scenes, bank, settings.batch_size)
+    batches = VaeBatches(scenes, bank, settings.batch_size)
 
     def export() -> None:
         finished = copy.deepcopy(vae).eval()
         equalise_latents(finished, to_tensor(scenes.images[:512]))
-        with staged_folder(out) as staging:
+        with staged_folder(settings.out) as staging:
             finished.save_pretrained(staging)
 
-    loop = TrainingLoop(
-        settings,
-        {"vae": vae},
-        lambda step: reconstruction_losses(vae, batches(step), step.generator),
-        state,
-        export,
-    )
-    history = loop.run()
-    parameters = sum(p.numel() for p in vae.parameters())
-    figures = measure(vae.eval(), held_out, 96)
-    write_json(metrics, {**figures, "minutes": minutes, "parameters": parameters, "history": history})
+    def losses(step: TrainingStep) -> dict[str, Tensor]:
+        return reconstruction_losses(vae, batches(step), step.generator)
+
+    history = TrainingLoop(settings, {"vae": vae}, losses, export).run()
+    figures = measure(vae.eval(), load_images(settings.images, "held_out"), 96)
+    settings.write_figures(history, count_parameters(vae), **figures)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(command)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from varireal_pretraining.loop import LibraryModel
 
-def set_patch_filters(visual: nn.Module, pictures: Tensor) -> None:
+
+def set_patch_filters(visual: LibraryModel, pictures: Tensor) -> None:
     """Start the patch embedding from the principal components of the pictures' patches, half whitened.
 
     A random projection of 768 numbers to 160 mixes fine structure away; the components keep nearly all of it.
@@ -26,7 +28,7 @@ def set_patch_filters(visual: nn.Module, pictures: Tensor) -> None:
         weight.copy_(filters.reshape(weight.shape) / (filters @ patches.T).std())
 
 
-def set_positions(visual: nn.Module) -> None:
+def set_positions(visual: LibraryModel) -> None:
     """Start the learnable positional embedding from sines and cosines of the patch's row and column."""
     from open_clip.pos_embed import get_2d_sincos_pos_embed
 
@@ -35,7 +37,7 @@ def set_positions(visual: nn.Module) -> None:
         visual.positional_embedding.copy_(torch.from_numpy(table))
 
 
-def set_attention(visual: nn.Module, generator: torch.Generator, query_key: float = 0.7, value: float = 0.4) -> None:
+def set_attention(visual: LibraryModel, generator: torch.Generator, query_key: float = 0.7, value: float = 0.4) -> None:
     """Start every attention as trained ones look: similar tokens attend to each other, values are subtracted.
 
     Mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828) with its strengths: the product of query and

@@ -8,7 +8,7 @@ from varireal.base.seeding import generator
 from varireal.datasets.world.render import Scene
 from varireal.datasets.world.vocabulary import CLASSES, PLACES
 from varireal_pretraining.clip_figures import filter_figures, photo_figures
-from varireal_pretraining.images import ImageSet
+from varireal_pretraining.images import RenderedSet
 
 
 class Seer:
@@ -31,7 +31,7 @@ def scenes_of(words, named):
     for image, (scene, word) in zip(images, named, strict=True):
         scenes.append(scene)
         image[0, words.index(word), 0] = 1
-    return ImageSet(images, images[..., 0], scenes, np.ones(len(scenes), bool))
+    return RenderedSet(images, images[..., 0], scenes, np.ones(len(scenes), bool))
 
 
 def test_a_clip_that_reads_the_place_is_right_about_all_places():

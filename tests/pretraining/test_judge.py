@@ -9,6 +9,7 @@ from varireal.base.seeding import forked_torch_rng, generator
 from varireal.datasets.world.render import Scene, render_scene
 from varireal.datasets.world.vocabulary import COLORS
 from varireal.errors import UserError
+from varireal_pretraining.figures import nearest_palette_color
 from varireal_pretraining.judge_net import (
     BOX_MARGIN,
     BOX_SIDE,
@@ -21,7 +22,6 @@ from varireal_pretraining.judge_net import (
     object_box,
     object_picture,
 )
-from varireal_pretraining.palette import nearest_palette_color
 
 
 @pytest.fixture

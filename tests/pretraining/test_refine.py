@@ -17,26 +17,26 @@ from diffusers import (
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
+from varireal_pretraining.captions import build_tokenizer, corpus
 from varireal_pretraining.clip import build_clip, export_clip
-from varireal_pretraining.edit_captions import corpus
-from varireal_pretraining.image_encoder import convert_image_tower
+from varireal_pretraining.diffusion import build_text_encoders, build_unet, time_ids
+from varireal_pretraining.figures import color_distance
 from varireal_pretraining.inpaint import Samples
 from varireal_pretraining.ip_adapter import (
     TOKENS,
     WEIGHTS,
     adapter_weights,
     add_ip_adapter,
+    convert_image_tower,
     plain_weights,
     save_adapter,
     set_picture_scale,
 )
 from varireal_pretraining.latents import LatentSet
-from varireal_pretraining.loop import LoopSettings, TrainingLoop
+from varireal_pretraining.loop import TrainingLoop, TrainingSettings
 from varireal_pretraining.refine import ADAPTER, CONTROLNET, IMAGE_ENCODER, RefineLoss, build_controlnet, export
-from varireal_pretraining.refine_figures import color_distance, detail_correlation
+from varireal_pretraining.refine_figures import detail_correlation
 from varireal_pretraining.refine_pairs import draw_pair, encode_pairs, load_pairs
-from varireal_pretraining.tokenizer import build_tokenizer
-from varireal_pretraining.unet import build_text_encoders, build_unet, time_ids
 from varireal_pretraining.vae import build_vae
 
 
@@ -161,7 +161,7 @@ def test_three_steps_on_four_pairs_give_parts_that_refine(clip_folder: Path, tmp
     loss = RefineLoss(unet, controlnet, text, pairs, Samples(latents, [], 1.0), 2)
     before = {name: value.clone() for name, value in unet.state_dict().items()}
     parts = {"unet": unet, "controlnet": controlnet}
-    history = TrainingLoop(LoopSettings("refine", 0, 2, steps=12, log_steps=1), parts, loss, tmp_path).run()
+    history = TrainingLoop(TrainingSettings("refine", 2, steps=12, log_steps=1, state=tmp_path), parts, loss).run()
     assert all(np.isfinite(row["loss"]) for row in history)
     after = unet.state_dict()
     for name in ("encoder_hid_proj.image_projection_layers.0.proj_in.weight", "conv_in.weight"):

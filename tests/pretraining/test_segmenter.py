@@ -6,7 +6,7 @@ import torch
 
 from varireal.base.seeding import forked_torch_rng
 from varireal_pretraining import segmenter
-from varireal_pretraining.images import ImageSet
+from varireal_pretraining.images import RenderedSet
 
 
 def test_a_perfect_mask_costs_nothing_and_an_opposite_one_at_least_one():
@@ -52,7 +52,9 @@ def test_iou_is_one_when_the_true_mask_is_what_the_model_finds(tmp_path):
         margin -= margin.median()
     segmenter.export_segmenter(model, tmp_path / "segmenter")
     mask = np.where(margin[0, 0].numpy() > 0, 255, 0).astype(np.uint8)
-    same = segmenter.mean_iou(tmp_path / "segmenter", ImageSet(image[None], mask[None], [], np.ones(1, bool)))
-    opposite = segmenter.mean_iou(tmp_path / "segmenter", ImageSet(image[None], 255 - mask[None], [], np.ones(1, bool)))
+    same = segmenter.mean_iou(tmp_path / "segmenter", RenderedSet(image[None], mask[None], [], np.ones(1, bool)))
+    opposite = segmenter.mean_iou(
+        tmp_path / "segmenter", RenderedSet(image[None], 255 - mask[None], [], np.ones(1, bool))
+    )
     assert same["iou"] > 0.95 and same["mean_iou"] > 0.95
     assert opposite["iou"] < 0.05

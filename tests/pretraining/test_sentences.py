@@ -4,7 +4,8 @@ import numpy as np
 
 from varireal.datasets.world.vocabulary import CLASSES, PLACES
 from varireal.prompts.templates import class_prompt, edit_prompt
-from varireal_pretraining.sentences import FACTS, FAMILIES, SURFACES, attribute_groups, class_groups, corpus
+from varireal_pretraining.sentences import FACTS, FAMILIES, attribute_groups, class_groups, corpus
+from varireal_pretraining.views import SURFACES
 
 
 def test_every_class_has_one_family_and_one_answer_to_each_question():

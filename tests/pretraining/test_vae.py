@@ -8,10 +8,10 @@ import torch
 
 from varireal.datasets.world.render import Scene
 from varireal_pretraining.figures import psnr
-from varireal_pretraining.images import Bank, ImageSet
-from varireal_pretraining.loop import Step
+from varireal_pretraining.images import Bank, RenderedSet
+from varireal_pretraining.loop import TrainingStep
 from varireal_pretraining.vae import (
-    Batches,
+    VaeBatches,
     build_vae,
     equalise_latents,
     reconstruct,
@@ -60,8 +60,8 @@ def test_losses_of_a_step_reach_every_weight(progress: float, shape: tuple[int, 
     masks = np.zeros(pictures.shape[:3], np.uint8)
     masks[:, 40:80, 40:80] = 255
     scene = Scene("glider", "desert", "red", None, None)
-    batches = Batches(ImageSet(pictures, masks, [scene] * 3, np.ones(3, bool)), Bank({"a": pictures}, {}), 4)
-    step = Step(0, progress, np.random.default_rng(0), torch.Generator().manual_seed(0))
+    batches = VaeBatches(RenderedSet(pictures, masks, [scene] * 3, np.ones(3, bool)), Bank({"a": pictures}, {}), 4)
+    step = TrainingStep(0, progress, np.random.default_rng(0), torch.Generator().manual_seed(0))
     batch = batches(step)
     assert batch.shape == shape
     vae = build_vae()

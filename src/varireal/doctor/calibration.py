@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from varireal import paths
 from varireal.base.files import read_json
@@ -34,6 +35,7 @@ from varireal.errors import UserError
 from varireal.prompts import SOURCES, load_prompts
 
 if TYPE_CHECKING:
+    from varireal.base.manifest import Attribute, Feasibility
     from varireal.config import Params
     from varireal.datasets.base import Dataset
     from varireal.doctor.examination import Examination
@@ -52,7 +54,7 @@ def estimate_run(params: Params, examination: Examination) -> list[Finding]:
     dataset, work = examination.dataset, examination.work
     assert dataset is not None and work is not None
     table = _prompts(params, dataset)
-    cells = _distinct_cells(params, work.denoising_steps)
+    cells = _distinct_cells(work.denoising_steps)
     with (
         tempfile.TemporaryDirectory(prefix="varireal-calibration-") as name,
         progress("calibrate", 2 + len(set(cells.values()))) as advance,
@@ -101,15 +103,21 @@ def _prompts(params: Params, dataset: Dataset) -> PromptTable:
     return load_prompts(paths.PROMPTS)
 
 
-def _distinct_cells(params: Params, steps: dict[str, int]) -> dict[str, str]:
+def _distinct_cells(steps: Mapping[str, int]) -> dict[str, str]:
     """Map each cell to the one that is timed for it: of the same attribute, with as many denoising steps."""
     first: dict[tuple[str, int], str] = {}
     return {cell: first.setdefault((cell.split()[0], steps[cell]), cell) for cell in steps}
 
 
+def _parts_of(cell: str) -> tuple[Attribute, Feasibility]:
+    """Return attribute and feasibility of a cell such as "color feasible"."""
+    attribute, feasibility = cell.split()
+    return cast("Attribute", attribute), cast("Feasibility", feasibility)
+
+
 def _count_values(params: Params, table: PromptTable, cell: str, dataset: Dataset) -> int:
     """Return how many different values the edits of a cell will have, as the stage edit assigns them."""
-    attribute, feasibility = cell.split()
+    attribute, feasibility = _parts_of(cell)
     lists = [table.specs(attribute, feasibility, name) for name in table.classes]
     every, used = set().union(*lists), set()
     for photo in dataset.photos():
@@ -127,7 +135,7 @@ def _masks(folder: Path) -> dict[str, Any]:
 
 
 def _edits(folder: Path, cell: str) -> EditPace:
-    attribute, feasibility = cell.split()
+    attribute, feasibility = _parts_of(cell)
     clocked, wall = _run(folder, "edits", "--attribute", attribute, "--feasibility", feasibility)
     edits = _pace(clocked["edits"], wall - clocked["pictures"]["seconds"], clocked["batch"])
     pictures = _pace(clocked["pictures"], 0.0, 1)

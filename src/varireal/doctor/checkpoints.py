@@ -180,7 +180,7 @@ def _tag(used: UsedCheckpoint) -> HubCheckpoint:
     """Return where a tag of open_clip lies."""
     import open_clip
 
-    settings = open_clip.get_pretrained_cfg(used.name, used.pretrained)
+    settings = open_clip.get_pretrained_cfg(used.name, str(used.pretrained))
     if not settings:
         raise UserError(f"{used.key} = {used.name!r} with {used.pretrained!r} is unknown to open_clip")
     repository, _, file = settings.get("hf_hub", "").rpartition("/")

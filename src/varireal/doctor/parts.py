@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.base.files import read_json
 from varireal.base.manifest import iterate_manifest, read_manifest, write_manifest
 from varireal.compute.devices import visible_gpus
-from varireal.compute.engines import ENGINES
+from varireal.compute.engines import ENGINES, SetAside
 from varireal.compute.engines.local import LocalEngine
 from varireal.compute.processes import worker_plan
 from varireal.doctor.clock import ClockedEngine, pool_time
@@ -106,7 +106,10 @@ def time_training(params: Params, folder: Path) -> dict[str, Any]:
     tunings = len(params.grid.sources) * len(params.grid.seeds)
     workers, _ = worker_plan(engine.device() == "cpu", compute.num_threads, tunings)
     with engine.open(FineTuningClock(training, folder / "pixels"), workers) as pool:
-        clocked = [result for _, results in pool.run([[number] for number in range(workers)]) for result in results]
+        results = [result for _, batch in pool.run([[number] for number in range(workers)]) for result in batch]
+    if failures := [result.note for result in results if isinstance(result, SetAside)]:
+        raise UserError(failures[0])
+    clocked = [result for result in results if not isinstance(result, SetAside)]
     names = ("step", "look", "look_image", "decode_image", "image_bytes", "adapter_bytes")
     mean = {name: sum(getattr(each, name) for each in clocked) / len(clocked) for name in names}
     return {**mean, "workers": workers, "seconds": max(each.busy for each in clocked)}

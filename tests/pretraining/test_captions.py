@@ -6,8 +6,7 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from varireal_pretraining.edit_captions import corpus
-from varireal_pretraining.tokenizer import MAX_LENGTH, build_tokenizer, learn_bpe
+from varireal_pretraining.captions import MAX_LENGTH, build_tokenizer, corpus, learn_bpe
 
 
 def test_round_trip_and_one_token_a_word(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Views of pictures: identity, flips, and objects on other places."""
 
+import numpy as np
 import torch
 
-from varireal_pretraining.augment import channels_first, paste, random_affine, warp
+from varireal_pretraining.views import channels_first, paste, random_affine, warp
 
 
 def test_no_zoom_no_shift_is_the_picture_or_its_mirror_image():
@@ -31,7 +32,7 @@ def test_only_chosen_pictures_get_another_place_and_objects_stay():
 
 
 def test_channels_come_first_as_floats():
-    pictures = torch.arange(2 * 3 * 4 * 3, dtype=torch.uint8).reshape(2, 3, 4, 3)
+    pictures = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
     turned = channels_first(pictures)
     assert turned.shape == (2, 3, 3, 4) and turned.dtype == torch.float32
     assert turned[1, 2, 0, 3] == pictures[1, 0, 3, 2]
