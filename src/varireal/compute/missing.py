@@ -6,7 +6,7 @@ Unlike an edit no piece may be left out: one that cannot be done ends the stage,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from varireal.compute.engines import ENGINES, SetAside, Worker
@@ -58,7 +58,7 @@ def missing_pieces(plan: Sequence[AnyPiece], store: Store, note: str) -> list[An
 def finish(
     missing: Sequence[AnyPiece],
     store: Store,
-    build_worker: Callable[[ComputeConfig], Worker[AnyPiece, Mapping[str, bytes]]],
+    build_worker: Callable[[ComputeConfig], Worker[AnyPiece, dict[str, bytes]]],
     compute: ComputeConfig,
     modules: tuple[str, ...],
     description: str,

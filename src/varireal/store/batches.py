@@ -70,7 +70,7 @@ class BatchStore(Store):
 
         Otherwise it stays as it was first read: reading it for every batch would take too long.
         """
-        self.__dict__.pop("_index", None)
+        vars(self).pop("_index", None)
 
     def _path(self, keys: Sequence[str]) -> Path:
         name = sha256_bytes("\n".join(sorted(keys)).encode())

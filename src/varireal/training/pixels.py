@@ -45,8 +45,8 @@ class Pixels:
     def __getitem__(self, positions: torch.Tensor) -> torch.Tensor:
         """Return a copy of the pictures at the positions, uint8 (n, S, S, 3)."""
         copies = np.empty((len(positions), *self._rows[0].shape), np.uint8)
-        for copy, position in zip(copies, positions.tolist()):
-            copy[...] = self._rows[position]
+        for place, position in enumerate(positions.tolist()):
+            copies[place] = self._rows[position]
         return torch.from_numpy(copies)
 
     def split(self, size: int) -> Iterator[torch.Tensor]:
@@ -107,7 +107,7 @@ class PixelCache:
         rows = pixels.reshape(len(names), *self._shape)
         found = {name: (row, check) for name, row, check in zip(names, rows, checks, strict=True) if name in wanted}
         for name, (row, check) in found.items():
-            if zlib.crc32(row) != check:
+            if zlib.crc32(row.data) != check:
                 raise ValueError(f"the checksum of {name} differs")
         return {name: row for name, (row, _) in found.items()}
 
@@ -118,7 +118,7 @@ class PixelCache:
             for start in range(0, len(names), size):
                 chosen = names[start : start + size]
                 rows = list(pool.map(lambda name: self._one(name, missing[name]), chosen))
-                index = {"sha256": chosen, "crc32": [zlib.crc32(row) for row in rows]}
+                index = {"sha256": chosen, "crc32": [zlib.crc32(row.data) for row in rows]}
                 key = content_key({"geometry": self._geometry, "images": chosen})
                 pixels = b"".join(row.tobytes() for row in rows)
                 self._store.put({key: {PIXELS: pixels, INDEX: json_bytes(index)}})

@@ -169,7 +169,8 @@ class Processes:
 
     def receive(self, on_units: Callable[[int, int], None]) -> tuple[int, list[Any] | Lost]:
         while True:
-            pipe = connection.wait(list(self._running))[0]
+            ready = connection.wait(list(self._running))
+            pipe = next(pipe for pipe in self._running if pipe in ready)
             ticket = self._running[pipe]
             try:
                 outcome = pipe.recv()
