@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from varireal.compute.engines import ENGINES, SetAside, Worker
+from varireal.compute.engines.local import LocalEngine
 from varireal.compute.progress import catching_up, progress
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
@@ -81,6 +82,8 @@ def finish(
     if not missing:
         return
     engine = ENGINES[compute.engine](compute, modules)
+    if isinstance(engine, LocalEngine) and len(missing) > 1:
+        engine.warm_up()
     worker = build_worker(compute.model_copy(update={"device": engine.device()}))
     failed: list[str] = []
     with progress(description, sum(piece.units for piece in missing)) as advance:

@@ -88,14 +88,14 @@ class PixelCache:
 
     def _known(self, wanted: Mapping[str, Path]) -> dict[str, np.ndarray]:
         """Return the wanted pictures that sound packs hold; remove packs that are not sound."""
-        found: dict[str, np.ndarray] = {}
+        known: dict[str, np.ndarray] = {}
         for folder in self._store.items():
             try:
-                found |= self._read(folder, wanted.keys() - found.keys())
+                known |= self._read(folder, wanted.keys() - known.keys())
             except (OSError, ValueError, KeyError, TypeError) as error:
                 logger.warning("the pixels kept in %s are damaged (%s); they are made anew", folder, error)
                 shutil.rmtree(folder, ignore_errors=True)
-        return found
+        return known
 
     def _read(self, folder: Path, wanted: set[str]) -> dict[str, np.ndarray]:
         """Map one pack; raise ValueError if its size or the checksum of a wanted picture is wrong."""
@@ -105,11 +105,11 @@ class PixelCache:
             return {}
         pixels = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
         rows = pixels.reshape(len(names), *self._shape)
-        found = {name: (row, check) for name, row, check in zip(names, rows, checks, strict=True) if name in wanted}
-        for name, (row, check) in found.items():
+        checked = {name: (row, check) for name, row, check in zip(names, rows, checks, strict=True) if name in wanted}
+        for name, (row, check) in checked.items():
             if zlib.crc32(row.data) != check:
                 raise ValueError(f"the checksum of {name} differs")
-        return {name: row for name, (row, _) in found.items()}
+        return {name: row for name, (row, _) in checked.items()}
 
     def _decode(self, missing: Mapping[str, Path]) -> None:
         """Write packs of the missing pictures, each as soon as it is full."""
