@@ -119,9 +119,7 @@ def test_a_fine_tuning_with_a_defect_is_tried_again_and_then_ends_the_stage(clip
                 run("train", "--real-only")
                 expected.append(files(paths.REAL_ADAPTERS))
             else:
-                with pytest.raises(
-                    UserError, match=r"2 of 2 pieces .*real seed 0: set aside after 3 tries"
-                ):
+                with pytest.raises(UserError, match=r"2 of 2 pieces .*real seed 0: set aside after 3 tries"):
                     run("train", "--real-only")
         shutil.rmtree(".work")
     assert expected[0] == expected[1]
