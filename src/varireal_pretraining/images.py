@@ -19,7 +19,7 @@ import numpy as np
 from varireal.base.files import read_json, staged_folder
 from varireal.base.seeding import generator
 from varireal.cli import run_command
-from varireal.compute.parallel import map_in_order
+from varireal.compute.processes import map_in_order
 from varireal.datasets.world.materials import render_material
 from varireal.datasets.world.places import render_place
 from varireal.datasets.world.render import Scene, render_scene, sample_scene

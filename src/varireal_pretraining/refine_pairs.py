@@ -24,7 +24,7 @@ from transformers import CLIPVisionModelWithProjection
 from varireal.base.files import json_bytes, read_json, staged_folder
 from varireal.base.seeding import generator
 from varireal.cli import run_command
-from varireal.compute.parallel import map_in_order
+from varireal.compute.processes import map_in_order
 from varireal.datasets.world.materials import render_material
 from varireal.datasets.world.render import Scene, render_scene, sample_scene
 from varireal.datasets.world.vocabulary import COLORS, DOMAIN_WORD, MATERIALS

@@ -12,6 +12,7 @@ from varireal import paths
 from varireal.base.files import read_json
 from varireal.base.manifest import read_manifest, write_manifest
 from varireal.cli import main
+from varireal.compute.missing import finish
 from varireal.errors import UserError
 
 
@@ -55,6 +56,26 @@ def test_the_grid_and_its_baselines_are_predicted_and_kept_per_adapter(trained):
     run("evaluate")
     assert paths.PREDICTIONS.read_bytes() == before
     assert all(path.stat().st_ino == kept[path] for path in sorted(kept)[1:])
+
+
+def test_two_workers_predict_what_one_predicts(trained, change_params, monkeypatch):
+    run("evaluate")
+    before = paths.PREDICTIONS.read_bytes()
+    shutil.rmtree(".work/evaluate")
+    monkeypatch.setattr("varireal.compute.processes.available_cores", lambda: 2)
+    change_params("compute.num_threads", 1)
+    run("evaluate")
+    assert paths.PREDICTIONS.read_bytes() == before
+
+
+def test_zero_shot_is_clip_as_it_came_though_its_worker_has_tested_adapters(trained, monkeypatch):
+    run("evaluate")
+    before = paths.PREDICTIONS.read_bytes()
+    shutil.rmtree(".work/evaluate")
+    backwards = lambda missing, *rest: finish(missing[::-1], *rest)  # noqa: E731
+    monkeypatch.setattr("varireal.evaluation.run.finish", backwards)
+    run("evaluate")
+    assert paths.PREDICTIONS.read_bytes() == before
 
 
 def test_adapters_of_a_former_grid_are_not_evaluated(trained):

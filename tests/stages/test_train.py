@@ -7,9 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from click.testing import CliRunner
@@ -20,6 +22,7 @@ from varireal.base.files import read_json
 from varireal.base.manifest import read_manifest, write_manifest
 from varireal.base.seeding import generator
 from varireal.cli import main
+from varireal.compute.processes import available_cores
 from varireal.errors import UserError
 
 CELL = ("--attribute", "color", "--condition", "mixed")
@@ -66,6 +69,60 @@ def test_a_cell_trains_every_source_and_seed_in_processes_and_in_one_alike(clip_
     change_params("compute.num_threads", 1)
     run("train", *CELL)
     assert files(ADAPTER) == first
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="needs two cores")
+def test_a_fine_tuning_whose_worker_is_killed_goes_on_elsewhere_and_ends_with_the_same_bytes(
+    clip_workspace, change_params, caplog
+):
+    change_params("train.max_steps", 30)
+    change_params("train.checkpoint_every", 1)
+    change_params("compute.num_threads", 1)
+    run("train", "--real-only")
+    expected = files(paths.REAL_ADAPTERS)
+    shutil.rmtree(".work")
+    killed = []
+
+    def kill() -> None:
+        end = time.monotonic() + 120
+        while not killed and time.monotonic() < end:
+            if list(Path(".work").glob("train-unfinished/*/*/checkpoint.*")):
+                # the forkserver and the tracker of its resources are children too, and younger are the workers
+                workers = [child for child in psutil.Process().children(recursive=True) if child.cpu_percent(0.05) > 20]
+                for worker in workers[:1]:
+                    worker.kill()
+                    killed.append(worker.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    run("train", "--real-only")
+    thread.join()
+    assert killed and "its worker process was killed (signal 9)" in caplog.text
+    assert files(paths.REAL_ADAPTERS) == expected
+    assert not list(Path(".work").glob("train-unfinished/*/*"))
+
+
+def test_a_fine_tuning_with_a_defect_is_tried_again_and_then_ends_the_stage(clip_workspace, monkeypatch, caplog):
+    expected = []
+    for defects in (0, 2, 100):
+        step, calls = torch.optim.AdamW.step, []
+
+        def broken(self, *arguments, defects=defects, step=step, calls=calls):
+            calls.append(1)
+            if 3 <= len(calls) < 3 + defects:
+                raise RuntimeError("an illegal memory access")
+            return step(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.optim.AdamW, "step", broken)
+            if defects < 3:
+                run("train", "--real-only")
+                expected.append(files(paths.REAL_ADAPTERS))
+            else:
+                with pytest.raises(UserError, match=r"2 of 2 pieces .*real seed 0: set aside after 3 tries"):
+                    run("train", "--real-only")
+        shutil.rmtree(".work")
+    assert expected[0] == expected[1]
 
 
 def test_only_what_is_not_kept_is_trained_again_and_gives_the_same_bytes(clip_workspace):

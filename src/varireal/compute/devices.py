@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal.errors import UserError
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from varireal.config import ComputeConfig
+
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA's, AMD's and WSL's GPUs
 
 
 def device_type(compute: ComputeConfig) -> str:
@@ -43,6 +47,13 @@ def resolve_device(compute: ComputeConfig) -> torch.device:
             "use auto, cpu, or a device this machine has"
         ) from error
     return device
+
+
+def is_surely_cpu(compute: ComputeConfig) -> bool:
+    """Return whether networks run on the CPU, if that can be told without importing torch; otherwise false."""
+    if compute.device == "auto":
+        return sys.platform == "linux" and not any(Path(each).exists() for each in DRIVERS)
+    return compute.device == "cpu"
 
 
 def resolve_dtype(compute: ComputeConfig) -> torch.dtype:

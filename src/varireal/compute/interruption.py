@@ -26,7 +26,7 @@ class Interrupted(SystemExit):
         self.by_user = number == signal.SIGINT
 
 
-class _State:
+class _Signals:
     """Which signal waits, and how many blocks ask for it to wait; signals belong to a process as a whole."""
 
     depth = 0
@@ -34,8 +34,8 @@ class _State:
 
 
 def _handle(number: int, _: FrameType | None) -> None:
-    if _State.depth and _State.waiting is None:
-        _State.waiting = number
+    if _Signals.depth and _Signals.waiting is None:
+        _Signals.waiting = number
         logger.warning("finishing what is running, then ending; once more ends at once")
         return
     raise Interrupted(number)
@@ -57,7 +57,7 @@ def ending_on_signals() -> Iterator[None]:
         yield
         return
     before = [signal.getsignal(number) for number in SIGNALS]
-    _State.waiting = None
+    _Signals.waiting = None
     _install()
     try:
         yield
@@ -69,24 +69,24 @@ def ending_on_signals() -> Iterator[None]:
 @contextlib.contextmanager
 def deferring() -> Iterator[None]:
     """Hold a first signal back until the block calls :func:`check_interruption` or ends; a second one ends at once."""
-    _State.depth += 1
+    _Signals.depth += 1
     try:
         yield
     finally:
-        _State.depth -= 1
-    if not _State.depth:
+        _Signals.depth -= 1
+    if not _Signals.depth:
         check_interruption()
 
 
 def is_interrupted() -> bool:
     """Return whether a signal waits."""
-    return _State.waiting is not None
+    return _Signals.waiting is not None
 
 
 def check_interruption() -> None:
     """Raise :class:`Interrupted` if a signal waits."""
-    if _State.waiting is not None:
-        raise Interrupted(_State.waiting)
+    if _Signals.waiting is not None:
+        raise Interrupted(_Signals.waiting)
 
 
 @contextlib.contextmanager

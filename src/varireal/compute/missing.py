@@ -6,10 +6,11 @@ Unlike an edit no piece may be left out: one that cannot be done ends the stage,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from varireal.compute.engines import ENGINES, SetAside, Worker
+from varireal.compute.engines.local import LocalEngine
 from varireal.compute.progress import catching_up, progress
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
@@ -58,7 +59,7 @@ def missing_pieces(plan: Sequence[AnyPiece], store: Store, note: str) -> list[An
 def finish(
     missing: Sequence[AnyPiece],
     store: Store,
-    build_worker: Callable[[ComputeConfig], Worker[AnyPiece, Mapping[str, bytes]]],
+    build_worker: Callable[[ComputeConfig], Worker[AnyPiece, dict[str, bytes]]],
     compute: ComputeConfig,
     modules: tuple[str, ...],
     description: str,
@@ -81,6 +82,8 @@ def finish(
     if not missing:
         return
     engine = ENGINES[compute.engine](compute, modules)
+    if isinstance(engine, LocalEngine) and len(missing) > 1:
+        engine.warm_up()
     worker = build_worker(compute.model_copy(update={"device": engine.device()}))
     failed: list[str] = []
     with progress(description, sum(piece.units for piece in missing)) as advance:

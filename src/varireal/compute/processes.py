@@ -84,7 +84,7 @@ def start_process(work: Callable[..., None], *arguments: Any, fork: bool) -> Any
         fork: from the process that :func:`warm_up` prepared. Never where CUDA is used: a library among those imports
             may have called it, and forks of such a process cannot.
     """
-    context = multiprocessing.get_context("forkserver" if fork and CAN_FORK else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if fork and CAN_FORK else "spawn")
     process = context.Process(target=work, args=arguments, daemon=True)
     with signals_held():
         process.start()

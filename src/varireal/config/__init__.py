@@ -83,7 +83,7 @@ class ComputeConfig(Section):
     # train: processes that share every batch, one for each GPU; they share its train.accumulation_steps parts
     processes: Positive = 1
     num_threads: Positive | None = None  # CPU threads of torch in each worker; null: one
-    engine: Literal["local", "ray"] = "local"  # what segment and edit spread their batches with (docs/scale.md)
+    engine: Literal["local", "ray"] = "local"  # what spreads work over workers (docs/scale.md)
     workers: Positive | None = None  # at most so many; null: one for each GPU, or as many as the CPU's cores allow
     ray_address: str | None = None  # ray: "auto" or host:port of a cluster that this machine is in; null: this one
 

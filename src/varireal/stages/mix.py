@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import click
 
 from varireal import paths
 from varireal.base.files import read_json, staged_folder, write_json
-from varireal.base.manifest import ATTRIBUTES, CONDITIONS, Attribute, Condition
+from varireal.base.manifest import ATTRIBUTES, CONDITIONS, Attribute, Condition, Feasibility
 from varireal.cli import cell_option, stage_options
 from varireal.config import Params
 from varireal.training.mixing import choose_from_manifests, describe, write_mix
@@ -27,7 +28,7 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
     infeasible ones in the condition mixed.
     """
     classes = read_json(paths.DATASET_INFO)["classes"]
-    manifests = {
+    manifests: dict[Feasibility, Path] = {
         feasibility: paths.edit_folder(attribute, feasibility) / "manifest.parquet"
         for feasibility in params.grid.feasibilities
     }

@@ -70,7 +70,7 @@ class BatchStore(Store):
 
         Otherwise it stays as it was first read: reading it for every batch would take too long.
         """
-        self.__dict__.pop("_index", None)
+        vars(self).pop("_index", None)
 
     def _path(self, keys: Sequence[str]) -> Path:
         name = sha256_bytes("\n".join(sorted(keys)).encode())
@@ -113,13 +113,13 @@ def item_keys(batch: Path) -> frozenset[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Batch:
+class _OpenBatch:
     file: Any  # of safetensors
     names: frozenset[str]
     keys: frozenset[str]
 
 
-def _opened(batch: Path) -> _Batch | None:
+def _opened(batch: Path) -> _OpenBatch | None:
     from safetensors import SafetensorError
 
     try:
@@ -134,13 +134,13 @@ def _opened(batch: Path) -> _Batch | None:
 
 
 @functools.lru_cache(maxsize=KEPT_OPEN)
-def _map(batch: Path, *_: int) -> _Batch:
+def _map(batch: Path, *_: int) -> _OpenBatch:
     """Map a batch into memory; the other arguments tell it from a file that took its place."""
     from safetensors import safe_open
 
     file = safe_open(batch, "numpy")
     names = frozenset(file.keys())
-    return _Batch(file, names, frozenset(name.partition("/")[0] for name in names))
+    return _OpenBatch(file, names, frozenset(name.partition("/")[0] for name in names))
 
 
 def _start(key: str) -> int:

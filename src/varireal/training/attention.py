@@ -72,7 +72,7 @@ class SplitAttention(nn.Module):
 
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
-    layer = nn.utils.skip_init(
+    layer: Any = nn.utils.skip_init(
         nn.Linear, weight.shape[1], weight.shape[0], bias=bias is not None, device=weight.device, dtype=weight.dtype
     )
     layer.weight = nn.Parameter(weight.clone(), requires_grad=False)

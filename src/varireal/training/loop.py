@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.nn import functional
@@ -113,14 +113,14 @@ def fine_tune(
     Raises:
         UserError: the loss is no number any more, or a checkpoint cannot be written.
     """
-    team = team or Alone()
+    together: Team = team or Alone()
     parameters = trainable_parameters(model)
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     # without scaling, float16 gradients vanish; torch's own first scale of 2**16 costs several steps until it fits
     scaler = torch.amp.GradScaler(clip.device.type, init_scale=2.0**12, enabled=dtype == torch.float16)
     adapted = AdaptedClip(clip, model, tokens, dtype, Augmentation(config.augmentation))
     rounds = [Rounds(len(pool.images), "train", *seed, "order", k) for k, pool in enumerate(sources)]
-    saved = team.from_first(checkpoint.read() if checkpoint and team.rank == 0 else None)
+    saved = together.from_first(checkpoint.read() if checkpoint and together.rank == 0 else None)
     state = State() if saved is None else restore(saved, parameters, optimizer, scaler)
     if state.step:
         advance(state.step)
@@ -131,19 +131,19 @@ def fine_tune(
             group["lr"] = learning_rate(state.step, config)
         positions = [order.draw(state.step * pool.share, pool.share) for order, pool in zip(rounds, sources)]
         optimizer.zero_grad(set_to_none=True)
-        own, step_seed = range(team.rank, parts, team.size), ("train", *seed, state.step)
+        own, step_seed = range(together.rank, parts, together.size), ("train", *seed, state.step)
         loss = adapted.add_gradients(sources, positions, parts, own, step_seed, scaler)
-        team.add_up([loss, *(parameter.grad for parameter in parameters)])
+        together.add_up([loss, *(cast("torch.Tensor", parameter.grad) for parameter in parameters)])
         scaler.step(optimizer)
         scaler.update()
         state.step += 1
         state.losses.append(_finite(loss.item(), state.step))
         advance(1)
-        if team.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.max_steps):
+        if together.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.max_steps):
             model.eval()
             state.add_look(*look_at(clip, model, tokens, val, dtype), parameters)
             model.train()
-        if checkpoint and team.rank == 0 and checkpoint.due(state.step):
+        if checkpoint and together.rank == 0 and checkpoint.due(state.step):
             checkpoint.write(to_bytes(state, parameters, optimizer, scaler))
     model.eval()
     for parameter, weights in zip(parameters, state.best_weights or []):

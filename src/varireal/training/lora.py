@@ -83,7 +83,7 @@ def merged(model: Any) -> Iterator[None]:
     After the block the weights are the very ones from before, not what adding and subtracting would leave of them.
     Where there is no adapter, nothing is changed.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
+    layers: list[Any] = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
     weights = [layer.get_base_layer().weight for layer in layers]
     before = [weight.data for weight in weights]
     try:

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from varireal.base.manifest import (
     FEASIBILITIES,
@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
     class_name: str
     index: int | None
     status: str
-    feasibility: str | None
+    feasibility: Feasibility | None
     row: int
 
 
@@ -64,7 +64,9 @@ def choose_from_manifests(
         UserError: as for :func:`candidates` and :func:`choose`.
     """
     with _without_collection():
-        edits = {name: usable(candidates(path), config.include_exhausted) for name, path in manifests.items()}
+        edits: Edits[Candidate] = {
+            name: usable(candidates(path), config.include_exhausted) for name, path in manifests.items()
+        }
         chosen = choose(edits, classes, attribute, config.share(condition), config.images_per_class, seed)
         return sorted(chosen, key=lambda candidate: candidate.image_id)
 
@@ -83,8 +85,8 @@ def _without_collection() -> Iterator[None]:
 
 def write_mix(path: Path, manifests: Mapping[Feasibility, Path], chosen: Sequence[Candidate]) -> None:
     """Write the manifest of a training set: the rows of the chosen edits, in their order."""
-    sources = list(manifests)
-    rows = [(sources.index(candidate.feasibility), candidate.row) for candidate in chosen]
+    places = {feasibility: place for place, feasibility in enumerate(manifests)}
+    rows = [(places[cast("Feasibility", candidate.feasibility)], candidate.row) for candidate in chosen]
     copy_rows(path, list(manifests.values()), rows)
 
 

@@ -45,8 +45,8 @@ class Pixels:
     def __getitem__(self, positions: torch.Tensor) -> torch.Tensor:
         """Return a copy of the pictures at the positions, uint8 (n, S, S, 3)."""
         copies = np.empty((len(positions), *self._rows[0].shape), np.uint8)
-        for copy, position in zip(copies, positions.tolist()):
-            copy[...] = self._rows[position]
+        for place, position in enumerate(positions.tolist()):
+            copies[place] = self._rows[position]
         return torch.from_numpy(copies)
 
     def split(self, size: int) -> Iterator[torch.Tensor]:
@@ -88,14 +88,14 @@ class PixelCache:
 
     def _known(self, wanted: Mapping[str, Path]) -> dict[str, np.ndarray]:
         """Return the wanted pictures that sound packs hold; remove packs that are not sound."""
-        found: dict[str, np.ndarray] = {}
+        known: dict[str, np.ndarray] = {}
         for folder in self._store.items():
             try:
-                found |= self._read(folder, wanted.keys() - found.keys())
+                known |= self._read(folder, wanted.keys() - known.keys())
             except (OSError, ValueError, KeyError, TypeError) as error:
                 logger.warning("the pixels kept in %s are damaged (%s); they are made anew", folder, error)
                 shutil.rmtree(folder, ignore_errors=True)
-        return found
+        return known
 
     def _read(self, folder: Path, wanted: set[str]) -> dict[str, np.ndarray]:
         """Map one pack; raise ValueError if its size or the checksum of a wanted picture is wrong."""
@@ -105,11 +105,11 @@ class PixelCache:
             return {}
         pixels = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
         rows = pixels.reshape(len(names), *self._shape)
-        found = {name: (row, check) for name, row, check in zip(names, rows, checks, strict=True) if name in wanted}
-        for name, (row, check) in found.items():
-            if zlib.crc32(row) != check:
+        checked = {name: (row, check) for name, row, check in zip(names, rows, checks, strict=True) if name in wanted}
+        for name, (row, check) in checked.items():
+            if zlib.crc32(row.data) != check:
                 raise ValueError(f"the checksum of {name} differs")
-        return {name: row for name, (row, _) in found.items()}
+        return {name: row for name, (row, _) in checked.items()}
 
     def _decode(self, missing: Mapping[str, Path]) -> None:
         """Write packs of the missing pictures, each as soon as it is full."""
@@ -118,7 +118,7 @@ class PixelCache:
             for start in range(0, len(names), size):
                 chosen = names[start : start + size]
                 rows = list(pool.map(lambda name: self._one(name, missing[name]), chosen))
-                index = {"sha256": chosen, "crc32": [zlib.crc32(row) for row in rows]}
+                index = {"sha256": chosen, "crc32": [zlib.crc32(row.data) for row in rows]}
                 key = content_key({"geometry": self._geometry, "images": chosen})
                 pixels = b"".join(row.tobytes() for row in rows)
                 self._store.put({key: {PIXELS: pixels, INDEX: json_bytes(index)}})

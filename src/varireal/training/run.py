@@ -26,7 +26,7 @@ def finish_fine_tunings(training_set: TrainingSet, plan: Sequence[FineTuning], s
     compute, description = training_set.compute, f"train {name}"
     steps = sum(item.units for item in missing)
     if launched_processes() > 1:  # by accelerate or torchrun: all meet there, though nothing be missing
-        with progress(description, steps) if is_first() else contextlib.nullcontext(int) as advance:
+        with progress(description, steps) if is_first() else contextlib.nullcontext(lambda _: None) as advance:
             fine_tune_in_team(training_set, missing, store, compute.num_threads, report=advance)
     elif missing and compute.processes > 1:
         on_cpu = resolve_device(compute).type == "cpu"

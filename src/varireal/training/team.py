@@ -30,7 +30,8 @@ class Team(Protocol):
 class Alone:
     """One process does everything."""
 
-    rank, size, device = 0, 1, None
+    rank, size = 0, 1
+    device: torch.device | None = None
 
     def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
         """Leave them: they are the sums."""
@@ -54,12 +55,13 @@ class Accelerated:
         from accelerate import Accelerator
 
         self._accelerator = Accelerator(cpu=on_cpu)
-        self.rank, self.size = self._accelerator.process_index, self._accelerator.num_processes
-        self.device = self._accelerator.device
+        self.rank: int = self._accelerator.process_index
+        self.size: int = self._accelerator.num_processes
+        self.device: torch.device | None = self._accelerator.device
 
     def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
         """Sum all of them in one exchange."""
-        total = self._accelerator.reduce(torch.cat([tensor.reshape(-1) for tensor in tensors]), "sum")
+        total: Any = self._accelerator.reduce(torch.cat([tensor.reshape(-1) for tensor in tensors]), "sum")
         for tensor, part in zip(tensors, total.split([tensor.numel() for tensor in tensors])):
             tensor.copy_(part.view_as(tensor))
 

@@ -43,7 +43,8 @@ def unpadded(clip: Clip, sentences: Sequence[str]) -> Iterator[torch.Tensor]:
     tokens = clip.tokenize(sentences)
     tower = getattr(clip.model, "text", clip.model)
     pooling = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
-    mask, positions = getattr(tower, "attn_mask", None), getattr(tower, "positional_embedding", None)
+    mask: Any = getattr(tower, "attn_mask", None)
+    positions: Any = getattr(tower, "positional_embedding", None)
     if mask is None or pooling != "argmax" or len(positions) != tokens.shape[1]:
         yield tokens
         return

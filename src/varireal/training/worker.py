@@ -50,7 +50,8 @@ class FineTuningWorker:
         from varireal.training.towers import set_up_towers
 
         wanted = self._set
-        device = (self._team and self._team.device) or resolve_device(wanted.compute)
+        own = self._team.device if self._team else None
+        device = own or resolve_device(wanted.compute)
         clip = load_clip(wanted.clip.model, wanted.clip.pretrained, device)  # in float32: the loop computes by autocast
         set_up_towers(clip.model, wanted.train)
         records = {"val": wanted.val, "real": wanted.real, "synthetic": wanted.synthetic}
@@ -65,7 +66,8 @@ class FineTuningWorker:
         from varireal.training.team import Alone
         from varireal.training.towers import unpadded
 
-        config, team, done = self._set.train, self._team or Alone(), 0
+        config, done = self._set.train, 0
+        team: Team = self._team or Alone()
 
         def advance(steps: int) -> None:
             nonlocal done
@@ -73,7 +75,8 @@ class FineTuningWorker:
             report_units(done)
 
         origins, seed = item.source.split("+"), (self._set.run_seed, item.seed)
-        sources = pools(*(images[name] if name in origins else None for name in ("real", "synthetic")), config)
+        real, synthetic = (images[name] if name in origins else None for name in ("real", "synthetic"))
+        sources = pools(real, synthetic, config)
         with unpadded(clip, self._set.sentences) as tokens:
             model = add_lora(clip.model, config.lora, *seed)
             try:

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from tests.compute.engines.workers import Failing, Products, Squares, Together
 
+from varireal import segmentation
 from varireal.compute.engines import SetAside
 from varireal.compute.engines.local import LocalEngine
-from varireal.compute.processes import available_cores
+from varireal.compute.processes import available_cores, start_process
 from varireal.config import ComputeConfig
+from varireal.editing import cell
 from varireal.errors import UserError
+from varireal.evaluation import predict
+from varireal.measuring import work as measuring_work
+from varireal.training import worker as training_worker
 
 several = pytest.mark.skipif(available_cores() < 2, reason="needs two cores")
 BATCHES = [[0, 1, 2], [3, 4, 5], [6, 7]]
@@ -110,3 +115,45 @@ def test_nothing_is_started_for_no_batch() -> None:
     assert run(Failing("die", None), [], 1) == {}
     with engine(2).open(Failing("die", None), 5) as pool:
         assert dict(pool.run([])) == {}
+
+
+PRELOADED = {
+    "edit": sorted({name for names in cell.NETWORK_MODULES.values() for name in names}),
+    "segment": segmentation.NETWORK_MODULES,
+    "train": training_worker.NETWORK_MODULES,
+    "evaluate": predict.NETWORK_MODULES,
+    "measure": measuring_work.NETWORK_MODULES,
+}
+
+
+class Started(Exception):
+    """A process would have been started."""
+
+
+@pytest.mark.parametrize("stage", PRELOADED)
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_workers_on_gpus_are_never_forked(stage: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library among those imports may call CUDA, as diffusers does, after which no fork of the process can."""
+    forked, preloaded = [], []
+
+    def start(*_: object, fork: bool) -> None:
+        forked.append(fork)
+        raise Started
+
+    monkeypatch.setattr("varireal.compute.engines.local.start_process", start)
+    monkeypatch.setattr("varireal.compute.engines.local.warm_up", lambda *modules: preloaded.extend(modules))
+    monkeypatch.setattr("varireal.compute.processes.available_cores", lambda: 2)
+    monkeypatch.setattr("varireal.compute.devices.resolve_device", lambda _: device)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    modules = tuple(PRELOADED[stage])
+    with pytest.raises(Started), LocalEngine(ComputeConfig(), modules).open(Squares(), 2) as pool:
+        next(pool.run([[1], [2]]))
+    assert forked == [device == "cpu"]
+    assert set(modules) <= set(preloaded) if device == "cpu" else not preloaded
+
+
+def test_a_process_that_must_not_be_forked_starts_afresh() -> None:
+    for fork, kind in ((False, "SpawnProcess"), (True, "ForkServerProcess")):
+        process = start_process(os.getpid, fork=fork)
+        process.join()
+        assert type(process).__name__ == kind and process.exitcode == 0

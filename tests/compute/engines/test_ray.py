@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.compute.engines.workers import Failing, Products, Together
-from tests.tiny_study import CELLS, TO_MIX, change, make_study, run_stages
+from tests.tiny_study import CELLS, CONDITIONS, TO_MIX, change, make_study, run_stages
 
 from varireal import paths
 from varireal.base.manifest import read_manifest
@@ -148,6 +148,26 @@ def test_the_stages_make_the_same_bytes_though_an_actor_is_killed(
         run_stages(STAGES)
     assert outputs() == expected
     assert len(killed) == 1 and "its worker was lost" in caplog.text
+
+
+def test_adapters_predictions_and_measures_are_those_of_one_worker(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_clip: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    make_study(tiny_clip)
+    change(grid__conditions=["feasible"], grid__sources=["real+synthetic"], grid__seeds=[0, 1])
+    run_stages([*TO_MIX[:-2]])
+    stages = [["measure"], ["train", "--real-only"], ["train", *CONDITIONS[0]], ["evaluate"]]
+    made = []
+    for engine, workers in (("local", 1), ("local", 2), ("ray", 2)):
+        change(compute__engine=engine, compute__workers=workers, compute__num_threads=1)
+        run_stages(stages)
+        folders = (paths.ADAPTERS, paths.PREDICTIONS.parent, paths.METRICS)
+        made.append({p.as_posix(): p.read_bytes() for folder in folders for p in sorted(folder.rglob("*.*"))})
+        for folder in (".work", *folders[:2]):
+            shutil.rmtree(folder)
+    assert len(made[0]) > 15 and made[1] == made[0] and made[2] == made[0]
 
 
 def test_sigterm_to_all_processes_ends_the_stage_with_143_and_keeps_what_is_finished(study: Path) -> None:

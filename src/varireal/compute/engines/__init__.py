@@ -24,6 +24,7 @@ class EngineFactory(Protocol):
         Raises:
             UserError: it cannot run here.
         """
+        ...
 
 
 ENGINES: dict[str, EngineFactory] = {"local": LocalEngine, "ray": RayEngine}

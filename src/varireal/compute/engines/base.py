@@ -20,24 +20,26 @@ from varireal.errors import UserError
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+Taken = TypeVar("Taken", contravariant=True)  # items
 Result = TypeVar("Result")
 
 TRIES = 3  # of a batch, before it is split; every item of a batch that is set aside has had so many
 MOST_HOPELESS = 3  # items set aside before a single batch was done: it is not the items, then
 
 
-class Worker(Protocol[Item, Result]):
+class Worker(Protocol[Taken, Result]):
     """Does batches of items. It is pickled before its first call, and loads its networks in the process of that.
 
     While a batch runs it may call :func:`varireal.compute.progress.report_units`.
     """
 
-    def __call__(self, items: Sequence[Item]) -> list[Result]:
+    def __call__(self, items: Sequence[Taken]) -> list[Result]:
         """Return a result per item, in their order.
 
         Raises:
             UserError: something that a user has to mend; it ends the run.
         """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +49,10 @@ class SetAside:
     note: str
 
 
-class Pool(Protocol[Item, Result]):
+class Pool(Protocol[Taken, Result]):
     """Workers that are loaded at the first batch and kept until the pool is left."""
 
-    def run(self, batches: Iterable[Sequence[Item]]) -> Iterator[tuple[int, list[Result | SetAside]]]:
+    def run(self, batches: Iterable[Sequence[Taken]]) -> Iterator[tuple[int, list[Result | SetAside]]]:
         """Yield each batch's number and its results, as they come.
 
         No more batches are drawn than there are workers, so neither items nor results pile up.
@@ -59,6 +61,7 @@ class Pool(Protocol[Item, Result]):
             UserError: raised by a worker, or no worker does a single batch.
             Interrupted: a signal asked to end; the batches that were running have been yielded.
         """
+        ...
 
 
 class Engine(Protocol):
@@ -66,6 +69,7 @@ class Engine(Protocol):
 
     def device(self) -> str:
         """Return where the workers' networks run: ``cpu``, ``mps``, ``cuda`` (one GPU a worker) or a certain one."""
+        ...
 
     def open(
         self,
@@ -82,6 +86,7 @@ class Engine(Protocol):
                 batch that is tried again reports from the beginning. Not every engine passes reports on.
             finish_running: at a signal to end wait for the batches that run; false: end at once.
         """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +101,7 @@ class Crew(Protocol):
 
     def idle(self) -> bool:
         """Return whether a worker can take a batch now; where none has one, wait until one can."""
+        ...
 
     def send(self, ticket: int, items: Sequence[Any]) -> None:
         """Give a batch to an idle worker."""
@@ -111,7 +117,7 @@ class Crew(Protocol):
 
 
 @dataclasses.dataclass
-class _Part:
+class _SubBatch:
     """A batch, or a part of one that was split."""
 
     number: int  # of the batch
@@ -119,10 +125,10 @@ class _Part:
     items: list[Any]
     tries: int = 0
 
-    def halves(self) -> list[_Part]:
+    def halves(self) -> list[_SubBatch]:
         middle = len(self.items) // 2
         return [
-            _Part(self.number, self.places[cut], self.items[cut], self.tries - 1)
+            _SubBatch(self.number, self.places[cut], self.items[cut], self.tries - 1)
             for cut in (slice(middle), slice(middle, None))
         ]
 
@@ -138,8 +144,8 @@ class CrewPool(Generic[Item, Result]):
 
     def run(self, batches: Iterable[Sequence[Item]]) -> Iterator[tuple[int, list[Result | SetAside]]]:
         source = enumerate(batches)
-        again: collections.deque[_Part] = collections.deque()
-        running: dict[int, _Part] = {}
+        again: collections.deque[_SubBatch] = collections.deque()
+        running: dict[int, _SubBatch] = {}
         results: dict[int, dict[int, Any]] = {}  # of batches that are not whole yet, by place
         missing: dict[int, int] = {}
         tickets = 0
@@ -149,7 +155,7 @@ class CrewPool(Generic[Item, Result]):
                     part = again.popleft()
                 elif (following := next(source, None)) is not None:
                     number, items = following[0], list(following[1])
-                    part = _Part(number, list(range(len(items))), items)
+                    part = _SubBatch(number, list(range(len(items))), items)
                     results[number], missing[number] = {}, len(items)
                 else:
                     break
@@ -176,7 +182,7 @@ class CrewPool(Generic[Item, Result]):
                 whole = results.pop(part.number)
                 yield part.number, [whole[place] for place in sorted(whole)]
 
-    def _try_again(self, part: _Part, lost: Lost, again: collections.deque[_Part]) -> list[SetAside] | None:
+    def _try_again(self, part: _SubBatch, lost: Lost, again: collections.deque[_SubBatch]) -> list[SetAside] | None:
         """Queue the part anew, or in halves, and return None; or return what stands for its one item."""
         part.tries += 1
         logger.warning("a batch of %d was not done, try %d of %d: %s", len(part.items), part.tries, TRIES, lost.reason)

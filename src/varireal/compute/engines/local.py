@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
-from varireal.compute.devices import visible_gpus
+from varireal.compute.devices import is_surely_cpu, visible_gpus
 from varireal.compute.engines.base import CrewPool, Item, Lost, Pool, Result, Worker, one_line
 from varireal.compute.interruption import deferring
 from varireal.compute.processes import keep_freed_memory, start_process, warm_up, worker_plan
@@ -45,6 +45,11 @@ class LocalEngine:
 
     def device(self) -> str:
         return self._device
+
+    def warm_up(self) -> None:
+        """Begin to import what workers need, where they will surely be forked, while this process imports torch."""
+        if is_surely_cpu(self._compute) and self._compute.workers != 1:
+            warm_up(*self._modules)
 
     @contextlib.contextmanager
     def open(
@@ -169,7 +174,8 @@ class Processes:
 
     def receive(self, on_units: Callable[[int, int], None]) -> tuple[int, list[Any] | Lost]:
         while True:
-            pipe = connection.wait(list(self._running))[0]
+            ready = connection.wait(list(self._running))
+            pipe = next(pipe for pipe in self._running if pipe in ready)
             ticket = self._running[pipe]
             try:
                 outcome = pipe.recv()

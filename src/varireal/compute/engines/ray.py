@@ -14,7 +14,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ LOOK_AROUND = 2.0  # seconds of waiting for an actor to start, after which signa
 PATIENCE = 60.0  # seconds of waiting that are worth a warning
 MOST_FAILED_STARTS = 3  # of actors, one after the other
 
-Connect = Callable[[], contextlib.AbstractContextManager[dict[str, float]]]
+Connect = Callable[[], contextlib.AbstractContextManager[Mapping[str, float]]]
 
 
 class RayEngine:
@@ -90,7 +90,7 @@ class RayEngine:
                 crew.close()
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[dict[str, float]]:
+    def _connected(self) -> Iterator[Mapping[str, float]]:
         """Connect to the cluster, or start one on this machine for the time being; yield what it has.
 
         A connection that this process has already is used, and kept.
@@ -161,7 +161,7 @@ class Host:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Call:
+class _ActorCall:
     """A call that an actor has not answered yet: to start, or to do the batch of a ticket."""
 
     actor: Any
@@ -182,7 +182,7 @@ class Actors:
         self._host, self._most, self._needs, self._connect = host, most, needs, connect
         self._cluster = contextlib.ExitStack()
         self._started = False
-        self._calls: dict[Any, _Call] = {}  # by the reference to the answer
+        self._calls: dict[Any, _ActorCall] = {}  # by the reference to the answer
         self._free: list[Any] = []
         self._failed_starts = 0
 
@@ -203,10 +203,11 @@ class Actors:
                 self._start()
             self._wait_for_one()
         actor = self._free.pop(0)
-        self._calls[actor.work.remote(items)] = _Call(actor, ticket)
+        self._calls[actor.work.remote(items)] = _ActorCall(actor, ticket)
 
     def receive(self, on_units: Callable[[int, int], None]) -> tuple[int, list[Any] | Lost] | None:
         import ray
+        from ray.exceptions import RayError
 
         (answer,), _ = ray.wait(list(self._calls), num_returns=1)
         if self._calls[answer].ticket is None:
@@ -216,7 +217,7 @@ class Actors:
         assert call.ticket is not None
         try:
             outcome = ray.get(answer)
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             ray.kill(call.actor)  # it may still be there, beyond reach
             self._start()
             return call.ticket, Lost(f"its worker was lost ({type(error).__name__}), perhaps for memory")
@@ -240,7 +241,7 @@ class Actors:
         import ray
 
         actor = ray.remote(Host).options(**self._needs).remote(*self._host)
-        self._calls[actor.start.remote()] = _Call(actor, None)
+        self._calls[actor.start.remote()] = _ActorCall(actor, None)
 
     def _wait_for_one(self) -> None:
         """Wait until an actor is free: perhaps another run must give its place back to the cluster."""
@@ -263,11 +264,12 @@ class Actors:
     def _welcome(self, answer: Any) -> None:
         """Take in an actor that has started, or start another in the place of one that could not."""
         import ray
+        from ray.exceptions import RayError
 
         actor = self._calls.pop(answer).actor
         try:
-            problem = ray.get(answer)
-        except ray.exceptions.RayError as error:
+            problem: UserError | None = ray.get(answer)
+        except RayError as error:
             self._failed_starts += 1
             if self._failed_starts == MOST_FAILED_STARTS:
                 raise UserError(
