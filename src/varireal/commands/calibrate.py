@@ -45,19 +45,14 @@ def command(
 def _masks(params: Params, folder: Path) -> dict[str, Any]:
     """Find a batch of masks for every worker."""
     from varireal.base.manifest import read_manifest, write_manifest
-    from varireal.compute.engines import ENGINES
     from varireal.doctor.calibration import MASKS, PHOTOS, worker_count
     from varireal.doctor.clock import ClockedEngine, busy
-    from varireal.segmentation import NETWORK_MODULES, SEGMENTERS
-    from varireal.segmentation.run import segment_photos
+    from varireal.segmentation.run import build_engine, build_segmenters, segment_photos
     from varireal.store.folders import WorkStore
 
     config = params.segment
-    sources = [source for source in (config.source, config.fallback) if source is not None]
-    modules = () if set(sources) == {"dataset"} else NETWORK_MODULES
-    engine = ClockedEngine(ENGINES[params.compute.engine](params.compute, modules))
-    compute = params.compute.model_copy(update={"device": engine.device()})
-    segmenters = [SEGMENTERS[source](config, compute, params.dataset.domain_word) for source in sources]
+    engine = ClockedEngine(build_engine(params))
+    segmenters = build_segmenters(params, engine, params.dataset.domain_word)
     photos = read_manifest(folder / PHOTOS)
     count = worker_count(params.compute, engine.device()) * config.batch_size
     copies = [

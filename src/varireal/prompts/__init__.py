@@ -13,7 +13,7 @@ from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts
 
 
 class PromptSource(Protocol):
-    """Where the lists come from."""
+    """Makes the lists."""
 
     def __init__(self, config: PromptConfig, compute: ComputeConfig, seed: int) -> None: ...
 
@@ -25,9 +25,11 @@ class PromptSource(Protocol):
         Raises:
             UserError: a list is missing or wrong.
         """
+        ...
 
     def documents(self) -> dict[str, Any]:
         """Return what is stored beside the last table, as JSON values by relative path."""
+        ...
 
     def summary(self) -> str | None:
         """Say in one line what making the last table took, or None where that was nothing."""

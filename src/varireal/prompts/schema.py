@@ -35,7 +35,7 @@ def _path_part(text: str) -> str:
 
 
 class AttributeSpec(BaseModel):
-    """One value of an attribute."""
+    """Describes one value of an attribute."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -59,7 +59,7 @@ ClassLists = dict[str, Annotated[list[AttributeSpec], Field(min_length=1)]]  # b
 
 
 class PromptTable(BaseModel):
-    """For every attribute, feasibility and class: its list of values, in order.
+    """Lists the values of every attribute, feasibility and class, in order.
 
     Within a class and an attribute no name and no phrase occurs twice, in one feasibility or across both.
     """
