@@ -9,7 +9,7 @@ from varireal.base.manifest import Attribute, Feasibility
 from varireal.config import ComputeConfig, PromptConfig
 from varireal.prompts.bank import BankSource
 from varireal.prompts.llm.source import OpenAiSource, TransformersSource
-from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts
+from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts, read_classes
 
 
 class PromptSource(Protocol):
@@ -41,4 +41,4 @@ SOURCES: dict[str, type[PromptSource]] = {
     "transformers": TransformersSource,
 }
 
-__all__ = ["SOURCES", "AttributeSpec", "PromptSource", "PromptTable", "load_prompts"]
+__all__ = ["SOURCES", "AttributeSpec", "PromptSource", "PromptTable", "load_prompts", "read_classes"]

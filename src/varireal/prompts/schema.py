@@ -129,6 +129,18 @@ def _check_specs(attribute: str, class_name: str, specs: list[AttributeSpec]) ->
             raise ValueError(f"the {attribute} {spec.name!r} {wrong}")
 
 
+def read_classes(path: Path) -> tuple[list[str], str]:
+    """Return the classes and the domain word in dataset.json, as `varireal prepare` wrote it.
+
+    Raises:
+        UserError: the file is missing or lacks one of them.
+    """
+    about = read_json(path)
+    if not {"classes", "domain_word"} <= set(about):
+        raise UserError(f"{path} has no classes or no domain word; make it anew with dvc repro")
+    return about["classes"], about["domain_word"]
+
+
 def load_prompts(path: Path) -> PromptTable:
     """Read prompts.json, as `varireal prompt` wrote it.
 

@@ -77,12 +77,15 @@ class LocalModel:
     def _load(self) -> tuple[Any, Any]:
         """Return the network and its tokenizer."""
         if self._loaded is None:
+            import torch
             from huggingface_hub.errors import StrictDataclassError
             from safetensors import SafetensorError
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
             from varireal.compute.devices import resolve_device, resolve_dtype
 
+            if self._compute.num_threads is not None:
+                torch.set_num_threads(self._compute.num_threads)
             device, dtype = resolve_device(self._compute), resolve_dtype(self._compute)
             common = {"revision": self._config.revision or "main", "trust_remote_code": False}
             try:

@@ -24,6 +24,7 @@ def write_shards(folder: Path, edits: EditSet, shard_bytes: int) -> None:
     A sample is ``<name>.png``, ``<name>.cls`` (the class index) and ``<name>.json``. Samples stand in an order that is
     shuffled but always the same, as training reads a shard from its beginning. The same edits give the same bytes.
     """
+    # webdataset's own writer, and not base.shards: for its readers, who have no use for the index that lies beside ours
     from webdataset import TarWriter
 
     shuffled = sorted(edits.records, key=lambda record: derive_seed("export", record.image_id))
