@@ -20,15 +20,14 @@ PHOTOS = 3
 PANELS = ("photo", "mask", "prior", "edit")
 
 
-def panel(name: str, edit: ImageRecord, photo: ImageRecord) -> np.ndarray:
+def panel(name: str, edit: ImageRecord) -> np.ndarray:
     """Return one picture of an edit's row: uint8 (H, W, 3)."""
-    paths = {"photo": photo.path, "mask": edit.mask_path, "prior": edit.prior_path, "edit": edit.path}
+    paths = {"photo": edit.photo_path, "mask": edit.mask_path, "prior": edit.prior_path, "edit": edit.path}
     return read_image(Path(str(paths[name])))
 
 
 def main() -> None:
     """Write the sheet."""
-    photos = {record.image_id: record for record in read_manifest(paths.PHOTOS_MANIFEST)}
     rows = [(attribute, feasibility) for attribute in ATTRIBUTES for feasibility in FEASIBILITIES]
     figure, axes = plt.subplots(len(rows), PHOTOS * len(PANELS), figsize=(16, 9), constrained_layout=True)
     for line, (attribute, feasibility) in zip(axes, rows):
@@ -40,7 +39,7 @@ def main() -> None:
         chosen = generator("sheet", attribute, feasibility).choice(len(edits), PHOTOS, replace=False)
         for position, axis in enumerate(line):
             edit, name = edits[chosen[position // len(PANELS)]], PANELS[position % len(PANELS)]
-            axis.imshow(panel(name, edit, photos[edit.photo_id]))
+            axis.imshow(panel(name, edit))
             axis.set_title(edit.value if name == "edit" else name, fontsize=9)
             axis.set_xticks([])
             axis.set_yticks([])

@@ -10,16 +10,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from varireal import __version__, paths
 from varireal.compute.interruption import ending_on_signals
 from varireal.errors import UserError
-
-if TYPE_CHECKING:
-    from varireal.config import ComputeConfig
 
 # name -> (module, help line); the module's `command` is imported only when it is called or asked for its own help
 STAGES = {
@@ -135,14 +132,6 @@ def cell_option(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a required option that names the cell of the grid a stage works on."""
     return click.option(f"--{name}", type=click.Choice(values), required=True, help=help_line)
-
-
-def apply_compute(compute: ComputeConfig) -> None:
-    """Set torch's thread count as asked; call it before the first use of a network."""
-    if compute.num_threads is not None:
-        import torch
-
-        torch.set_num_threads(compute.num_threads)
 
 
 def _set_up_logging(verbose: int) -> None:

@@ -182,6 +182,19 @@ def test_only_what_decides_a_picture_makes_it_anew(jobs, make_run, quick_recipe)
     assert len({base, *changed}) == 8
 
 
+@pytest.mark.parametrize(("name", "anew"), [("REVISION", ["image", "answer"]), ("ANSWER_REVISION", ["answer"])])
+def test_a_new_revision_makes_pictures_or_answers_anew(name, anew, jobs, make_run, monkeypatch) -> None:
+    run = make_run(no_filter(), method="paste")
+
+    def keys() -> dict[str, str]:
+        image = run._image_key(jobs[0], 1)
+        return {"image": image, "answer": run._answer_key(jobs[0], image)}
+
+    before = keys()
+    monkeypatch.setattr(f"varireal.editing.run.{name}", 99)
+    assert [what for what, key in keys().items() if key != before[what]] == anew
+
+
 def vars_of(job: EditJob) -> dict:
     return {name: getattr(job, name) for name in EditJob.__dataclass_fields__}
 

@@ -35,7 +35,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One image: a real photo or an edit of one.
+    """Describes one image: a real photo or an edit of one.
 
     Paths are POSIX and relative to the folder the stages run in (the repository).
     ``None`` stands where a field does not apply.
@@ -69,7 +69,7 @@ class ImageRecord:
 
 
 class Judged(Protocol):
-    """An edit, or a part of its record, that the filter has judged."""
+    """Is an edit, or a part of its record, that the filter has judged."""
 
     @property
     def status(self) -> str: ...

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.base.files import read_json
 from varireal.base.manifest import iterate_manifest, read_manifest, write_manifest
 from varireal.compute.devices import visible_gpus
-from varireal.compute.engines import ENGINES, SetAside
+from varireal.compute.engines import SetAside
 from varireal.compute.engines.local import LocalEngine
 from varireal.compute.processes import worker_plan
 from varireal.doctor.clock import ClockedEngine, pool_time
@@ -23,8 +23,7 @@ from varireal.editing.jobs import JobPlan
 from varireal.errors import UserError
 from varireal.prompts import load_prompts
 from varireal.prompts.templates import class_prompt
-from varireal.segmentation import NETWORK_MODULES, SEGMENTERS
-from varireal.segmentation.run import segment_photos
+from varireal.segmentation import run as segmentation
 from varireal.store import FolderStore
 from varireal.training.plan import TrainingSet
 from varireal.training.worker import NETWORK_MODULES as TRAINING_MODULES
@@ -37,18 +36,15 @@ if TYPE_CHECKING:
 def time_masks(params: Params, folder: Path) -> dict[str, Any]:
     """Find a batch of masks for every worker."""
     config = params.segment
-    sources = [source for source in (config.source, config.fallback) if source is not None]
-    modules = () if set(sources) == {"dataset"} else NETWORK_MODULES
-    engine = ClockedEngine(ENGINES[params.compute.engine](params.compute, modules))
-    compute = params.compute.model_copy(update={"device": engine.device()})
-    segmenters = [SEGMENTERS[source](config, compute, params.dataset.domain_word) for source in sources]
+    engine = ClockedEngine(segmentation.build_engine(params))
+    segmenters = segmentation.build_segmenters(params, engine, params.dataset.domain_word)
     photos = read_manifest(folder / PHOTOS)
     count = worker_count(params.compute, engine.device()) * config.batch_size
     copies = [
         dataclasses.replace(photo, image_id=f"{photo.image_id}~{number:04d}")
         for number, photo in zip(range(count), itertools.cycle(photos))
     ]
-    done = segment_photos(segmenters, copies, config, FolderStore("segment"), engine, folder, folder)
+    done = segmentation.segment_photos(segmenters, copies, config, FolderStore("segment"), engine, folder, folder)
     write_manifest(folder / MASKS, done)
     sizes = [Path(photo.mask_path).stat().st_size for photo in done if photo.mask_path]
     clocked = dataclasses.asdict(pool_time(engine.take(), len(copies)))

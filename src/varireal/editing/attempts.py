@@ -22,7 +22,7 @@ IMAGE, PRIOR = "image.png", "prior.png"
 
 @dataclasses.dataclass(frozen=True)
 class FilterAnswer:
-    """A filter's answer to one edited picture."""
+    """Holds a filter's answer to one edited picture."""
 
     accepted: bool
     scores: dict[str, float]  # as shown in the manifest
@@ -49,7 +49,7 @@ class EditFilter(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """One picture for a job, as far as it is made and judged; it goes to a worker and comes back complete."""
+    """Describes one try at a job as far as it is done; it goes to a worker and comes back complete."""
 
     job: EditJob
     number: int  # from 0
@@ -107,7 +107,7 @@ class EditWorker:
 
 @dataclasses.dataclass(frozen=True)
 class Edit:
-    """A job with all its attempts: the last one was accepted, or none was, or one could not be made."""
+    """Joins a job and all its attempts: the last one was accepted, or none was, or one could not be made."""
 
     job: EditJob
     attempts: tuple[Attempt, ...] = ()  # that were made

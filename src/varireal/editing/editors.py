@@ -49,7 +49,7 @@ class Editor(Protocol):
 
 
 class PasteEditor:
-    """Method ``paste``: the prior is the edit. Needs no network."""
+    """Takes the prior as the edit, without any network: method ``paste``."""
 
     def __init__(
         self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig
@@ -68,8 +68,10 @@ class PasteEditor:
 
 
 class DiffusionEditor:
-    """Method ``diffusion``: an inpainting model paints over the prior; if the recipe says so, a second one draws the
-    painted object anew. Its networks are neither loaded nor looked for otherwise."""
+    """Lets an inpainting model paint over the prior: method ``diffusion``.
+
+    If the recipe says so, a second model draws the painted object anew; otherwise its networks are not looked for.
+    """
 
     def __init__(
         self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig

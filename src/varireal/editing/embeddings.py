@@ -46,13 +46,13 @@ class Embedder:
         import torch
 
         rows = [self._row(sentence) for sentence in sentences]
-        found = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        arguments = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         if guided:
             pieces = self._pieces(rows[0])
             for name, value in self._negative.items():
                 long = value.repeat(1, pieces, 1) if name == "negative_prompt_embeds" else value
-                found[name] = torch.cat([long] * len(rows))
-        return {name: value.to(self._device) for name, value in found.items()}
+                arguments[name] = torch.cat([long] * len(rows))
+        return {name: value.to(self._device) for name, value in arguments.items()}
 
     def _row(self, sentence: Sentence) -> dict[str, torch.Tensor]:
         """Return the embeddings of one sentence, without those of none, in the CPU's memory."""
@@ -94,20 +94,22 @@ class Embedder:
 
         words, weights = [list(column) for column in zip(*parts)]
         with torch.inference_mode():
-            found = [
+            encoded = [
                 provider.get_embeddings_for_weighted_prompt_fragments([words], [weights], device=self._device)
                 for provider in self._providers
             ]
-            embeddings = {"prompt_embeds": torch.cat([one.to(self._device) for one in found], dim=-1)}
-            if len(found) > 1:
+            embeddings = {"prompt_embeds": torch.cat([one.to(self._device) for one in encoded], dim=-1)}
+            if len(encoded) > 1:
                 pooled = self._providers[-1].get_pooled_embeddings([text], device=self._device)
                 embeddings["pooled_prompt_embeds"] = pooled.to(self._device)
         return embeddings
 
     @functools.cached_property
     def _providers(self) -> list[Any]:
-        """Return compel's makers of embeddings, one for each text encoder, which read the layers that the pipeline
-        reads: the last but one of XL's two encoders, the last one otherwise."""
+        """Return compel's makers of embeddings, one for each text encoder.
+
+        They read the layers that the pipeline reads: the last but one of XL's two encoders, the last one otherwise.
+        """
         from compel.embeddings_provider import EmbeddingsProvider, ReturnedEmbeddingsType, SplitLongTextMode
 
         pipe, kinds = self._pipe, ReturnedEmbeddingsType

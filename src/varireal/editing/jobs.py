@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class EditJob:
-    """One edit to make: this photo, with this value of the attribute."""
+    """Describes one edit to make: this photo, with this value of the attribute."""
 
     photo: ImageRecord
     mask_sha256: str
@@ -50,7 +50,7 @@ class EditJob:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A photo that cannot be edited, and why."""
+    """Names a photo that cannot be edited, and why."""
 
     photo_id: str
     note: str
@@ -65,7 +65,7 @@ def assign_values(
 
 
 class JobPlan:
-    """The jobs of one cell, made one after the other each time they are asked for: never all in memory."""
+    """Makes the jobs of one cell, one after the other each time they are asked for: never all in memory."""
 
     def __init__(
         self,

@@ -104,11 +104,11 @@ def add_lora(pipe: Any, section: str, lora: LoraConfig) -> None:
             revision=lora.revision,
             use_safetensors=True,
         )
-        found = "unet" in pipe.get_list_adapters()
-        if found:
+        for_unet = "unet" in pipe.get_list_adapters()
+        if for_unet:
             pipe.fuse_lora(lora_scale=lora.scale)
             pipe.unload_lora_weights()
-    if not found:
+    if not for_unet:
         raise UserError(f"{key} = {lora.checkpoint!r}: {lora.weight_name} holds nothing for {section}'s UNet")
 
 

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 
 def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[Edit], config: EditConfig) -> None:
-    """Write the chosen pictures, their priors and, if asked, the rejected ones into ``staging``, beside the manifest,
-    whose paths say ``final``.
+    """Write the chosen pictures, their priors and, if asked, the rejected ones into ``staging``, with the manifest.
 
-    Edits that could not be made are left out. Those of a photo must come together.
+    The manifest's paths say ``final``. Edits that could not be made are left out. Those of a photo must come together.
 
     Raises:
         UserError: the disk is full or not writable, or a finished picture vanished.
@@ -54,7 +53,7 @@ def _pictures(edit: Edit, run: EditRun, save_rejected: bool) -> dict[str, bytes]
 
 
 class CellFigures:
-    """The figures of a cell: how many edits passed the filter, in how many attempts, and what failed."""
+    """Counts the edits of a cell: how many passed the filter, in how many attempts, and what failed."""
 
     def __init__(self, thresholds: Mapping[str, float]) -> None:
         """Take the filter's questions and their least scores that pass."""

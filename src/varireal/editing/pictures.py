@@ -57,7 +57,7 @@ class PictureSource(Protocol):
 
 
 class FolderPictures:
-    """Ready-made pictures below ``<root>/<attribute>/``.
+    """Offers ready-made pictures below ``<root>/<attribute>/``.
 
     A value's pictures are all files of ``<name>/``, or the one file ``<name>.<suffix>``, there or in a folder of the
     feasibility's name; ``<name>`` is the value's ``picture``, or else its own name.
@@ -116,14 +116,14 @@ class FolderPictures:
 
 @dataclasses.dataclass(frozen=True)
 class PictureItem:
-    """Pictures of one value, to choose from."""
+    """Asks for pictures of one value, to choose from."""
 
     sentence: Sentence
     seeds: tuple[int, ...]
 
 
 class PictureWorker:
-    """Holds the text-to-image pipeline."""
+    """Makes the pictures of values in a worker of an engine, which holds the text-to-image pipeline."""
 
     def __init__(self, maker: PictureMaker) -> None:
         self._maker = maker
@@ -135,7 +135,7 @@ class PictureWorker:
 
 
 class GeneratedPictures:
-    """A bank of text-to-image pictures per sentence, made once and kept: all photos and cells choose from it."""
+    """Draws a bank of pictures per sentence, once: all photos and cells choose from it."""
 
     def __init__(self, maker: PictureMaker, attribute: Attribute, bank_size: int, seed: int) -> None:
         self._maker = maker

@@ -36,7 +36,7 @@ def part_identity(part: NetworkConfig) -> dict[str, object] | None:
 
 
 class Pipeline:
-    """A pipeline of diffusers, loaded at first use, with the embeddings of the sentences it has met.
+    """Runs a pipeline of diffusers, loaded at first use, with the embeddings of the sentences it has met.
 
     Works with every pipeline of the Stable Diffusion 1.5, 2 and XL families that diffusers' auto classes know.
     """
@@ -129,8 +129,10 @@ class Pipeline:
         self._kept.clear()
 
     def guided(self, guidance_scale: float) -> bool:
-        """Return whether pictures are led away from the empty sentence: not by a scale up to 1, and not where the
-        network takes the scale as an input."""
+        """Return whether pictures are led away from the empty sentence.
+
+        They are not by a scale up to 1, nor where the network takes the scale as an input.
+        """
         return guidance_scale > 1 and self.pipe.unet.config.time_cond_proj_dim is None
 
     @property

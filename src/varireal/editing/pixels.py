@@ -168,7 +168,7 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Letterbox:
-    """A photo of ``height`` x ``width`` pixels, scaled to fit a square of side ``size`` and centred in it.
+    """Lays a photo of ``height`` x ``width`` pixels on a square of side ``size``, scaled to fit and centred.
 
     The bars are filled with the mirrored photo: a model takes plain bars for a part of the picture.
     """

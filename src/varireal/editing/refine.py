@@ -25,14 +25,16 @@ _PLAIN = MemoryConfig()
 
 
 def image_encoder_path(adapter: IpAdapterConfig) -> str:
-    """Return the image encoder's folder within the adapter's repository, by diffusers' rule: a plain name lies in
-    the adapter's own subfolder, a path with slashes is taken from the root."""
+    """Return the image encoder's folder within the adapter's repository.
+
+    By diffusers' rule a plain name lies in the adapter's own subfolder, a path with slashes is taken from the root.
+    """
     folder = adapter.image_encoder_folder
     return folder if "/" in folder else str(PurePosixPath(adapter.subfolder or "", folder))
 
 
 class RefinePipeline(Pipeline):
-    """A ControlNet pipeline of diffusers with an IP-Adapter in it; all parts are checked before anything is loaded."""
+    """Runs a ControlNet pipeline with an IP-Adapter in it; all parts are checked before anything is loaded."""
 
     _config: RefineConfig
 
@@ -117,10 +119,10 @@ class RefinePipeline(Pipeline):
 
         with torch.inference_mode():
             pixels = self.pipe.feature_extractor(images=list(pictures), return_tensors="pt").pixel_values
-            found = self._look(pixels)
+            embeddings = self._look(pixels)
             if guided:
-                found = torch.cat([self._no_image(pixels[:1]).expand_as(found), found])
-        return [found[:, None]]
+                embeddings = torch.cat([self._no_image(pixels[:1]).expand_as(embeddings), embeddings])
+        return [embeddings[:, None]]
 
     def _look(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return what the adapter's projection reads of pictures, (B, 3, S, S) as the encoder wants them: hidden

@@ -207,8 +207,7 @@ class EditRun:
                 images[attempt.key] = result.files
             if attempt.kept_answer is None:
                 answers[attempt.answer_key] = {ANSWER: _answer_bytes(result.judged)}
-        stored = {kept.key: kept for store, new in ((self._images, images), (self._answers, answers))
-                  for kept in store.put(new)}  # fmt: skip
+        stored = {kept.key: kept for kept in [*self._images.put(images), *self._answers.put(answers)]}
         return [
             dataclasses.replace(
                 _stored(attempt, stored.get(attempt.key), stored.get(attempt.answer_key)),

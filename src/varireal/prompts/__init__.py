@@ -9,11 +9,11 @@ from varireal.base.manifest import Attribute, Feasibility
 from varireal.config import ComputeConfig, PromptConfig
 from varireal.prompts.bank import BankSource
 from varireal.prompts.llm.source import OpenAiSource, TransformersSource
-from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts
+from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts, read_classes
 
 
 class PromptSource(Protocol):
-    """Where the lists come from."""
+    """Makes the lists."""
 
     def __init__(self, config: PromptConfig, compute: ComputeConfig, seed: int) -> None: ...
 
@@ -25,9 +25,11 @@ class PromptSource(Protocol):
         Raises:
             UserError: a list is missing or wrong.
         """
+        ...
 
     def documents(self) -> dict[str, Any]:
         """Return what is stored beside the last table, as JSON values by relative path."""
+        ...
 
     def summary(self) -> str | None:
         """Say in one line what making the last table took, or None where that was nothing."""
@@ -39,4 +41,4 @@ SOURCES: dict[str, type[PromptSource]] = {
     "transformers": TransformersSource,
 }
 
-__all__ = ["SOURCES", "AttributeSpec", "PromptSource", "PromptTable", "load_prompts"]
+__all__ = ["SOURCES", "AttributeSpec", "PromptSource", "PromptTable", "load_prompts", "read_classes"]

@@ -51,7 +51,7 @@ def plain(class_name: str) -> str:
 
 
 class Groups:
-    """Which classes share lists."""
+    """Tells which classes share lists."""
 
     def __init__(self, members: Mapping[str, Sequence[str]] | None = None) -> None:
         self._group = {plain(name): group for group, names in (members or {}).items() for name in names}
@@ -66,7 +66,7 @@ class Groups:
 
 
 class BankFile(BaseModel):
-    """The file as written, its lists gathered under one key."""
+    """Holds the file as written, its lists gathered under one key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -126,7 +126,7 @@ def read_bank(path: Path) -> BankFile:
 
 
 class BankSource:
-    """The prompt source `bank`."""
+    """Takes the lists from a file: the prompt source `bank`."""
 
     def __init__(self, config: PromptConfig, compute: ComputeConfig, seed: int) -> None:
         self._path = Path(config.bank)

@@ -35,7 +35,7 @@ def _path_part(text: str) -> str:
 
 
 class AttributeSpec(BaseModel):
-    """One value of an attribute."""
+    """Describes one value of an attribute."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -59,7 +59,7 @@ ClassLists = dict[str, Annotated[list[AttributeSpec], Field(min_length=1)]]  # b
 
 
 class PromptTable(BaseModel):
-    """For every attribute, feasibility and class: its list of values, in order.
+    """Lists the values of every attribute, feasibility and class, in order.
 
     Within a class and an attribute no name and no phrase occurs twice, in one feasibility or across both.
     """
@@ -127,6 +127,18 @@ def _check_specs(attribute: str, class_name: str, specs: list[AttributeSpec]) ->
         if (spec.rgb is None) == (attribute == "color"):
             wrong = "needs rgb: [red, green, blue]" if spec.rgb is None else "must not have rgb, which is for colours"
             raise ValueError(f"the {attribute} {spec.name!r} {wrong}")
+
+
+def read_classes(path: Path) -> tuple[list[str], str]:
+    """Return the classes and the domain word in dataset.json, as `varireal prepare` wrote it.
+
+    Raises:
+        UserError: the file is missing or lacks one of them.
+    """
+    about = read_json(path)
+    if not {"classes", "domain_word"} <= set(about):
+        raise UserError(f"{path} has no classes or no domain word; make it anew with dvc repro")
+    return about["classes"], about["domain_word"]
 
 
 def load_prompts(path: Path) -> PromptTable:

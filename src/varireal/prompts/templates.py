@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Sentence:
-    """A sentence for a model that draws, with one part emphasised."""
+    """Holds a sentence for a model that draws, with one part emphasised."""
 
     text: str
     emphasised: str = ""  # a part of the text; the first one of its spelling is meant
@@ -15,10 +15,10 @@ class Sentence:
 
     def parts(self) -> list[tuple[str, float]]:
         """Return the pieces of the text with their weights, in order; one piece where nothing is emphasised."""
-        before, found, after = self.text.partition(self.emphasised) if self.emphasised else (self.text, "", "")
-        if self.weight == 1 or not found:
+        before, part, after = self.text.partition(self.emphasised) if self.emphasised else (self.text, "", "")
+        if self.weight == 1 or not part:
             return [(self.text, 1.0)]
-        pieces = [(before, 1.0), (found, self.weight), (after, 1.0)]
+        pieces = [(before, 1.0), (part, self.weight), (after, 1.0)]
         return [(piece.strip(), weight) for piece, weight in pieces if piece.strip()]
 
 

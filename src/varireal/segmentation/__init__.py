@@ -9,9 +9,7 @@ from varireal.segmentation.grounded_sam2 import GroundedSam2Segmenter
 from varireal.segmentation.model import ModelSegmenter
 from varireal.segmentation.sam3 import Sam3Segmenter
 
-__all__ = ["NETWORK_MODULES", "SEGMENTERS", "Segment", "Segmenter"]
-
-NETWORK_MODULES = ("torch", "transformers.models.auto.modeling_auto")  # what workers import first
+__all__ = ["SEGMENTERS", "Segment", "Segmenter"]
 
 SEGMENTERS: dict[str, type[Segmenter]] = {
     "model": ModelSegmenter,

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Segment:
-    """The object that was found in a photo."""
+    """Holds the object that a segmenter saw in a photo."""
 
     mask: np.ndarray  # bool (H, W), of the photo's size
-    details: dict[str, Any] = field(default_factory=dict)  # how it was found, as JSON values: box, score, phrase
+    details: dict[str, Any] = field(default_factory=dict)  # how it was seen, as JSON values: box, score, phrase
 
 
 class Segmenter(Protocol):
@@ -37,6 +37,7 @@ class Segmenter(Protocol):
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides over the masks beside the photos and their phrases, for content keys."""
+        ...
 
     def phrase(self, photo: ImageRecord) -> str | None:
         """Return the words that the photo's mask depends on, or None where words play no part."""
@@ -57,6 +58,7 @@ class Segmenter(Protocol):
         Raises:
             UserError: the checkpoint or a photo cannot be used, or the device's memory does not hold the batch.
         """
+        ...
 
 
 def object_phrase(photo: ImageRecord, domain_word: str, query: Literal["class", "domain"]) -> str:

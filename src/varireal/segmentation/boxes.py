@@ -16,7 +16,7 @@ BOX_DECIMALS = 1
 
 @dataclass(frozen=True)
 class Detection:
-    """A box that a detector found."""
+    """Names a box that a detector answers."""
 
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels of the photo
     score: float  # in [0, 1]

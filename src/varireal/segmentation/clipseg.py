@@ -9,19 +9,19 @@ from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.segmentation.base import Segment, object_phrase
 from varireal.segmentation.boxes import SCORE_DECIMALS
-from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized
+from varireal.segmentation.networks import NetworkKind, SegmentNetwork, read_photos, resized
 
 KIND = NetworkKind("CLIPSeg", "CLIPSegForImageSegmentation", "CLIPSegProcessor", ("clipseg",))
 REVISION = 1  # raised when the same photo gets another mask
 
 
 class ClipsegSegmenter:
-    """A pixel belongs to the object where its probability, given the phrase, is above ``clipseg.threshold``."""
+    """Takes the pixels whose probability, given the phrase, is above ``clipseg.threshold``."""
 
     def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
         self._config, self._domain_word = config, domain_word
         own = config.clipseg
-        self._network = Network(KIND, "segment.clipseg.checkpoint", own.checkpoint, own.revision, compute)
+        self._network = SegmentNetwork(KIND, "segment.clipseg.checkpoint", own.checkpoint, own.revision, compute)
 
     def identity(self) -> dict[str, Any]:
         """Return the network's identity and the threshold."""
@@ -51,13 +51,13 @@ class ClipsegSegmenter:
             names = ("input_ids", "attention_mask")
             inputs.append({**{name: words[name] for name in names}, "pixel_values": pixels["pixel_values"]})
         outputs = self._network.run(inputs, ["logits"])
-        found: list[Segment | None] = []
+        segments: list[Segment | None] = []
         for photo, image, output in zip(photos, images, outputs):
             probability = resized(output["logits"][None], image.shape[:2])[0].sigmoid()
             mask = (probability > self._config.clipseg.threshold).cpu().numpy()
             details = {"phrase": self.phrase(photo), "score": round(float(probability.max()), SCORE_DECIMALS)}
-            found.append(Segment(mask, details) if mask.any() else None)
-        return found
+            segments.append(Segment(mask, details) if mask.any() else None)
+        return segments
 
     @property
     def _tokens(self) -> int:

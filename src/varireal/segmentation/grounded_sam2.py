@@ -10,7 +10,7 @@ from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.segmentation.base import Segment, object_phrase
 from varireal.segmentation.boxes import Detection, choose
-from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized
+from varireal.segmentation.networks import NetworkKind, SegmentNetwork, read_photos, resized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +33,10 @@ class GroundedSam2Segmenter:
     def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
         self._config, self._domain_word = config, domain_word
         dino, sam2 = config.detector, config.sam2
-        self._detector = Network(DETECTOR, "segment.detector.checkpoint", dino.checkpoint, dino.revision, compute)
-        self._sam2 = Network(SAM2, "segment.sam2.checkpoint", sam2.checkpoint, sam2.revision, compute)
+        self._detector = SegmentNetwork(
+            DETECTOR, "segment.detector.checkpoint", dino.checkpoint, dino.revision, compute
+        )
+        self._sam2 = SegmentNetwork(SAM2, "segment.sam2.checkpoint", sam2.checkpoint, sam2.revision, compute)
 
     def identity(self) -> dict[str, Any]:
         """Return the networks' identities and the rules of choice."""
@@ -61,16 +63,16 @@ class GroundedSam2Segmenter:
         """Return the object of each photo; None where no box is found."""
         self.load()
         images = read_photos(photos)
-        found = self._detect(images, [self.phrase(photo) for photo in photos])
+        detected = self._detect(images, [self.phrase(photo) for photo in photos])
         chosen = {}
-        for place, (detections, image) in enumerate(zip(found, images)):
+        for place, (detections, image) in enumerate(zip(detected, images)):
             best = choose(detections, image.shape[:2], self._config.min_area, self._config.choice)
             if best is not None:
                 chosen[place] = detections[best]
         masks = self._masks([images[place] for place in chosen], list(chosen.values()))
         segments: list[Segment | None] = [None] * len(photos)
         for (place, detection), mask in zip(chosen.items(), masks):
-            segments[place] = Segment(mask, detection.details(self.phrase(photos[place]), len(found[place])))
+            segments[place] = Segment(mask, detection.details(self.phrase(photos[place]), len(detected[place])))
         return segments
 
     def _detect(self, images: Sequence[np.ndarray], phrases: Sequence[str]) -> list[list[Detection]]:
@@ -90,7 +92,7 @@ class GroundedSam2Segmenter:
     def _detections(
         self, output: dict[str, torch.Tensor], input_ids: torch.Tensor, size: tuple[int, int]
     ) -> list[Detection]:
-        (found,) = self._detector.processor.post_process_grounded_object_detection(
+        (boxes,) = self._detector.processor.post_process_grounded_object_detection(
             SimpleNamespace(**{name: value[None] for name, value in output.items()}),
             input_ids,
             threshold=self._config.detector.box_threshold,
@@ -99,7 +101,7 @@ class GroundedSam2Segmenter:
         )
         return [
             Detection(tuple(box), score).clipped(size)
-            for box, score, words in zip(found["boxes"].tolist(), found["scores"].tolist(), found["text_labels"])
+            for box, score, words in zip(boxes["boxes"].tolist(), boxes["scores"].tolist(), boxes["text_labels"])
             if words  # else no word of the query is in the box
         ]
 

@@ -18,38 +18,38 @@ DECIMALS = 6
 
 
 def mask_metrics(
-    done: Sequence[ImageRecord], truth: dict[str, str], config: SegmentConfig, folder: Path
+    records: Sequence[ImageRecord], truth: dict[str, str], config: SegmentConfig, folder: Path
 ) -> dict[str, Any]:
     """Return counts of failures and, where true masks exist, the intersection over union.
 
-    A mask that was not found counts as an empty one. ``fallback_share`` is the share of photos whose mask the
-    fallback found; ``sources`` then has the figures of both sources apart.
+    A photo without a mask counts as one with an empty mask. ``fallback_share`` is the share of photos whose mask the
+    fallback made; ``sources`` then has the figures of both sources apart.
 
     Args:
-        done: the segmented photos.
+        records: the segmented photos.
         truth: true mask files by image_id; not used for masks that are the data set's own.
         folder: where ``masks/`` lies now.
     """
-    sources = [_source(photo, config) for photo in done]
+    sources = [_source(photo, config) for photo in records]
     scores: dict[str, float] = {
         photo.image_id: _iou(photo, Path(truth[photo.image_id]), folder)
-        for photo, source in zip(done, sources)
+        for photo, source in zip(records, sources)
         if photo.image_id in truth and source != "dataset"
     }
-    metrics = _figures(done, scores)
-    reasons = Counter((photo.note or "").partition(":")[0] for photo in done if photo.status == "failed")
+    metrics = _figures(records, scores)
+    reasons = Counter((photo.note or "").partition(":")[0] for photo in records if photo.status == "failed")
     metrics["failures_by_reason"] = dict(reasons)
     metrics["fallbacks"] = sum(source != config.source for source in sources)
-    metrics["fallback_share"] = metrics["fallbacks"] / len(done)
+    metrics["fallback_share"] = metrics["fallbacks"] / len(records)
     if scores:
         by_class = defaultdict(list)
-        for photo in done:
+        for photo in records:
             if photo.image_id in scores:
                 by_class[photo.class_name].append(scores[photo.image_id])
         metrics["iou_per_class"] = {name: _mean(of_class) for name, of_class in by_class.items()}
     if config.fallback is not None:
         metrics["sources"] = {
-            name: _figures([photo for photo, source in zip(done, sources) if source == name], scores)
+            name: _figures([photo for photo, source in zip(records, sources) if source == name], scores)
             for name in sorted(set(sources))
         }
     return metrics
@@ -64,7 +64,7 @@ def _figures(photos: Sequence[ImageRecord], scores: dict[str, float]) -> dict[st
 
 
 def _source(photo: ImageRecord, config: SegmentConfig) -> str:
-    """Return which source found a photo's mask; the first one where none did."""
+    """Return which source made a photo's mask; the first one where none did."""
     return str(json.loads(photo.settings or "{}").get("source", config.source))
 
 

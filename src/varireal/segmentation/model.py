@@ -11,7 +11,7 @@ from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.errors import UserError
 from varireal.segmentation.base import Segment
-from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized
+from varireal.segmentation.networks import NetworkKind, SegmentNetwork, read_photos, resized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,14 +23,14 @@ REVISION = 2  # raised when the same photo gets another mask
 
 
 class ModelSegmenter:
-    """A pixel belongs to the object where the most likely label is one of ``object_labels``.
+    """Takes the pixels whose most likely label is one of ``object_labels``.
 
-    With ``threshold``, where the labels' summed probability is above it.
+    With ``threshold``, those at which the labels' summed probability is above it.
     """
 
     def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
         self._config = config
-        self._network = Network(KIND, "segment.checkpoint", config.checkpoint, config.revision, compute)
+        self._network = SegmentNetwork(KIND, "segment.checkpoint", config.checkpoint, config.revision, compute)
 
     def identity(self) -> dict[str, Any]:
         """Return the network's identity, the labels that count, and from which probability."""

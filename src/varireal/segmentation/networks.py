@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkKind:
-    """An architecture of transformers."""
+    """Names an architecture of transformers."""
 
     words: str  # what it is, for messages
     model: str  # class of transformers that loads the network
@@ -32,10 +32,10 @@ class NetworkKind:
     model_types: tuple[str, ...] = ()  # `model_type` of the checkpoints that fit; empty: the model's class decides
 
 
-class Network:
-    """A network with its processor.
+class SegmentNetwork:
+    """Runs a network with its processor.
 
-    It is loaded at first use, so that a resumed run whose masks are all there never loads it.
+    Both are loaded at first use, so that a resumed run whose masks are all there never loads them.
     """
 
     def __init__(

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import encode_png, json_bytes, read_json, read_mask, sha256_file
 from varireal.base.manifest import ImageRecord
-from varireal.compute.engines import Engine, Pool, SetAside
+from varireal.compute.engines import ENGINES, Engine, Pool, SetAside
 from varireal.compute.progress import progress
-from varireal.config import SegmentConfig
+from varireal.config import Params, SegmentConfig
 from varireal.errors import UserError
+from varireal.segmentation import SEGMENTERS
 from varireal.segmentation.base import Segment, Segmenter
 from varireal.segmentation.masks import clean_mask, mask_problem
 from varireal.store import FolderStore, content_key
@@ -26,10 +27,45 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_MASK = "no mask"
+NETWORK_MODULES = ("torch", "transformers.models.auto.modeling_auto")  # what workers import before their first batch
+
+
+def build_engine(params: Params) -> Engine:
+    """Return what the batches of photos are spread with; its workers import what the networks need."""
+    networks = set(_sources(params.segment)) != {"dataset"}
+    return ENGINES[params.compute.engine](params.compute, NETWORK_MODULES if networks else ())
+
+
+def build_segmenters(params: Params, engine: Engine, domain_word: str) -> list[Segmenter]:
+    """Return the source of the masks and, where one is set, its fallback; no network is loaded yet.
+
+    Raises:
+        UserError: a checkpoint is missing or of the wrong kind.
+    """
+    compute = params.compute.model_copy(update={"device": engine.device()})
+    return [SEGMENTERS[source](params.segment, compute, domain_word) for source in _sources(params.segment)]
+
+
+def check_sources(config: SegmentConfig, photos: Iterable[ImageRecord], domain_word: str) -> None:
+    """Check that the data set has what the sources of the masks need.
+
+    Raises:
+        UserError: it has no masks, or no domain word.
+    """
+    if config.source == "dataset" and all(photo.mask_path is None for photo in photos):
+        raise UserError(
+            "segment.source is dataset, but the data set has no masks; set dataset.masks_root, or use another source"
+        )
+    if config.query == "domain" and not domain_word and {"grounded_sam2", "sam3", "clipseg"} & set(_sources(config)):
+        raise UserError("segment.query is domain, but dataset.domain_word is empty; set it, or use query class")
+
+
+def _sources(config: SegmentConfig) -> list[str]:
+    return [source for source in (config.source, config.fallback) if source is not None]
 
 
 class SegmentWorker:
-    """What a worker of an engine does: it holds the source of masks and its fallbacks."""
+    """Segments batches of photos in a worker of an engine, which holds the source of masks and its fallback."""
 
     def __init__(self, segmenters: Sequence[Segmenter]) -> None:
         self._segmenters = segmenters
@@ -83,8 +119,9 @@ class MaskFinder:
         for place, segments in self._pool.run(unfinished()):
             yield from _kept_segments(kept)
             batch, key = sent[place]
-            if not any(isinstance(segment, SetAside) for segment in segments):
-                self._store.put({key: _batch_files(segments)})
+            done = [segment for segment in segments if not isinstance(segment, SetAside)]
+            if len(done) == len(segments):
+                self._store.put({key: _batch_files(done)})
             yield from zip(batch, segments)
         yield from _kept_segments(kept)
 
@@ -109,7 +146,7 @@ def _batch_files(segments: Sequence[Segment | None]) -> dict[str, bytes]:
 def _kept_segments(
     kept: collections.deque[tuple[Sequence[ImageRecord], Path]],
 ) -> Iterator[tuple[ImageRecord, Segment | None]]:
-    """Take finished batches from the queue and yield what was found in them."""
+    """Take finished batches from the queue and yield their photos and segments."""
     while kept:
         batch, folder = kept.popleft()
         for number, photo in enumerate(batch):
@@ -133,7 +170,7 @@ def segment_photos(
 ) -> list[ImageRecord]:
     """Write ``masks/<image_id>.png`` below the folder and return the photos' records with mask, status and note.
 
-    A record's ``settings`` say how its mask was found, where there is something to say; a fallback that found it
+    A record's ``settings`` say how its mask was made, where there is something to say; a fallback that made it
     stands there as ``source``.
 
     Args:
@@ -154,17 +191,23 @@ def segment_photos(
         for number, segmenter in enumerate(segmenters):
             last, unseen = number + 1 == len(segmenters), set()
             for photo, segment in finder.find(number, batches):
-                found = isinstance(segment, Segment) and bool(segment.mask.any())
-                if found and number:
+                seen = isinstance(segment, Segment) and bool(segment.mask.any())
+                if isinstance(segment, Segment) and seen and number:
                     segment = Segment(segment.mask, {**segment.details, "source": segmenter.identity()["source"]})
-                if found or not number:
+                if seen or not number:
                     done[photo.image_id] = _record(photo, segment, config, folder, recorded_as)
-                if not found:
+                if not seen:
                     unseen.add(photo.image_id)
-                advance(found or last)
+                advance(seen or last)
             batches = [[photo for photo in batch if photo.image_id in unseen] for batch in batches]
             batches = [batch for batch in batches if batch]
     records = [done[photo.image_id] for photo in photos]
+    _check_usable(records)
+    return records
+
+
+def _check_usable(records: Sequence[ImageRecord]) -> None:
+    """Warn of every mask that is unusable, and refuse to go on where all are."""
     for record in records:
         if record.status == "failed" and record.mask_path is not None:
             logger.warning("the mask of %s is unusable (%s)", record.path, record.note)
@@ -174,7 +217,6 @@ def segment_photos(
             "segment.object_labels, query and thresholds, the bounds (min_area, max_area, max_border, "
             "min_main_fragment), or the masks"
         )
-    return records
 
 
 def _record(

@@ -10,7 +10,7 @@ from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.segmentation.base import Segment, object_phrase
 from varireal.segmentation.boxes import Detection, choose
-from varireal.segmentation.networks import Network, NetworkKind, read_photos
+from varireal.segmentation.networks import NetworkKind, SegmentNetwork, read_photos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +23,12 @@ REVISION = 1  # raised when the same photo gets another mask
 
 
 class Sam3Segmenter:
-    """Asks for a phrase and takes the best of the objects found, by score, size and position."""
+    """Asks for a phrase and takes the best of the objects, by score, size and position."""
 
     def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
         self._config, self._domain_word = config, domain_word
         own = config.sam3
-        self._network = Network(KIND, "segment.sam3.checkpoint", own.checkpoint, own.revision, compute)
+        self._network = SegmentNetwork(KIND, "segment.sam3.checkpoint", own.checkpoint, own.revision, compute)
 
     def identity(self) -> dict[str, Any]:
         """Return the network's identity and the rules of choice."""
@@ -73,7 +73,7 @@ class Sam3Segmenter:
     def _best(self, output: dict[str, torch.Tensor], image: np.ndarray, phrase: str) -> Segment | None:
         size = image.shape[:2]
         fields = {name: output[name][None] if name in output else None for name in OUTPUTS}
-        (found,) = self._network.processor.post_process_instance_segmentation(
+        (objects,) = self._network.processor.post_process_instance_segmentation(
             SimpleNamespace(**fields),
             threshold=self._config.sam3.score_threshold,
             mask_threshold=self._config.sam3.mask_threshold,
@@ -81,10 +81,10 @@ class Sam3Segmenter:
         )
         detections = [
             Detection(tuple(box), score).clipped(size)
-            for box, score in zip(found["boxes"].tolist(), found["scores"].tolist())
+            for box, score in zip(objects["boxes"].tolist(), objects["scores"].tolist())
         ]
         place = choose(detections, size, self._config.min_area, self._config.choice)
         if place is None:
             return None
-        mask = found["masks"][place].bool().cpu().numpy()
+        mask = objects["masks"][place].bool().cpu().numpy()
         return Segment(mask, detections[place].details(phrase, len(detections)))

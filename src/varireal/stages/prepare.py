@@ -5,8 +5,13 @@ from __future__ import annotations
 import click
 
 from varireal import paths
+from varireal.base.files import staged_folder, write_json
+from varireal.base.manifest import write_manifest
 from varireal.cli import stage_options
+from varireal.compute.processes import available_cores
 from varireal.config import Params
+from varireal.datasets import open_dataset
+from varireal.datasets.preparation import write_photos, write_pictures
 
 
 @click.command("prepare")
@@ -17,12 +22,6 @@ def command(params: Params) -> None:
     Reads `dataset` and `seed` of params.yaml. With dataset.download, archives that are missing are fetched. Unusable
     photos stop the stage with their names, or are left out with dataset.on_bad_image: skip.
     """
-    from varireal.base.files import staged_folder, write_json
-    from varireal.base.manifest import write_manifest
-    from varireal.compute.processes import available_cores
-    from varireal.datasets import open_dataset
-    from varireal.datasets.preparation import write_photos, write_pictures
-
     dataset = open_dataset(params.dataset, params.seed, may_download=True)
     classes, workers = list(dataset.classes), available_cores()
     with staged_folder(paths.PREPARED) as folder:

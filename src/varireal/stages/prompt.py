@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from varireal import paths
-from varireal.cli import apply_compute, stage_options
+from varireal.base.files import staged_folder, write_json
+from varireal.cli import stage_options
 from varireal.config import Params
+from varireal.prompts import SOURCES, read_classes
 
 
 @click.command("prompt")
@@ -18,18 +20,9 @@ def command(params: Params) -> None:
     be there. Lists from a language model come with its answers, with what was dropped, and with tokens and cost; its
     answers are kept in .work/, so that a run that was stopped goes on where it was.
     """
-    from varireal.base.files import read_json, staged_folder, write_json
-    from varireal.errors import UserError
-    from varireal.prompts import SOURCES
-
     source = SOURCES[params.prompt.source](params.prompt, params.compute, params.seed)
-    info = read_json(paths.DATASET_INFO)
-    if not {"classes", "domain_word"} <= set(info):
-        raise UserError(f"{paths.DATASET_INFO} has no classes or no domain word; make it anew with dvc repro")
-    needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
-    if params.prompt.source == "transformers":
-        apply_compute(params.compute)
-    table = source.table(info["classes"], info["domain_word"], needed)
+    classes, domain_word = read_classes(paths.DATASET_INFO)
+    table = source.table(classes, domain_word, dict.fromkeys(params.grid.attributes, params.grid.feasibilities))
     with staged_folder(paths.PROMPTS.parent) as staging:
         write_json(staging / paths.PROMPTS.name, table.to_json())
         for name, document in source.documents().items():

@@ -14,7 +14,7 @@ from varireal.editing.filters.questions import INSTRUCTION, ask
 from varireal.base.manifest import ATTRIBUTES, ImageRecord
 from varireal.config import ComputeConfig, FilterConfig
 from varireal.editing.filters import FILTERS
-from varireal.editing.filters.vqa import VqaFilter
+from varireal.editing.filters.vqa import INSTRUCTION, VqaFilter, ask
 from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
 from varireal.prompts import AttributeSpec, PromptTable

@@ -8,7 +8,7 @@ import pytest
 from varireal.config import ComputeConfig, LlmConfig, PromptConfig
 from varireal.errors import UserError
 from varireal.prompts import SOURCES
-from varireal.prompts.llm.backend import Question
+from varireal.prompts.llm.backend import LlmQuestion
 from varireal.prompts.llm.local import LocalModel
 
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
@@ -130,7 +130,7 @@ def test_an_answer_depends_on_its_seed_alone(babbler):
     import torch
 
     model = LocalModel(LlmConfig(model=str(babbler), max_tokens=12), ComputeConfig(device="cpu"))
-    question = Question("propose", "test", "system", "user", {"properties": {"items": {}}}, 0)
+    question = LlmQuestion("propose", "test", "system", "user", {"properties": {"items": {}}}, 0)
     first = model.ask(question, 5).text
     torch.rand(3)
     before = torch.get_rng_state()
@@ -141,7 +141,7 @@ def test_an_answer_depends_on_its_seed_alone(babbler):
 
 def test_temperature_0_always_takes_the_likeliest_token(babbler):
     model = LocalModel(LlmConfig(model=str(babbler), max_tokens=8, temperature=0), ComputeConfig(device="cpu"))
-    question = Question("propose", "test", "system", "user", {"properties": {"items": {}}}, 0)
+    question = LlmQuestion("propose", "test", "system", "user", {"properties": {"items": {}}}, 0)
     assert model.ask(question, 5).text == model.ask(question, 6).text
 
 

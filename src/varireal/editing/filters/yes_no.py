@@ -30,7 +30,7 @@ LEAST_ANSWERED = 0.5  # below this probability of yes and no together a model do
 
 
 class YesNoModel:
-    """A vision-language model with its processor.
+    """Asks a vision-language model, which it holds with its processor.
 
     The processor is loaded and checked at once, the weights at the first question.
     """

@@ -38,12 +38,12 @@ def proposals_schema(attribute: Attribute) -> dict[str, Any]:
 
 def judgements_schema() -> dict[str, Any]:
     """Return the JSON schema of a list of judgements."""
-    fields = {"number": _INTEGER, "reason": _TEXT, "verdict": {"type": "string", "enum": list(_VERDICTS)}}
+    fields = {"number": _INTEGER, "reason": _TEXT, "verdict": {"type": "string", "enum": list(_OPINIONS)}}
     return _object({"judgements": {"type": "array", "items": _object(fields)}})
 
 
-Verdict = Literal["feasible", "infeasible", "unsure"]
-_VERDICTS: tuple[Verdict, ...] = ("feasible", "infeasible", "unsure")
+Opinion = Literal["feasible", "infeasible", "unsure"]
+_OPINIONS: tuple[Opinion, ...] = ("feasible", "infeasible", "unsure")
 
 
 class _Model(BaseModel):
@@ -61,7 +61,7 @@ class _Proposal(_Model):
 
 class _Judgement(_Model):
     number: int
-    verdict: Verdict
+    verdict: Opinion
     reason: str = ""
 
 
@@ -115,17 +115,14 @@ def _spec(proposal: _Proposal, attribute: Attribute, weight: float) -> Attribute
     """
     name = proposal.name.strip().lower() if attribute != "background" else proposal.name.strip()
     phrases = {"background": proposal.phrase, "color": name, "texture": f"{name} textured"}
-    rgb = (proposal.red, proposal.green, proposal.blue)
     if phrases[attribute] is None:
         raise ValueError("phrase is missing")
-    if attribute == "color" and None in rgb:
-        raise ValueError("red, green or blue is missing")
     spec = AttributeSpec(
         name=name,
         phrase=phrases[attribute].strip(),
         description=(proposal.description or "").strip() or None,
         weight=weight,
-        rgb=rgb if attribute == "color" else None,
+        rgb=_rgb(proposal) if attribute == "color" else None,
     )
     for text in (spec.name, spec.phrase, spec.description or ""):
         if _NOT_PLAIN.search(text):
@@ -133,8 +130,14 @@ def _spec(proposal: _Proposal, attribute: Attribute, weight: float) -> Attribute
     return spec
 
 
-def read_judgements(text: str, count: int) -> list[tuple[Verdict, str]]:
-    """Return the verdict and its reason for the values numbered 1 to ``count``, in order.
+def _rgb(proposal: _Proposal) -> tuple[int, int, int]:
+    if proposal.red is None or proposal.green is None or proposal.blue is None:
+        raise ValueError("red, green or blue is missing")
+    return proposal.red, proposal.green, proposal.blue
+
+
+def read_judgements(text: str, count: int) -> list[tuple[Opinion, str]]:
+    """Return the opinion and its reason for the values numbered 1 to ``count``, in order.
 
     Raises:
         MalformedAnswerError: the answer has another form, or judges other numbers or one number twice.

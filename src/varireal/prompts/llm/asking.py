@@ -12,7 +12,7 @@ from varireal.base.files import json_bytes, read_json
 from varireal.base.seeding import derive_seed
 from varireal.config import LlmConfig
 from varireal.errors import UserError
-from varireal.prompts.llm.backend import AskAgainError, Backend, MalformedAnswerError, Question, Reply
+from varireal.prompts.llm.backend import AskAgainError, Backend, LlmQuestion, MalformedAnswerError, Reply
 from varireal.store import FolderStore, content_key
 
 logger = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ _RECORD = "answer.json"
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """One answered question as it is stored: question, parameters, date, the raw answer and those refused before it."""
+    """Holds an answered question as it is stored: with parameters, date, raw answer and those refused before it."""
 
     record: dict[str, Any]
-    kept: bool  # True: found in the store, so that nothing was asked now
+    kept: bool  # True: it was in the store, so that nothing was asked now
 
 
 class Asker:
@@ -35,7 +35,7 @@ class Asker:
     def __init__(self, backend: Backend, config: LlmConfig, store: FolderStore) -> None:
         self._backend, self._config, self._store = backend, config, store
 
-    def ask(self, question: Question, parse: Callable[[str], T]) -> tuple[T, Asked]:
+    def ask(self, question: LlmQuestion, parse: Callable[[str], T]) -> tuple[T, Asked]:
         """Return the parsed answer and its record, from the store if the same question was answered before.
 
         Args:
@@ -72,7 +72,7 @@ class Asker:
         return value, Asked(record, kept=False)
 
     def _until_usable(
-        self, question: Question, parse: Callable[[str], T], rejected: list[dict[str, Any]]
+        self, question: LlmQuestion, parse: Callable[[str], T], rejected: list[dict[str, Any]]
     ) -> tuple[T, Reply]:
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
@@ -104,7 +104,7 @@ class Asker:
         raise AssertionError("tenacity ends with a value or an exception")
 
     def _once(
-        self, question: Question, parse: Callable[[str], T], attempt: int, rejected: list[dict[str, Any]]
+        self, question: LlmQuestion, parse: Callable[[str], T], attempt: int, rejected: list[dict[str, Any]]
     ) -> tuple[T, Reply]:
         try:
             reply = self._backend.ask(question, derive_seed("answer", question.seed, attempt) % 2**31)
@@ -124,7 +124,7 @@ class Asker:
             raise MalformedAnswerError(f"{error}{cut}") from error
 
     def _given_up(
-        self, question: Question, inputs: dict[str, Any], rejected: list[dict[str, Any]], error: AskAgainError
+        self, question: LlmQuestion, inputs: dict[str, Any], rejected: list[dict[str, Any]], error: AskAgainError
     ) -> str:
         """Return the message of a question that got no usable answer; refused answers are stored for a look."""
         message = f"prompt.llm: {question.about}: no usable answer in {self._config.max_attempts} attempts; {error}"

@@ -9,7 +9,7 @@ Purpose = Literal["propose", "judge"]
 
 
 class AskAgainError(Exception):
-    """A failure that may pass; its message is one line.
+    """Tells of a failure that may pass; its message is one line.
 
     Attributes:
         retry_after: seconds that the server asks to wait, or None.
@@ -21,12 +21,12 @@ class AskAgainError(Exception):
 
 
 class MalformedAnswerError(AskAgainError):
-    """An answer came, but it cannot be used; another one may be better."""
+    """Tells of an answer that cannot be used; another one may be better."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
-    """One question with the form that its answer must have."""
+class LlmQuestion:
+    """Puts one question, with the form that its answer must have."""
 
     purpose: Purpose
     about: str  # for messages and records: "background, feasible, all classes, round 1"
@@ -48,7 +48,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """An answer as it came."""
+    """Holds an answer as it came."""
 
     text: str
     complete: bool  # False: cut off at the token limit
@@ -58,17 +58,19 @@ class Reply:
 
 
 class Backend(Protocol):
-    """A language model that answers questions."""
+    """Answers questions: a language model."""
 
     concurrency: int  # how many questions it may be asked at the same time
 
-    def describe(self, question: Question) -> dict[str, Any]:
+    def describe(self, question: LlmQuestion) -> dict[str, Any]:
         """Return what an answer depends on besides the question: where, which model, which parameters; no key."""
+        ...
 
-    def ask(self, question: Question, seed: int) -> Reply:
+    def ask(self, question: LlmQuestion, seed: int) -> Reply:
         """Ask once.
 
         Raises:
             AskAgainError: the failure may pass.
             UserError: asking again would not help.
         """
+        ...

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from varireal.config import LlmConfig
 from varireal.errors import UserError
 from varireal.prompts.llm.answers import excerpt
-from varireal.prompts.llm.backend import AskAgainError, MalformedAnswerError, Question, Reply
+from varireal.prompts.llm.backend import AskAgainError, LlmQuestion, MalformedAnswerError, Reply
 
 if TYPE_CHECKING:
     import requests
@@ -27,7 +27,7 @@ _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529
 
 
 class Endpoint:
-    """The backend of the prompt source ``openai``."""
+    """Asks an endpoint: the backend of the prompt source ``openai``."""
 
     def __init__(self, config: LlmConfig) -> None:
         """Check address and key; nothing is sent.
@@ -43,12 +43,12 @@ class Endpoint:
         if not (self._key.isascii() and self._key.isprintable()):
             raise UserError(f"the environment variable {config.api_key_variable} holds signs that no key has")
 
-    def describe(self, question: Question) -> dict[str, Any]:
+    def describe(self, question: LlmQuestion) -> dict[str, Any]:
         """Return the endpoint, the model and the parameters."""
         return {"source": "openai", "base_url": self._config.base_url, "model": self._model(question),
                 "parameters": self._parameters(question)}  # fmt: skip
 
-    def ask(self, question: Question, seed: int) -> Reply:
+    def ask(self, question: LlmQuestion, seed: int) -> Reply:
         """Send the question once; see :class:`varireal.prompts.llm.backend.Backend`."""
         body = {"model": self._model(question), "messages": question.messages, **self._parameters(question)}
         if self._config.send_seed:
@@ -58,11 +58,11 @@ class Endpoint:
             raise self._refusal(status, headers, content)
         return _reply(content)
 
-    def _model(self, question: Question) -> str:
+    def _model(self, question: LlmQuestion) -> str:
         critic = self._config.critic_model if question.purpose == "judge" else None
         return critic or str(self._config.model)
 
-    def _parameters(self, question: Question) -> dict[str, Any]:
+    def _parameters(self, question: LlmQuestion) -> dict[str, Any]:
         config = self._config
         parameters: dict[str, Any] = {config.token_limit_name: config.max_tokens}
         if config.temperature is not None:

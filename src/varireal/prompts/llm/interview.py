@@ -11,7 +11,7 @@ from varireal.base.manifest import Attribute, Feasibility
 from varireal.base.seeding import derive_seed, generator
 from varireal.config import LlmConfig
 from varireal.errors import UserError
-from varireal.prompts.llm.answers import Verdict, read_judgements, read_proposals
+from varireal.prompts.llm.answers import Opinion, read_judgements, read_proposals
 from varireal.prompts.llm.asking import Asked, Asker
 from varireal.prompts.llm.near import near_duplicate
 from varireal.prompts.llm.questions import Subject, judging, proposing
@@ -24,7 +24,7 @@ Drop = dict[str, Any]  # attribute, feasibility, subject, what, why
 
 @dataclasses.dataclass
 class Interview:
-    """What is known so far about an attribute of a subject."""
+    """Collects what is known so far about an attribute of a subject."""
 
     subject: Subject
     attribute: Attribute
@@ -56,7 +56,7 @@ def interview(
     state = Interview(subject, attribute, {feasibility: [] for feasibility in feasibilities})
     counts = config.counts[attribute]
     for round_number in range(1, config.max_rounds + 1):
-        missing = {kind: counts[kind] - len(specs) for kind, specs in state.lists.items()}
+        missing: dict[Feasibility, int] = {kind: counts[kind] - len(specs) for kind, specs in state.lists.items()}
         if not any(missing.values()):
             break
         _round(asker, config, state, missing, round_number, seed)
@@ -123,13 +123,13 @@ def _judge(
     order = [int(index) for index in generator("judging order", seed).permutation(len(fresh))]
     shown = [fresh[index][1] for index in order]
     question = judging(state.subject, state.attribute, shown, round_number=round_number, seed=seed)
-    verdicts, asked = asker.ask(question, lambda text: read_judgements(text, len(shown)))
+    opinions, asked = asker.ask(question, lambda text: read_judgements(text, len(shown)))
     state.asked.append(asked)
-    by_index: dict[int, tuple[Verdict, str]] = dict(zip(order, verdicts))
+    by_index: dict[int, tuple[Opinion, str]] = dict(zip(order, opinions))
     for index, (feasibility, spec) in enumerate(fresh):
-        verdict, reason = by_index[index]
-        if verdict != feasibility:
-            state.drop(feasibility, spec.name, "judged otherwise", f"{verdict}: {reason}")
+        opinion, reason = by_index[index]
+        if opinion != feasibility:
+            state.drop(feasibility, spec.name, "judged otherwise", f"{opinion}: {reason}")
         elif missing[feasibility]:
             state.lists[feasibility].append(spec)
             missing[feasibility] -= 1

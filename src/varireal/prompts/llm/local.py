@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from varireal.base.seeding import forked_torch_rng
 from varireal.config import ComputeConfig, LlmConfig
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity
 from varireal.prompts.llm.answers import excerpt
-from varireal.prompts.llm.backend import Question, Reply
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from varireal.prompts.llm.backend import LlmQuestion, Reply
 
 
 class LocalModel:
-    """The backend of the prompt source ``transformers``; proposes and judges with the same checkpoint."""
+    """Proposes and judges with one checkpoint: the backend of the prompt source ``transformers``."""
 
     concurrency = 1
 
@@ -29,16 +26,16 @@ class LocalModel:
         self._config, self._compute, self._checkpoint = config, compute, str(config.model)
         check_checkpoint(self._checkpoint, "prompt.llm.model", "config.json")
         self._identity = checkpoint_identity(self._checkpoint, config.revision)
-        self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
+        self._loaded: tuple[Any, Any] | None = None
 
-    def describe(self, question: Question) -> dict[str, Any]:
+    def describe(self, question: LlmQuestion) -> dict[str, Any]:
         """Return the checkpoint and the parameters; they are the same for every question."""
         parameters = {"max_tokens": self._config.max_tokens, "temperature": self._config.temperature,
                       "dtype": self._compute.dtype}  # fmt: skip
         return {"source": "transformers", "model": self._checkpoint, "weights": self._identity,
                 "parameters": parameters}  # fmt: skip
 
-    def ask(self, question: Question, seed: int) -> Reply:
+    def ask(self, question: LlmQuestion, seed: int) -> Reply:
         """Continue the conversation from the first signs of the JSON object that is wanted.
 
         Putting these signs into the model's mouth keeps small models from chatting; the reply's text includes them.
@@ -77,14 +74,18 @@ class LocalModel:
             return {}
         return {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
 
-    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def _load(self) -> tuple[Any, Any]:
+        """Return the network and its tokenizer."""
         if self._loaded is None:
+            import torch
             from huggingface_hub.errors import StrictDataclassError
             from safetensors import SafetensorError
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
             from varireal.compute.devices import resolve_device, resolve_dtype
 
+            if self._compute.num_threads is not None:
+                torch.set_num_threads(self._compute.num_threads)
             device, dtype = resolve_device(self._compute), resolve_dtype(self._compute)
             common = {"revision": self._config.revision or "main", "trust_remote_code": False}
             try:
@@ -102,5 +103,5 @@ class LocalModel:
                     f"prompt.llm.model = {self._checkpoint!r} has no chat template, so it is no instruct model; take "
                     "one that is (its name often ends in -Instruct)"
                 )
-            self._loaded = model.to(device).eval(), tokenizer
+            self._loaded = model.to(device).eval(), tokenizer  # pyright: ignore[reportArgumentType] - stubs lose self
         return self._loaded

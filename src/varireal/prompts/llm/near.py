@@ -37,7 +37,7 @@ def _same_text(first: str, second: str) -> bool:
     spelled = ["".join(sorted(words)) for words in (one, two)]
     if 2 * min(map(len, spelled)) < SAME_LETTERS * sum(map(len, spelled)):  # lengths alone rule it out
         return False
-    matcher = difflib.SequenceMatcher(None, *spelled)
+    matcher = difflib.SequenceMatcher(None, spelled[0], spelled[1])
     return matcher.quick_ratio() >= SAME_LETTERS and matcher.ratio() >= SAME_LETTERS
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from varireal.base.manifest import Attribute, Feasibility
 from varireal.prompts.llm.answers import judgements_schema, proposals_schema
-from varireal.prompts.llm.backend import Question
+from varireal.prompts.llm.backend import LlmQuestion
 from varireal.prompts.schema import AttributeSpec
 
 SHOWN_CLASSES = 40  # class names that a question lists; the rest is counted
@@ -56,7 +56,7 @@ _FIELDS: dict[Attribute, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """The classes that share a list."""
+    """Names the classes that share a list."""
 
     name: str  # "all classes", a group's name, or a class's name
     classes: tuple[str, ...]
@@ -82,7 +82,7 @@ def proposing(
     taken: Sequence[str],
     round_number: int,
     seed: int,
-) -> Question:
+) -> LlmQuestion:
     """Return the question for ``count`` values that differ from the names already taken."""
     avoid = f" Do not repeat or rephrase any of these: {json.dumps(list(taken), ensure_ascii=False)}." if taken else ""
     user = (
@@ -92,12 +92,12 @@ def proposing(
         f'Form: {{"items": [...]}}, each item an object with {_FIELDS[attribute]}.'
     )
     about = f"{attribute}, {feasibility}, {subject.name}, round {round_number}"
-    return Question("propose", about, _PROPOSER, user, proposals_schema(attribute), seed)
+    return LlmQuestion("propose", about, _PROPOSER, user, proposals_schema(attribute), seed)
 
 
 def judging(
     subject: Subject, attribute: Attribute, specs: Sequence[AttributeSpec], *, round_number: int, seed: int
-) -> Question:
+) -> LlmQuestion:
     """Return the question whether each value is feasible; it does not say which answer was asked for at first."""
     values = "\n".join(f"{number}. {spec.phrase}" for number, spec in enumerate(specs, start=1))
     user = (
@@ -105,6 +105,6 @@ def judging(
         'Form: {"judgements": [...]}, one object for each number with number; reason: one short sentence; '
         'verdict: "feasible", "infeasible" or "unsure".'
     )
-    return Question(
+    return LlmQuestion(
         "judge", f"{attribute}, {subject.name}, round {round_number}", _CRITIC, user, judgements_schema(), seed
     )

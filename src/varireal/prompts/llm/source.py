@@ -27,7 +27,7 @@ MILLION = 1_000_000
 
 
 class LlmSource:
-    """Lists proposed and judged by a language model, each attribute for the classes of `llm.scope`."""
+    """Lets a language model propose and judge lists, each attribute for the classes of `llm.scope`."""
 
     def __init__(self, config: PromptConfig, backend: Backend, seed: int) -> None:
         """Read the groups, if they are needed; nothing is asked yet.
@@ -49,7 +49,7 @@ class LlmSource:
         Raises:
             UserError: a class is in no group, a question got no usable answer, or too few values are left.
         """
-        plan = [
+        plan: list[tuple[Attribute, Subject, Sequence[Feasibility]]] = [
             (attribute, subject, feasibilities)
             for attribute, feasibilities in needed.items()
             for subject in self._subjects(attribute, classes, domain_word)
@@ -144,14 +144,14 @@ class LlmSource:
 
 
 class OpenAiSource(LlmSource):
-    """The prompt source `openai`: any endpoint that speaks its protocol."""
+    """Asks any endpoint that speaks OpenAI's protocol: the prompt source `openai`."""
 
     def __init__(self, config: PromptConfig, compute: ComputeConfig, seed: int) -> None:
         super().__init__(config, Endpoint(config.llm), seed)
 
 
 class TransformersSource(LlmSource):
-    """The prompt source `transformers`: an instruct model on this machine."""
+    """Asks an instruct model on this machine: the prompt source `transformers`."""
 
     def __init__(self, config: PromptConfig, compute: ComputeConfig, seed: int) -> None:
         super().__init__(config, LocalModel(config.llm, compute), seed)

@@ -26,6 +26,7 @@ def write_shards(folder: Path, edits: EditSet, shard_bytes: int) -> None:
     shuffled but always the same, as training reads a shard from its beginning. The same edits give the same bytes.
     """
     require_extra("export", "webdataset", "--format webdataset")
+    # webdataset's own writer, and not base.shards: for its readers, who have no use for the index that lies beside ours
     from webdataset import TarWriter
 
     shuffled = sorted(edits.records, key=lambda record: derive_seed("export", record.image_id))
