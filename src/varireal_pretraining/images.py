@@ -20,8 +20,7 @@ import numpy as np
 from varireal.base.files import read_json, staged_folder
 from varireal.base.seeding import generator
 from varireal.datasets.world.materials import render_material
-from varireal.datasets.world.places import render_place
-from varireal.datasets.world.render import Scene, render_scene, sample_scene
+from varireal.datasets.world.render import Scene, render_place, render_scene, sample_scene
 from varireal.datasets.world.vocabulary import MATERIALS, PLACES
 
 log = logging.getLogger(__name__)

@@ -132,11 +132,15 @@ def test_yaml_refuses_a_key_that_stands_twice_but_lets_a_merged_one_be_replaced(
     path.write_text("a: &a {k: 1}\nb: {<<: *a, k: 2}\nc: no\n")
     assert read_yaml(path) == {"a": {"k": 1}, "b": {"k": 2}, "c": False}
     path.write_text("a:\n  k: 1\n  other: [1]\n  k: 2\n")
-    with pytest.raises(UserError, match=r"x\.yaml is not valid YAML: the key 'k' stands twice in one place \(line 4\)$"):
+    with pytest.raises(
+        UserError, match=r"x\.yaml is not valid YAML: the key 'k' stands twice in one place \(line 4\)$"
+    ):
         read_yaml(path)
 
 
-@pytest.mark.parametrize("content", ["[" * 200_000, "{a: " * 200_000, "a: 2020-99-01", "\t- a", "a: *b", "%YAML 9.9\n---\na"])
+@pytest.mark.parametrize(
+    "content", ["[" * 200_000, "{a: " * 200_000, "a: 2020-99-01", "\t- a", "a: *b", "%YAML 9.9\n---\na"]
+)
 def test_broken_yaml_is_one_line(tmp_path, content):
     (tmp_path / "x.yaml").write_text(content)
     with pytest.raises(UserError, match="not valid YAML: .+") as caught:
