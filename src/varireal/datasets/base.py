@@ -37,6 +37,7 @@ class Photo(Protocol):
     @property
     def image_id(self) -> str:
         """Return what is unique and safe as a path: ``<class slug>/<name>``."""
+        ...
 
     @property
     def split(self) -> Split: ...
@@ -47,6 +48,7 @@ class Photo(Protocol):
     @property
     def source(self) -> str:
         """Return what to call the photo in a message: its file, or how it is made."""
+        ...
 
     def load(self) -> PhotoFiles:
         """Return the files.
@@ -54,6 +56,7 @@ class Photo(Protocol):
         Raises:
             UserError: the photo or its mask cannot be used.
         """
+        ...
 
 
 class Picture(Protocol):
@@ -65,12 +68,14 @@ class Picture(Protocol):
     @property
     def name(self) -> str:
         """Return the value of the attribute that it shows; safe as a folder name."""
+        ...
 
     @property
     def index(self) -> int: ...
 
     def load(self) -> bytes:
         """Return the picture as PNG."""
+        ...
 
 
 class Dataset(Protocol):
@@ -83,9 +88,11 @@ class Dataset(Protocol):
 
     def photos(self) -> Sequence[Photo]:
         """Return all photos; the same config and seed always give the same ones, in the same order."""
+        ...
 
     def pictures(self) -> Sequence[Picture]:
         """Return the ready-made pictures, if the data set renders them."""
+        ...
 
 
 def slug(text: str) -> str:

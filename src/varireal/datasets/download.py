@@ -1,4 +1,7 @@
-"""Archives of published data sets: fetched piece by piece, checked against their sums, unpacked as a whole."""
+"""Archives of published data sets: fetched piece by piece, checked against their sums, unpacked as a whole.
+
+Own code: pooch and torchvision begin a download that breaks anew, and unpack in place, half an archive if killed.
+"""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def find_photos(root: Path) -> list[FoundPhoto]:
         parts = path.relative_to(root).parts
         if len(parts) <= depth:
             raise UserError(f"the photo {path} lies in no class folder; move it into one, or out of {root}")
-        split = next((split for split in splits if split == parts[0]), None)
+        split: Split | None = next((split for split in splits if split == parts[0]), None)
         name = "/".join(parts[depth:])
         class_name = class_of[root.joinpath(*parts[:depth])]
         photos.append(FoundPhoto(path, Path(*parts), class_name, f"{split}/{name}" if split else name, split))
@@ -149,7 +149,7 @@ def find_masks(masks_root: str | None, photos: Sequence[Path]) -> dict[Path, Pat
 def _given_splits(root: Path) -> list[Split]:
     """Return the splits that the folders below the root give; none if they are classes."""
     names = [folder.name for folder in _subfolders(root)]
-    splits = [split for split in SPLITS if split in names]
+    splits: list[Split] = [split for split in SPLITS if split in names]
     if not splits:
         return []
     if others := [name for name in names if name not in SPLITS]:

@@ -91,7 +91,9 @@ class ImageFolder:
             count = max(1, math.floor(share * len(photos) + 0.5)) if share > 0 else 0
             drawn |= dict.fromkeys(waiting[:count], split)
             waiting = waiting[count:]
-        return drawn | dict.fromkeys(waiting, "train")
+        for photo in waiting:
+            drawn[photo] = "train"
+        return drawn
 
 
 def _named(photos: list[FoundPhoto]) -> list[tuple[FoundPhoto, str]]:

@@ -7,6 +7,7 @@ Every face is a quadrilateral whose corners run so that (b - a) x (d - a) points
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Hull:
     radius: np.ndarray
     z: np.ndarray
 
-    def at(self, x: float | Point) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, x: float | Point) -> tuple[Any, Any]:  # numbers for a number, arrays for an array
         """Return radius and height of the axis at positions x."""
         return np.interp(x, self.x[::-1], self.radius[::-1]), np.interp(x, self.x[::-1], self.z[::-1])
 

@@ -181,7 +181,8 @@ def _paint(scene: Scene, rng: Rng, layer: Layer, camera: Camera) -> np.ndarray:
     light = np.float32(rng.uniform(0.94, 1.02)) * layer.light[inside][:, None]
     if scene.color is not None:
         lit = _livery_colors(scene.color, scene.accent, rng)[parts] * light + 52 * gloss
-    elif scene.material is not None:
+    else:
+        assert scene.material is not None  # a scene has exactly one of the two
         lit = _wrapped_material(scene.material, rng, camera, len(inside))[inside] * light + 22 * gloss
     glass, dark = parts == AircraftPart.GLASS, parts == AircraftPart.DARK
     lit[glass] = _GLASS * (0.6 + 0.6 * light[glass]) + 70 * gloss[glass]
