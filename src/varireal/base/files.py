@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,7 +26,7 @@ RACES = 100  # with other runs for the name of a folder, that may be lost
 
 
 @contextlib.contextmanager
-def named_os_errors(path: Path) -> Iterator[None]:
+def named_os_errors(path: Path) -> Generator[None]:
     """Turn the failures of a write that a user can mend into one line that names the path."""
     try:
         yield
@@ -43,7 +43,7 @@ def named_os_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, replace: bool = True) -> Generator[BinaryIO]:
     """Yield a file to write, which takes ``path``'s place after fsync if the block ends well, and else vanishes.
 
     Without ``replace`` it vanishes too where another process was first.
@@ -124,22 +124,23 @@ def read_yaml(path: Path) -> Any:
     from ruamel.yaml import YAML, YAMLError
     from ruamel.yaml.constructor import DuplicateKeyError
 
-    parser = YAML(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
+    parser: Any = YAML(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
     parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
     try:
         return parser.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except DuplicateKeyError as error:  # its own words hold both values, however long
-        key = str(error.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        at: Any = error
+        key = str(at.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
+        line = at.problem_mark.line + 1
         raise UserError(f"{path} is not valid YAML: the key {key!r} stands twice in one place (line {line})") from error
     except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
 
 
 @contextlib.contextmanager
-def staged_folder(final: Path) -> Iterator[Path]:
+def staged_folder(final: Path) -> Generator[Path]:
     """Yield an empty folder beside ``final`` that replaces it when the block succeeds and vanishes when it fails.
 
     Raises:
@@ -191,7 +192,8 @@ def sha256_bytes(data: bytes) -> str:
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal, read in blocks; the file may lie in a shard."""
     with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        # typeshed asks for readinto, which all that open_file gives has
+        return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
 
 
 def sha256_folder(folder: Path) -> str:
