@@ -21,8 +21,7 @@ from varireal.base.seeding import generator
 from varireal.cli import run_command
 from varireal.compute.processes import map_in_order
 from varireal.datasets.world.materials import render_material
-from varireal.datasets.world.places import render_place
-from varireal.datasets.world.render import Scene, render_scene, sample_scene
+from varireal.datasets.world.render import Scene, render_place, render_scene, sample_scene
 from varireal.datasets.world.vocabulary import CLASSES, MATERIALS, PLACES
 from varireal_pretraining.loop import WORKSPACE, path_option, process_options
 

@@ -124,15 +124,16 @@ def read_yaml(path: Path) -> Any:
     from ruamel.yaml import YAML, YAMLError
     from ruamel.yaml.constructor import DuplicateKeyError
 
-    parser = YAML(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
+    parser: Any = YAML(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
     parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
     try:
         return parser.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except DuplicateKeyError as error:  # its own words hold both values, however long
-        key = str(error.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        at: Any = error
+        key = str(at.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
+        line = at.problem_mark.line + 1
         raise UserError(f"{path} is not valid YAML: the key {key!r} stands twice in one place (line {line})") from error
     except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
@@ -191,7 +192,7 @@ def sha256_bytes(data: bytes) -> str:
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal, read in blocks; the file may lie in a shard."""
     with open_file(path) as file:
-        # BinaryIO lacks readinto in the stubs; every file opened here has it
+        # typeshed asks for readinto, which all that open_file gives has
         return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
 
 

@@ -188,11 +188,11 @@ class LlmConfig(Section):
     concurrency: Positive = 4  # openai: questions asked at the same time
     # one list for all classes, one for each group of prompt.bank, or one for each class; the study's choice for pets
     scope: dict[Attribute, Literal["all", "group", "class"]] = Field(
-        {"background": "all", "color": "class", "texture": "class"}
+        default={"background": "all", "color": "class", "texture": "class"}
     )
     # length of each list; for backgrounds the study had 18 to 44 feasible values and about 50 infeasible ones
     counts: dict[Attribute, dict[Feasibility, Positive]] = Field(
-        {
+        default={
             "background": {"feasible": 30, "infeasible": 50},
             "color": {"feasible": 6, "infeasible": 6},
             "texture": {"feasible": 6, "infeasible": 6},
@@ -203,7 +203,7 @@ class LlmConfig(Section):
     max_rounds: Positive = 4  # of proposing and judging; later rounds ask for what is still missing
     # emphasis that proposals get, as in the study
     weights: dict[Attribute, Annotated[float, Field(gt=0, le=3)]] = Field(
-        {"background": 1.2, "color": 1.3, "texture": 1.3}
+        default={"background": 1.2, "color": 1.3, "texture": 1.3}
     )
     input_price: NonNegative | None = None  # per million tokens, in any currency; null: tokens are counted, cost is not
     output_price: NonNegative | None = None

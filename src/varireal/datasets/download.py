@@ -1,4 +1,7 @@
-"""Archives of published data sets: fetched piece by piece, checked against their sums, unpacked as a whole."""
+"""Archives of published data sets: fetched piece by piece, checked against their sums, unpacked as a whole.
+
+Own code: pooch and torchvision begin a download that breaks anew, and unpack in place, half an archive if killed.
+"""
 
 from __future__ import annotations
 
@@ -118,11 +121,11 @@ def _write(response: requests.Response, file: Path, have: int) -> None:
 
 def _check(archive: Archive, file: Path) -> None:
     with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "md5").hexdigest()
-    if found != archive.md5:
+        md5 = hashlib.file_digest(opened, "md5").hexdigest()
+    if md5 != archive.md5:
         file.unlink()
         raise UserError(
-            f"what {archive.url} sent is not the published archive (MD5 {found} instead of {archive.md5}); it was "
+            f"what {archive.url} sent is not the published archive (MD5 {md5} instead of {archive.md5}); it was "
             "removed, run the stage again or get the archive elsewhere"
         )
 

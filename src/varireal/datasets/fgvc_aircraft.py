@@ -33,7 +33,7 @@ class FgvcAircraft(PublishedDataset):
 
     def read(self, root: str) -> Listing:
         """Read the lists of the three splits."""
-        lists = {split: f"images_variant_{split}.txt" for split in SPLITS}
+        lists: dict[Split, str] = {split: f"images_variant_{split}.txt" for split in SPLITS}
         needed = ["images", "variants.txt", *lists.values()]
         folder = locate(root, ["data", "fgvc-aircraft-2013b/data"], needed, self.title, GET)
         variants = [line for _, line in read_lines(folder / "variants.txt")]

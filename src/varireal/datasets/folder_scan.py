@@ -100,20 +100,20 @@ def find_photos(root: Path) -> list[FoundPhoto]:
         for parent in ([root / split for split in splits] or [root])
         for folder, name in _class_folders(parent).items()
     }
-    found = []
+    photos = []
     for path in walk_pictures(root):
         parts = path.relative_to(root).parts
         if len(parts) <= depth:
             raise UserError(f"the photo {path} lies in no class folder; move it into one, or out of {root}")
-        split = next((split for split in splits if split == parts[0]), None)
+        split: Split | None = next((split for split in splits if split == parts[0]), None)
         name = "/".join(parts[depth:])
         class_name = class_of[root.joinpath(*parts[:depth])]
-        found.append(FoundPhoto(path, Path(*parts), class_name, f"{split}/{name}" if split else name, split))
-    filled = {root.joinpath(*photo.relative.parts[:depth]) for photo in found}
+        photos.append(FoundPhoto(path, Path(*parts), class_name, f"{split}/{name}" if split else name, split))
+    filled = {root.joinpath(*photo.relative.parts[:depth]) for photo in photos}
     for folder in class_of:
         if folder not in filled:
             raise UserError(f"the class folder {folder} holds no photo; add some, or remove the folder")
-    return found
+    return photos
 
 
 def find_masks(masks_root: str | None, photos: Sequence[Path]) -> dict[Path, Path]:
@@ -149,7 +149,7 @@ def find_masks(masks_root: str | None, photos: Sequence[Path]) -> dict[Path, Pat
 def _given_splits(root: Path) -> list[Split]:
     """Return the splits that the folders below the root give; none if they are classes."""
     names = [folder.name for folder in _subfolders(root)]
-    splits = [split for split in SPLITS if split in names]
+    splits: list[Split] = [split for split in SPLITS if split in names]
     if not splits:
         return []
     if others := [name for name in names if name not in SPLITS]:

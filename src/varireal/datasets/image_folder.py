@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from varireal.base.manifest import Split
 from varireal.base.seeding import derive_seed
 from varireal.config import DatasetConfig
-from varireal.datasets.base import Picture
-from varireal.datasets.duplicates import content_hashes, refuse_pairs
+from varireal.datasets.base import Picture, content_hashes, refuse_pairs, unique_slugs
 from varireal.datasets.folder_scan import FoundPhoto, check_folder, find_masks, find_photos
 from varireal.datasets.photo_files import FilePhoto
-from varireal.datasets.slugs import unique_slugs
 from varireal.errors import UserError
 
 
@@ -29,9 +27,9 @@ class ImageFolder:
         self._config = config
         self._seed = seed
         self._root = check_folder("dataset.root", config.root)
-        self._found = find_photos(self._root)
-        self._masks = find_masks(config.masks_root, [photo.relative for photo in self._found])
-        self.classes: Sequence[str] = sorted({photo.class_name for photo in self._found})
+        self._photos = find_photos(self._root)
+        self._masks = find_masks(config.masks_root, [photo.relative for photo in self._photos])
+        self.classes: Sequence[str] = sorted({photo.class_name for photo in self._photos})
         self.has_masks = config.masks_root is not None
 
     def photos(self) -> Sequence[FilePhoto]:
@@ -41,12 +39,12 @@ class ImageFolder:
             UserError: a class has no training photo, or one file stands in two splits or in two classes.
         """
         by_class: dict[str, list[FoundPhoto]] = {name: [] for name in self.classes}
-        for photo in self._found:
+        for photo in self._photos:
             by_class[photo.class_name].append(photo)
         splits = {}
         for class_name, photos in by_class.items():
             splits |= self._splits(class_name, photos)
-        _refuse_duplicates(self._found, splits)
+        _refuse_duplicates(self._photos, splits)
         class_slugs = unique_slugs(self.classes)
         return [
             FilePhoto(
@@ -71,7 +69,7 @@ class ImageFolder:
         if not given:
             counts: list[tuple[Split, float]] = [("test", self._config.test_share), ("val", self._config.val_share)]
             given = self._drawn(class_name, photos, counts)
-        elif not any(photo.split == "val" for photo in self._found):
+        elif not any(photo.split == "val" for photo in self._photos):
             train = [photo for photo in photos if photo.split == "train"]
             given |= self._drawn(class_name, train, [("val", self._config.val_share)])
         if "train" not in given.values():
@@ -93,7 +91,9 @@ class ImageFolder:
             count = max(1, math.floor(share * len(photos) + 0.5)) if share > 0 else 0
             drawn |= dict.fromkeys(waiting[:count], split)
             waiting = waiting[count:]
-        return drawn | dict.fromkeys(waiting, "train")
+        for photo in waiting:
+            drawn[photo] = "train"
+        return drawn
 
 
 def _named(photos: list[FoundPhoto]) -> list[tuple[FoundPhoto, str]]:

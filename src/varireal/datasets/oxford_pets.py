@@ -42,23 +42,23 @@ class OxfordPets(PublishedDataset):
         needed = ["images", "annotations/trimaps", *lists]
         folder = locate(root, ["oxford-iiit-pet"], needed, self.title, GET)
         numbers = dict(self._lines(folder, "list").values())
-        found: dict[str, tuple[int, Split]] = {}
+        listed: dict[str, tuple[int, Split]] = {}
         for split, name in LISTS.items():
             for where, (image, class_number) in self._lines(folder, name).items():
-                if image in found:
+                if image in listed:
                     raise UserError(f"{where}: {image} stands in two lists; get them again")
                 if numbers.get(image) != class_number:
                     said = f"class {numbers[image]}" if image in numbers else "no such photo"
                     raise UserError(f"{where}: {image} is of class {class_number}, but list.txt has {said}")
-                found[image] = (class_number, split)
-        if unlisted := sorted(set(numbers) - set(found)):
+                listed[image] = (class_number, split)
+        if unlisted := sorted(set(numbers) - set(listed)):
             raise UserError(
                 f"{folder / 'annotations'}: {len(unlisted)} photos of list.txt stand neither in trainval.txt nor in "
                 f"test.txt (the first: {unlisted[0]}); get the lists again"
             )
         classes = _classes(folder, numbers)
         photos = [
-            self._listed(folder, image, class_number - 1, split) for image, (class_number, split) in found.items()
+            self._listed(folder, image, class_number - 1, split) for image, (class_number, split) in listed.items()
         ]
         return Listing(folder, classes, photos)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from varireal.base.files import encode_png, read_image
 from varireal.base.manifest import Split
@@ -84,7 +84,7 @@ def load_photo_files(
     )
 
 
-def _suffix_if_kept(path: Path) -> str | None:
+def _suffix_if_kept(path: Path) -> Literal[".jpg", ".png"] | None:
     """Return the suffix of a file that every reader shows alike and so is kept as it is, else None."""
     from PIL import Image
 
@@ -92,7 +92,8 @@ def _suffix_if_kept(path: Path) -> str | None:
         turned = picture.getexif().get(EXIF_ORIENTATION, 1) != 1
         if picture.mode != "RGB" or "transparency" in picture.info or turned:
             return None
-        return {"JPEG": ".jpg", "PNG": ".png"}.get(picture.format or "")
+        kept: dict[str | None, Literal[".jpg", ".png"]] = {"JPEG": ".jpg", "PNG": ".png"}
+        return kept.get(picture.format)
 
 
 def _scaled(pixels: np.ndarray, target: tuple[int, int], method: str) -> np.ndarray:

@@ -30,8 +30,8 @@ class Prepared:
 
     def counts(self, classes: list[str]) -> dict[str, dict[str, int]]:
         """Return the number of photos by split and class name."""
-        found = Counter((record.split, record.class_name) for record in self.records)
-        return {split: {name: found[split, name] for name in classes} for split in SPLITS}
+        photos = Counter((record.split, record.class_name) for record in self.records)
+        return {split: {name: photos[split, name] for name in classes} for split in SPLITS}
 
 
 def write_photos(

@@ -15,12 +15,10 @@ from varireal.base.manifest import SPLITS, Split
 from varireal.base.seeding import derive_seed
 from varireal.base.text import text_problem
 from varireal.config import DatasetConfig
-from varireal.datasets.base import Picture
+from varireal.datasets.base import Picture, content_hashes, refuse_pairs, unique_slugs
 from varireal.datasets.download import Archive
-from varireal.datasets.duplicates import content_hashes, refuse_pairs
 from varireal.datasets.folder_scan import MAX_CLASS_NAME, find_masks
 from varireal.datasets.photo_files import FilePhoto
-from varireal.datasets.slugs import unique_slugs
 from varireal.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -181,9 +179,9 @@ class PublishedDataset(abc.ABC):
         """Compare with the published numbers, unless the data set is said to be a part."""
         if not self._config.complete:
             return
-        found = {split: sum(photo.split == split for photo in listing.photos) for split in self.photo_counts}
+        listed = {split: sum(photo.split == split for photo in listing.photos) for split in self.photo_counts}
         numbers = [(len(listing.classes), self.class_count, "classes")]
-        numbers += [(found[split], count, f"{split} photos") for split, count in self.photo_counts.items()]
+        numbers += [(listed[split], count, f"{split} photos") for split, count in self.photo_counts.items()]
         if wrong := [f"{have} {what} instead of {want}" for have, want, what in numbers if have != want]:
             said = ", ".join(wrong)
             raise UserError(

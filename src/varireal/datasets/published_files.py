@@ -88,12 +88,12 @@ def read_mat(path: Path, variable: str) -> Any:
     Raises:
         UserError: as :func:`read_bytes`, or it is no such file, or lacks the variable.
     """
-    found, problem = in_own_process(load_mat, read_bytes(path), variable)
+    variables, problem = in_own_process(load_mat, read_bytes(path), variable)
     if problem:
         raise UserError(f"{path} is no readable MATLAB file of version 5 ({problem}); get it again")
-    if variable not in found:
+    if variable not in variables:
         raise UserError(f"the MATLAB file {path} has no variable {variable!r}; is it the right file? get it again")
-    return found[variable]
+    return variables[variable]
 
 
 def load_mat(data: bytes, variable: str) -> tuple[dict[str, Any], str | None]:

@@ -10,8 +10,7 @@ from varireal.base.files import encode_png
 from varireal.base.manifest import SPLITS, Split
 from varireal.base.seeding import generator
 from varireal.config import DatasetConfig
-from varireal.datasets.base import PhotoFiles
-from varireal.datasets.slugs import unique_slugs
+from varireal.datasets.base import PhotoFiles, unique_slugs
 from varireal.datasets.world.vocabulary import CLASSES, MATERIALS, PLACES
 
 # photos a class where the settings ask for all of them: the world could be photographed for ever
@@ -56,7 +55,7 @@ class RenderedPicture:
     def load(self) -> bytes:
         """Render the picture as PNG, (size, size)."""
         from varireal.datasets.world.materials import render_material
-        from varireal.datasets.world.places import render_place
+        from varireal.datasets.world.render import render_place
 
         rng = generator("rendered_aircraft", self.seed, "picture", self.attribute, self.name, self.index)
         render = render_place if self.attribute == "background" else render_material

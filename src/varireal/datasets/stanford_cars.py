@@ -82,10 +82,10 @@ def _all_in_one(folder: Path) -> Listing:
 
 
 def _folders(folder: Path) -> Listing:
-    found = find_photos(folder)
-    names = sorted({photo.class_name for photo in found})
+    found_photos = find_photos(folder)
+    names = sorted({photo.class_name for photo in found_photos})
     photos = []
-    for photo in found:
+    for photo in found_photos:
         if photo.split is None or photo.split == "val":
             raise UserError(f"{folder} must hold train and test only, found {photo.path}; move its photos into train")
         photos.append(Listed(photo.path, photo.relative, names.index(photo.class_name), photo.split))
@@ -93,18 +93,17 @@ def _folders(folder: Path) -> Listing:
 
 
 def _class_names(path: Path) -> list[str]:
-    names = read_mat(path, "class_names")
-    listed = _in_a_row(names)
+    listed = _in_a_row(read_mat(path, "class_names"))
     if not listed or not all(isinstance(name, str) for name in listed):
         raise UserError(f"{path}: class_names is no list of names; get the file again")
     return [str(name) for name in listed]
 
 
-def _in_a_row(found: Any) -> list[Any]:
+def _in_a_row(value: Any) -> list[Any]:
     """Return the elements of a row of structs or cells, which is one element where the row has one; else nothing."""
-    if isinstance(found, dict | str):
-        return [found]
-    return list(found) if isinstance(found, list) or getattr(found, "ndim", 0) == 1 else []
+    if isinstance(value, dict | str):
+        return [value]
+    return list(value) if isinstance(value, list) or getattr(value, "ndim", 0) == 1 else []
 
 
 def _annotations(path: Path, file_key: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -113,8 +112,7 @@ def _annotations(path: Path, file_key: str) -> list[tuple[str, Mapping[str, Any]
     Raises:
         UserError: the file is unreadable, or a row lacks a field.
     """
-    found = read_mat(path, "annotations")
-    rows = _in_a_row(found)
+    rows = _in_a_row(read_mat(path, "annotations"))
     if not rows:
         raise UserError(f"{path}: annotations is no list of structs; get the file again")
     named = [(f"{path}, row {count}", row) for count, row in enumerate(rows, 1)]

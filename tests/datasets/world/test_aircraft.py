@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from varireal.datasets.world.aircraft import build_aircraft
-from varireal.datasets.world.mesh import Mesh, Part, add_jet_engine, add_rod, add_surface, add_wheel, ring
+from varireal.datasets.world.mesh import AircraftPart, Mesh, add_jet_engine, add_rod, add_surface, add_wheel, ring
+from varireal.datasets.world.render import build_aircraft
 from varireal.datasets.world.vocabulary import CLASSES
 from varireal.errors import UserError
 
@@ -12,7 +12,7 @@ from varireal.errors import UserError
 INLET_AND_EXHAUST = 24
 
 
-def faces_of(class_name: str, part: Part) -> int:
+def faces_of(class_name: str, part: AircraftPart) -> int:
     return int((build_aircraft(class_name, np.random.default_rng(0)).mesh.parts == part).sum())
 
 
@@ -29,7 +29,7 @@ def faces_of(class_name: str, part: Part) -> int:
     ],
 )
 def test_jet_engines_are_counted(class_name, engines):
-    assert faces_of(class_name, Part.DARK) == engines * INLET_AND_EXHAUST
+    assert faces_of(class_name, AircraftPart.DARK) == engines * INLET_AND_EXHAUST
 
 
 @pytest.mark.parametrize("class_name", CLASSES)
@@ -38,7 +38,7 @@ def test_propellers(class_name):
     assert len(build_aircraft(class_name, np.random.default_rng(0)).propellers) == expected
 
 
-def extent(class_name: str, part: Part | None = None) -> np.ndarray:
+def extent(class_name: str, part: AircraftPart | None = None) -> np.ndarray:
     mesh = build_aircraft(class_name, np.random.default_rng(0)).mesh
     quads = mesh.quads if part is None else mesh.quads[mesh.parts == part]
     return np.ptp(quads.reshape(-1, 3), axis=0)
@@ -48,13 +48,13 @@ def test_proportions_that_tell_classes_apart():
     assert extent("glider")[1] > 2 * extent("glider")[0], "a glider is much wider than long"
     assert extent("regional jet")[0] > 1.4 * extent("business jet")[0]
     assert extent("four-engine jetliner")[1] > extent("twin-engine jetliner")[1]
-    assert faces_of("regional jet", Part.GLASS) > 1.5 * faces_of("business jet", Part.GLASS)
+    assert faces_of("regional jet", AircraftPart.GLASS) > 1.5 * faces_of("business jet", AircraftPart.GLASS)
 
 
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_aircraft_is_mirror_symmetric_and_varies_with_the_seed(class_name):
     mesh = build_aircraft(class_name, np.random.default_rng(3)).mesh
-    wings = mesh.quads[mesh.parts == Part.WING].reshape(-1, 3)
+    wings = mesh.quads[mesh.parts == AircraftPart.WING].reshape(-1, 3)
     assert wings[:, 1].max() == pytest.approx(-wings[:, 1].min(), abs=1e-5)
     other = build_aircraft(class_name, np.random.default_rng(4)).mesh
     assert np.abs(mesh.quads - other.quads).max() > 0.005
@@ -75,7 +75,7 @@ def test_shapes_turn_their_faces_outwards(side):
     add_surface(surface, (0, 0, 0), (-0.1, side, 0.05), 0.3, 0.3, 0.05)
     add_rod(rod, (0, 0, 0), (0, side * 0.3, 1), 0.1)
     add_wheel(wheel, (0, side * 0.5, 0), 0.2, 0.1)
-    tube.add_grid(ring((1, 0.5, 0), (0.2, 0.3, 0.2), (0, 0, 0), side * 0.5), Part.BODY)
+    tube.add_grid(ring((1, 0.5, 0), (0.2, 0.3, 0.2), (0, 0, 0), side * 0.5), AircraftPart.BODY)
     assert outward_share(surface, (-0.2, side * 0.5, 0.025)) == 1
     assert outward_share(rod, (0, side * 0.15, 0.5)) == 1
     assert outward_share(wheel, (0, side * 0.5, 0)) == 1
@@ -85,7 +85,7 @@ def test_shapes_turn_their_faces_outwards(side):
 def test_engine_inlet_faces_forward_and_exhaust_backward():
     engine = Mesh()
     add_jet_engine(engine, (1, 0, 0), 0.4, 0.1)
-    discs = engine.quads[engine.parts == Part.DARK]
+    discs = engine.quads[engine.parts == AircraftPart.DARK]
     forward = np.cross(discs[:, 2] - discs[:, 0], discs[:, 3] - discs[:, 1])[:, 0] > 0
     assert np.array_equal(forward, discs[:, :, 0].mean(1) > 0.8)
 

@@ -5,8 +5,8 @@ import pytest
 
 from varireal.datasets.world.materials import PAINTERS as MATERIAL_PAINTERS
 from varireal.datasets.world.materials import render_material
-from varireal.datasets.world.places import GROUNDED, render_place
-from varireal.datasets.world.places import PAINTERS as PLACE_PAINTERS
+from varireal.datasets.world.render import GROUNDED, render_place
+from varireal.datasets.world.render import PAINTERS as PLACE_PAINTERS
 from varireal.datasets.world.vocabulary import MATERIALS, PLACES
 from varireal.errors import UserError
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from varireal.datasets.world.camera import Camera, random_view
-from varireal.datasets.world.places import render_place
-from varireal.datasets.world.render import Scene, render_scene, sample_scene
+from varireal.datasets.world.render import Scene, render_place, render_scene, sample_scene
 from varireal.datasets.world.vocabulary import (
     CLASSES,
     COLORS,

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from tests.editing.filters.tiny_vlms import KINDS
-from varireal.editing.filters.questions import INSTRUCTION, ask
 
 from varireal.base.manifest import ATTRIBUTES, ImageRecord
 from varireal.config import ComputeConfig, FilterConfig

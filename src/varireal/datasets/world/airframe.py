@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from varireal.datasets.world.canvas import Rng
-from varireal.datasets.world.mesh import HULL_SIDES, Hull, Mesh, Part, add_rod, add_surface, add_wheel
+from varireal.datasets.world.mesh import HULL_SIDES, AircraftPart, Hull, Mesh, add_rod, add_surface, add_wheel
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Wing:
     thickness: float
 
     def leading_edge(self, share: float) -> np.ndarray:
-        """Leading-edge point of the left wing at a share of the half span."""
+        """Return the leading-edge point of the left wing at a share of the half span."""
         return np.array((self.x - self.sweep * share, self.span * share, self.z + self.rise * share))
 
 
 def varied(rng: Rng, value: float, spread: float = 0.06) -> float:
-    """The value times a random factor in 1 - spread .. 1 + spread."""
+    """Return the value times a random factor in 1 - spread .. 1 + spread."""
     return value * rng.uniform(1 - spread, 1 + spread)
 
 
 def livery_pattern(rng: Rng, hull: Hull) -> np.ndarray:
-    """Which faces of the hull wear the accent colour: a stripe, the belly, the tail or the tail and a stripe."""
+    """Choose which faces of the hull wear the accent colour: a stripe, the belly, the tail or the tail and a stripe."""
     x = (hull.x[:-1] + hull.x[1:])[:, None] / 2 / (hull.x[0] - hull.x[-1])
     edges = np.linspace(0, 2 * np.pi, HULL_SIDES + 1)
     height = np.sin((edges[:-1] + edges[1:]) / 2)[None]
@@ -62,16 +62,16 @@ def livery_pattern(rng: Rng, hull: Hull) -> np.ndarray:
     return (stripe, belly, tail, tail | stripe)[rng.integers(4)]
 
 
-def add_wings(mesh: Mesh, wing: Wing, tip_part: Part | None = None) -> None:
+def add_wings(mesh: Mesh, wing: Wing, tip_part: AircraftPart | None = None) -> None:
     """Add both wings of a pair; `tip_part` paints their outer ends."""
     for side in (1, -1):
         root = wing.leading_edge(0) * (1, side, 1)
         tip = wing.leading_edge(1) * (1, side, 1)
-        add_surface(mesh, root, tip, wing.root_chord, wing.tip_chord, wing.thickness, Part.WING, tip_part)
+        add_surface(mesh, root, tip, wing.root_chord, wing.tip_chord, wing.thickness, AircraftPart.WING, tip_part)
 
 
 def add_legs(aircraft: Aircraft, points: list[tuple[float, float, float]], drop: float, wheel: float) -> None:
-    """Landing gear: a leg from each point straight down to a wheel."""
+    """Add landing gear: a leg from each point straight down to a wheel."""
     for x, y, z in points:
         add_rod(aircraft.gear, (x, y, z + 0.02), (x, y, z - drop), 0.022)
         add_wheel(aircraft.gear, (x, y, z - drop), wheel, 0.03)

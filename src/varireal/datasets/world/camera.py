@@ -23,7 +23,7 @@ class View:
 
 
 def random_view(rng: Rng, grounded: bool) -> View:
-    """A three-quarter view from any quadrant that shows wings, engines and tail (never head-on or level)."""
+    """Draw a three-quarter view from any quadrant that shows wings, engines and tail (never head-on or level)."""
     yaw = np.deg2rad(rng.uniform(22, 55)) * rng.choice((-1, 1))
     if rng.random() < 0.5:
         yaw = np.pi - yaw
@@ -51,7 +51,7 @@ class Camera:
 
     @classmethod
     def framing(cls, rng: Rng, view: View, points: np.ndarray, side: int) -> "Camera":
-        """The camera that makes `points` (..., 3) fill 72 to 90 per cent of a square picture's width."""
+        """Return the camera that makes `points` (..., 3) fill 72 to 90 per cent of a square picture's width."""
         flat = _perspective(points.reshape(-1, 3) @ view.rotation.T)
         low, high = flat.min(0), flat.max(0)
         width, height = high - low
@@ -60,15 +60,15 @@ class Camera:
         return cls(view, float(scale), middle * side - scale * (low + high) / 2)
 
     def seen(self, points: np.ndarray) -> np.ndarray:
-        """Aircraft coordinates (..., 3) in the viewer's axes."""
+        """Return aircraft coordinates (..., 3) in the viewer's axes."""
         return np.asarray(points, np.float32) @ self.view.rotation.T
 
     def on_screen(self, seen: np.ndarray) -> np.ndarray:
-        """Points in the viewer's axes (..., 3) as pixels (..., 2)."""
+        """Return points in the viewer's axes (..., 3) as pixels (..., 2)."""
         return _perspective(seen) * self.scale + self.shift
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Aircraft coordinates (..., 3) as pixels (..., 2)."""
+        """Return aircraft coordinates (..., 3) as pixels (..., 2)."""
         return self.on_screen(self.seen(points))
 
 

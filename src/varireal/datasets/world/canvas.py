@@ -18,7 +18,7 @@ Color = Sequence[float] | np.ndarray
 def fractal_noise(
     rng: Rng, height: int, width: int, cells: float = 4, octaves: int = 4, gain: float = 0.5, stretch: float = 1.0
 ) -> np.ndarray:
-    """Smooth value noise in 0..1 (stretched to the full range), shape (height, width).
+    """Draw smooth value noise in 0..1 (stretched to the full range), shape (height, width).
 
     `cells` grid cells span the height at the coarsest octave; `stretch` multiplies the cells across the width,
     so that a value below one draws streaks that lie along the width.
@@ -35,7 +35,7 @@ def fractal_noise(
 
 
 def ridge_line(rng: Rng, width: int, cells: int, octaves: int = 3) -> np.ndarray:
-    """A random skyline in 0..1, shape (width,)."""
+    """Draw a random skyline in 0..1, shape (width,)."""
     total = np.zeros((1, width), np.float32)
     for octave in range(octaves):
         grid = rng.random((1, cells * 2**octave + 1), dtype=np.float32)
@@ -44,7 +44,7 @@ def ridge_line(rng: Rng, width: int, cells: int, octaves: int = 3) -> np.ndarray
 
 
 def blend(base: Color, over: Color, weight: np.ndarray | float) -> np.ndarray:
-    """`base` where `weight` is 0, `over` where it is 1; colours and pictures broadcast."""
+    """Return `base` where `weight` is 0, `over` where it is 1; colours and pictures broadcast."""
     weight = np.asarray(weight, np.float32)
     if weight.ndim == 2:
         weight = weight[..., None]
@@ -58,18 +58,18 @@ def blend(base: Color, over: Color, weight: np.ndarray | float) -> np.ndarray:
 
 
 def jitter(rng: Rng, color: Color, sigma: float = 12.0) -> np.ndarray:
-    """The colour with a random change of brightness and a smaller one of hue, shape (3,), clipped to 0..255."""
+    """Return the colour with a random change of brightness and a smaller one of hue, shape (3,), clipped to 0..255."""
     change = 0.6 * sigma * rng.standard_normal() + 0.4 * sigma * rng.standard_normal(3)
     return np.clip(np.asarray(color, np.float32) + change, 0, 255).astype(np.float32)
 
 
 def flat(color: Color, height: int, width: int) -> np.ndarray:
-    """A picture of one colour, shape (height, width, 3)."""
+    """Return a picture of one colour, shape (height, width, 3)."""
     return np.tile(np.asarray(color, np.float32), (height, width, 1))
 
 
 def vertical_gradient(top: Color, bottom: Color, height: int, width: int) -> np.ndarray:
-    """A picture that goes from one colour at the top to another at the bottom, shape (height, width, 3)."""
+    """Return a picture that goes from one colour at the top to another at the bottom, shape (height, width, 3)."""
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     return np.repeat(blend(top, bottom, ramp), width, axis=1)
 

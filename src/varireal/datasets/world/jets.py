@@ -7,9 +7,9 @@ import numpy as np
 from varireal.datasets.world.airframe import Aircraft, Propeller, Wing, add_legs, add_wings, livery_pattern, varied
 from varireal.datasets.world.canvas import Rng
 from varireal.datasets.world.mesh import (
+    AircraftPart,
     Hull,
     Mesh,
-    Part,
     add_hull,
     add_jet_engine,
     add_spinner_nacelle,
@@ -58,7 +58,7 @@ class JetSpec:
 
 
 def build_jet(spec: JetSpec, rng: Rng) -> Aircraft:
-    """Airliners, business jets and turboprops: everything with a cabin and two or more engines."""
+    """Build airliners, business jets and turboprops: everything with a cabin and two or more engines."""
     aircraft = Aircraft()
     mesh = aircraft.mesh
     length, radius = varied(rng, spec.length), varied(rng, spec.radius)
@@ -91,11 +91,11 @@ def _add_winglets(mesh: Mesh, wing: Wing) -> None:
     for side in (1, -1):
         root = wing.leading_edge(1) * (1, side, 1)
         tip = root + np.array((-0.06, side * 0.03, 0.11))
-        add_surface(mesh, root, tip, wing.tip_chord, 0.04, 0.008, Part.ACCENT, stations=3)
+        add_surface(mesh, root, tip, wing.tip_chord, 0.04, 0.008, AircraftPart.ACCENT, stations=3)
 
 
 def _add_tail(mesh: Mesh, rng: Rng, spec: JetSpec, hull: Hull, length: float, radius: float) -> None:
-    """Fin, tailplane, and the engine at the base of the fin."""
+    """Add fin, tailplane, and the engine at the base of the fin."""
     x = -0.33 * length
     hull_radius, axis = hull.at(x)
     z = float(axis + 0.75 * hull_radius)
@@ -106,7 +106,7 @@ def _add_tail(mesh: Mesh, rng: Rng, spec: JetSpec, hull: Hull, length: float, ra
         add_jet_engine(mesh, (x + 0.2, 0, top), 0.56, engine, 0.03)
         z = top + 0.7 * engine
     chord = spec.fin_chord
-    add_surface(mesh, (x, 0, z), (x - 0.85 * height, 0, z + height), chord, 0.55 * chord, 0.016, Part.ACCENT)
+    add_surface(mesh, (x, 0, z), (x - 0.85 * height, 0, z + height), chord, 0.55 * chord, 0.016, AircraftPart.ACCENT)
     if spec.t_tail:
         plane = Wing(x - 0.8 * height, z + height, 0.72 * height + 0.08, 0.19, 0.09, 0.1, 0.0, 0.011)
     else:
@@ -115,7 +115,7 @@ def _add_tail(mesh: Mesh, rng: Rng, spec: JetSpec, hull: Hull, length: float, ra
 
 
 def _add_engines(aircraft: Aircraft, rng: Rng, spec: JetSpec, wing: Wing, length: float, radius: float) -> None:
-    """The engines at the wings and beside the rear fuselage."""
+    """Add the engines at the wings and beside the rear fuselage."""
     size, engine_length = varied(rng, spec.engine_radius), varied(rng, spec.engine_length)
     spin = rng.uniform(0, np.pi)
     for side in (1, -1):
@@ -129,11 +129,11 @@ def _add_engines(aircraft: Aircraft, rng: Rng, spec: JetSpec, wing: Wing, length
             x, y, z = spec.aft_engine[0] * length, side * (radius + 0.85 * size), spec.aft_engine[1] * radius
             add_jet_engine(aircraft.mesh, (x, y, z), engine_length, size, ENGINE_BIAS)
             root = (x - 0.3 * engine_length, 0.5 * y, z)
-            add_surface(aircraft.mesh, root, (root[0], y, z), 0.12, 0.12, 0.012, Part.BODY, stations=3)
+            add_surface(aircraft.mesh, root, (root[0], y, z), 0.12, 0.12, 0.012, AircraftPart.BODY, stations=3)
 
 
 def _add_turboprop(aircraft: Aircraft, at: np.ndarray, size: float, spin: float) -> None:
-    """A nacelle with its propeller on the wing's leading edge."""
+    """Add a nacelle with its propeller on the wing's leading edge."""
     x, y, z = at.tolist()
     hub = (x + 0.2, y, z - 0.3 * size)
     add_spinner_nacelle(aircraft.mesh, hub, 0.46, size)
@@ -141,7 +141,7 @@ def _add_turboprop(aircraft: Aircraft, at: np.ndarray, size: float, spin: float)
 
 
 def _add_underwing_engine(mesh: Mesh, at: np.ndarray, length: float, size: float) -> None:
-    """A jet engine on a pylon in front of and below the wing's leading edge."""
+    """Add a jet engine on a pylon in front of and below the wing's leading edge."""
     x, y, z = at.tolist()
     add_jet_engine(mesh, (x + 0.16, y, z - 1.25 * size), length, size, ENGINE_BIAS)
     add_surface(mesh, (x + 0.02, y, z - 0.5 * size), (x - 0.02, y, z), 0.18, 0.18, 0.01, stations=3)

@@ -7,9 +7,9 @@ import numpy as np
 from varireal.datasets.world.airframe import Aircraft, Propeller, Wing, add_legs, add_wings, livery_pattern, varied
 from varireal.datasets.world.canvas import Rng
 from varireal.datasets.world.mesh import (
+    AircraftPart,
     Hull,
     Mesh,
-    Part,
     add_canopy,
     add_hull,
     add_rod,
@@ -21,15 +21,15 @@ from varireal.datasets.world.mesh import (
 
 
 def _tail(mesh: Mesh, x: float, z: float, height: float, chord: float, sweep: float, span: float, high: bool) -> None:
-    """Fin in the accent colour and tailplane, at the top of the fin (`high`) or at its root."""
-    add_surface(mesh, (x, 0, z), (x - sweep * height, 0, z + height), chord, 0.55 * chord, 0.014, Part.ACCENT)
+    """Add the fin in the accent colour and the tailplane, at the top of the fin (`high`) or at its root."""
+    add_surface(mesh, (x, 0, z), (x - sweep * height, 0, z + height), chord, 0.55 * chord, 0.014, AircraftPart.ACCENT)
     plane = (x - 0.9 * sweep * height, z + 0.97 * height) if high else (x - 0.15 * chord, z + 0.02)
     root_chord = (0.55 if high else 0.8) * chord
     add_wings(mesh, Wing(plane[0], plane[1], span, root_chord, 0.5 * root_chord, 0.55 * sweep * span, 0.02, 0.01))
 
 
 def _light_body(aircraft: Aircraft, rng: Rng, length: float, radius: float, prop: float) -> Hull:
-    """The hull of a single-engine light aircraft, its spinner, propeller and conventional tail."""
+    """Add the hull of a single-engine light aircraft, its spinner, propeller and conventional tail."""
     hull = fuselage_hull(length, radius, 0.1, 0.62, 0.5)
     hull.radius[0] = 0.25 * radius
     add_hull(aircraft.mesh, hull, livery_pattern(rng, hull))
@@ -48,11 +48,13 @@ def _bush_plane(rng: Rng) -> Aircraft:
     length, radius = varied(rng, 1.0), varied(rng, 0.095)
     hull = _light_body(aircraft, rng, length, radius, 0.21)
     wing = Wing(0.21 * length, 1.35 * radius, varied(rng, 0.76), 0.22, 0.2, 0.0, 0.02, 0.022)
-    add_wings(aircraft.mesh, wing, Part.ACCENT)
+    add_wings(aircraft.mesh, wing, AircraftPart.ACCENT)
     add_canopy(aircraft.mesh, hull, 0.27 * length, -0.12 * length, 1.4, 0.9)
     for side in (1, -1):
         foot = (wing.x - 0.08, side * 0.75 * radius, -0.5 * radius)
-        add_rod(aircraft.mesh, foot, wing.leading_edge(0.6) * (1, side, 1) - (0.08, 0, 0.01), 0.024, Part.ENGINE)
+        add_rod(
+            aircraft.mesh, foot, wing.leading_edge(0.6) * (1, side, 1) - (0.08, 0, 0.01), 0.024, AircraftPart.ENGINE
+        )
         wheel = (0.2 * length, side * 0.15, -radius - 0.1)
         add_rod(aircraft.gear, (0.16 * length, side * 0.6 * radius, -0.6 * radius), wheel, 0.024)
         add_wheel(aircraft.gear, wheel, 0.062, 0.05)
@@ -65,7 +67,7 @@ def _trainer_plane(rng: Rng) -> Aircraft:
     length, radius = varied(rng, 1.0), varied(rng, 0.092)
     hull = _light_body(aircraft, rng, length, radius, 0.19)
     wing = Wing(0.19 * length, -0.65 * radius, varied(rng, 0.66), 0.27, 0.17, 0.04, 0.1, 0.022)
-    add_wings(aircraft.mesh, wing, Part.ACCENT)
+    add_wings(aircraft.mesh, wing, AircraftPart.ACCENT)
     add_canopy(aircraft.mesh, hull, 0.2 * length, -0.22 * length, 1.75, 0.85)
     points = [(0.36 * length, 0.0, -0.8 * radius)]
     points += [(0.03 * length, side * 0.2, -0.6 * radius) for side in (1, -1)]
@@ -81,8 +83,8 @@ def _biplane(rng: Rng) -> Aircraft:
     span = varied(rng, 0.62)
     upper = Wing(0.31 * length, 2.55 * radius, span, 0.21, 0.2, 0.0, 0.01, 0.015)
     lower = Wing(0.22 * length, -0.75 * radius, 0.94 * span, 0.2, 0.19, 0.0, 0.03, 0.015)
-    add_wings(mesh, upper, Part.ACCENT)
-    add_wings(mesh, lower, Part.ACCENT)
+    add_wings(mesh, upper, AircraftPart.ACCENT)
+    add_wings(mesh, lower, AircraftPart.ACCENT)
     for side in (1, -1):
         for back in (0.04, 0.15):
             start, end = lower.leading_edge(0.8), upper.leading_edge(0.76)
@@ -104,7 +106,7 @@ def _glider(rng: Rng) -> Aircraft:
     add_hull(aircraft.mesh, hull, livery_pattern(rng, hull))
     add_canopy(aircraft.mesh, hull, 0.42 * length, 0.12 * length, 1.3, 0.85)
     wing = Wing(0.12 * length, 0.55 * radius, varied(rng, 1.15), 0.15, 0.06, 0.03, 0.09, 0.014)
-    add_wings(aircraft.mesh, wing, Part.ACCENT)
+    add_wings(aircraft.mesh, wing, AircraftPart.ACCENT)
     _tail(aircraft.mesh, -0.4 * length, 0.4 * radius, varied(rng, 0.22), 0.14, 0.25, 0.22, True)
     add_legs(aircraft, [(0.1 * length, 0.0, -0.75 * radius)], 0.035, 0.03)
     return aircraft

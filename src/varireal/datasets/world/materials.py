@@ -16,7 +16,7 @@ SUPERSAMPLING = 3
 
 
 def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel coordinates as shares of the side: x and y, each (side, side) in 0..1."""
+    """Return pixel coordinates as shares of the side: x and y, each (side, side) in 0..1."""
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side
     x, y = np.meshgrid(axis, axis)
     return x, y
@@ -141,7 +141,7 @@ PAINTERS: dict[str, Callable[[Rng, int], np.ndarray]] = {
 
 
 def paint_material(name: str, rng: Rng, side: int) -> np.ndarray:
-    """The material on a canvas (side, side, 3), float32 RGB in 0..255.
+    """Paint the material on a canvas (side, side, 3), float32 RGB in 0..255.
 
     Raises:
         UserError: unknown material.
@@ -150,7 +150,7 @@ def paint_material(name: str, rng: Rng, side: int) -> np.ndarray:
 
 
 def render_material(name: str, rng: Rng, size: int = 128) -> np.ndarray:
-    """A flat close-up of a material, uint8 RGB (size, size, 3); same generator state, same bytes.
+    """Render a flat close-up of a material, uint8 RGB (size, size, 3); same generator state, same bytes.
 
     Raises:
         UserError: unknown material.

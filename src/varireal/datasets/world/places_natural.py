@@ -1,4 +1,4 @@
-"""Painters of the places where aircraft are found: (rng, side) -> (side, side, 3) float32, nothing in them."""
+"""Painters of the places where aircraft belong: (rng, side) -> (side, side, 3) float32, nothing in them."""
 
 import cv2
 import numpy as np
@@ -19,22 +19,22 @@ TILE = 192
 
 
 def sky(rng: Rng, side: int, top: Color = (70, 130, 215), bottom: Color = (190, 216, 240)) -> np.ndarray:
-    """A cloudless sky with jittered colours."""
+    """Paint a cloudless sky with jittered colours."""
     return vertical_gradient(jitter(rng, top), jitter(rng, bottom), side, side)
 
 
 def horizon_of(rng: Rng, side: int, low: float = 0.42, high: float = 0.58) -> float:
-    """A random row of the horizon, in pixels."""
+    """Draw a random row of the horizon, in pixels."""
     return side * rng.uniform(low, high)
 
 
 def below(line: np.ndarray, side: int) -> np.ndarray:
-    """1 below the given row of each column, else 0; shape (side, side)."""
+    """Return 1 below the given row of each column, else 0; shape (side, side)."""
     return (np.arange(side)[:, None] > line[None]).astype(np.float32)
 
 
 def ground_tile(rng: Rng, dark: Color, bright: Color, cells: int = 14, octaves: int = 4) -> np.ndarray:
-    """A mottled square of ground seen from above."""
+    """Paint a mottled square of ground seen from above."""
     return blend(jitter(rng, dark), jitter(rng, bright), fractal_noise(rng, TILE, TILE, cells, octaves, 0.65))
 
 
@@ -132,7 +132,7 @@ def _desert(rng: Rng, side: int) -> np.ndarray:
 
 
 def _tower(rng: Rng, image: np.ndarray, x: float, width: float, top: float, foot: float, wall: np.ndarray) -> None:
-    """One building with rows of windows."""
+    """Paint one building with rows of windows."""
     side = image.shape[0]
     rectangle(image, x, top, x + width, foot, wall)
     rectangle(image, x + width * 0.8, top, x + width, foot, wall * 0.8)

@@ -36,7 +36,7 @@ def _under_water(rng: Rng, side: int) -> np.ndarray:
 
 
 def _weed(rng: Rng, image: np.ndarray) -> None:
-    """A swaying blade of seaweed that grows from the ground."""
+    """Paint a swaying blade of seaweed that grows from the ground."""
     side = image.shape[0]
     t = np.linspace(0, 1, 12)
     root, height = rng.uniform(0, 1), rng.uniform(0.1, 0.26)
@@ -79,7 +79,7 @@ _BOOK_COLORS = ((152, 40, 36), (34, 60, 112), (44, 102, 62), (194, 154, 82), (11
 
 
 def _shelf(rng: Rng, image: np.ndarray, top: float, height: float) -> None:
-    """A row of books on a board, across the whole picture."""
+    """Paint a row of books on a board, across the whole picture."""
     side = image.shape[0]
     board = top + 0.88 * height
     x = 0.0
@@ -167,7 +167,7 @@ def _kitchen(rng: Rng, side: int) -> np.ndarray:
 
 
 def _stem(rng: Rng, image: np.ndarray, nearness: float) -> None:
-    """One bamboo stem with its nodes; nearer stems are thicker and brighter."""
+    """Paint one bamboo stem with its nodes; nearer stems are thicker and brighter."""
     side = image.shape[0]
     x, lean = rng.uniform(0, side), rng.uniform(-0.035, 0.035) * side
     thickness = max(2, int(side * (0.014 + 0.03 * nearness)))

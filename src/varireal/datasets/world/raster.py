@@ -7,7 +7,7 @@ import numpy as np
 
 from varireal.datasets.world.airframe import Propeller
 from varireal.datasets.world.camera import Camera
-from varireal.datasets.world.mesh import Mesh, Part
+from varireal.datasets.world.mesh import AircraftPart, Mesh
 
 #: Fractional bits of OpenCV's polygon coordinates.
 SHIFT = 3
@@ -16,7 +16,7 @@ DISC_OPACITY = 0.28
 #: Blur of the light across facets, as a share of the canvas.
 FACET_BLUR = 0.0034
 #: Parts up to this one are painted; glass, tyres and inlets come after it.
-LAST_PAINTED = Part.ENGINE
+LAST_PAINTED = AircraftPart.ENGINE
 _PROPELLER = np.array((55, 55, 60), np.float32)
 
 
@@ -41,7 +41,7 @@ class Faces:
         return cls(seen, camera.on_screen(seen), normals, parts, depth)
 
     def turned_to_viewer(self) -> np.ndarray:
-        """Which faces show their outside, bool (n,)."""
+        """Return which faces show their outside, bool (n,)."""
         first, second = self.screen[:, 2] - self.screen[:, 0], self.screen[:, 3] - self.screen[:, 1]
         return first[:, 0] * second[:, 1] < first[:, 1] * second[:, 0]
 
@@ -56,7 +56,7 @@ class Layer:
 
     @property
     def inside(self) -> np.ndarray:
-        """Where there is any aircraft, bool."""
+        """Return where there is any aircraft, bool."""
         return self.parts > 0
 
 
@@ -86,7 +86,7 @@ def draw_faces(faces: Faces, light: np.ndarray, side: int) -> Layer:
 
 
 def ground_shadow(faces: Faces, camera: Camera, size: int, side: int) -> np.ndarray:
-    """The soft shadow on the ground under a standing aircraft: float32 (size, size) in 0..1.
+    """Return the soft shadow on the ground under a standing aircraft: float32 (size, size) in 0..1.
 
     `side` is the side of the camera's canvas, `size` that of the returned picture.
     """
@@ -130,7 +130,7 @@ def draw_propeller(
 
 
 def _circle(propeller: Propeller, angles: np.ndarray) -> np.ndarray:
-    """Points of the propeller's rim, (len(angles), 3)."""
+    """Return points of the propeller's rim, (len(angles), 3)."""
     x, y, z = propeller.hub
     r = propeller.radius
     return np.stack([np.full(len(angles), x), y + r * np.cos(angles), z + r * np.sin(angles)], 1)

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from varireal.datasets.world.aircraft import build_aircraft
+from varireal.datasets.world.airframe import Aircraft
 from varireal.datasets.world.camera import Camera, random_view
-from varireal.datasets.world.canvas import Rng, jitter
+from varireal.datasets.world.canvas import Rng, finish, jitter
+from varireal.datasets.world.jets import JETS, build_jet
+from varireal.datasets.world.light_aircraft import LIGHT_AIRCRAFT
 from varireal.datasets.world.materials import paint_material
-from varireal.datasets.world.mesh import Part
-from varireal.datasets.world.places import GROUNDED, render_place
+from varireal.datasets.world.mesh import AircraftPart
+from varireal.datasets.world.places_natural import NATURAL_PAINTERS
+from varireal.datasets.world.places_unnatural import UNNATURAL_PAINTERS
 from varireal.datasets.world.raster import Faces, Layer, draw_faces, draw_propeller, ground_shadow
 from varireal.datasets.world.vocabulary import (
     CLASSES,
@@ -28,7 +31,13 @@ from varireal.datasets.world.vocabulary import (
 )
 from varireal.errors import UserError
 
+PAINTERS = NATURAL_PAINTERS | UNNATURAL_PAINTERS
+#: Places with a floor to stand on; elsewhere an aircraft flies.
+GROUNDED = frozenset(
+    ("runway", "grass field", "mountains", "desert", "city", "lava", "library", "carpet", "kitchen", "chessboard")
+)
 SUPERSAMPLING = 3
+PLACE_SUPERSAMPLING = 2
 #: A pixel belongs to the mask when the aircraft covers more than this share of it (low: thin wings and struts count).
 MASK_COVERAGE = 0.35
 #: Shares of the liveries and surfaces that real aircraft wear, for natural scenes.
@@ -114,6 +123,27 @@ def _sample_natural(rng: Rng, class_name: str) -> Scene:
     return Scene(class_name, place, color, None, accent)
 
 
+def build_aircraft(class_name: str, rng: Rng) -> Aircraft:
+    """Build an aircraft of the class with random proportions around its own, and a random livery pattern.
+
+    Raises:
+        UserError: unknown class.
+    """
+    check_word("class", class_name, CLASSES)
+    return build_jet(JETS[class_name], rng) if class_name in JETS else LIGHT_AIRCRAFT[class_name](rng)
+
+
+def render_place(name: str, rng: Rng, size: int = 128) -> np.ndarray:
+    """Render an empty place, uint8 RGB (size, size, 3); same generator state, same bytes.
+
+    Raises:
+        UserError: unknown place.
+    """
+    painter = PAINTERS[check_word("place", name, tuple(PLACES))]
+    exposure = 1 + 0.03 * rng.standard_normal()
+    return finish(painter(rng, PLACE_SUPERSAMPLING * size) * exposure, size)
+
+
 def render_scene(scene: Scene, rng: Rng, size: int = 128) -> Rendering:
     """Render a scene with a random view, light, size and proportions; same generator state, same bytes.
 
@@ -145,15 +175,16 @@ def _reduce(canvas: np.ndarray, size: int) -> np.ndarray:
 
 
 def _paint(scene: Scene, rng: Rng, layer: Layer, camera: Camera) -> np.ndarray:
-    """The lit surface of the aircraft, float32 RGB (side, side, 3) in 0..255, zero outside it."""
+    """Paint the lit surface of the aircraft, float32 RGB (side, side, 3) in 0..255, zero outside it."""
     inside = layer.inside
     parts, gloss = layer.parts[inside], layer.gloss[inside][:, None]
     light = np.float32(rng.uniform(0.94, 1.02)) * layer.light[inside][:, None]
     if scene.color is not None:
         lit = _livery_colors(scene.color, scene.accent, rng)[parts] * light + 52 * gloss
-    elif scene.material is not None:
+    else:
+        assert scene.material is not None  # a scene has exactly one of the two
         lit = _wrapped_material(scene.material, rng, camera, len(inside))[inside] * light + 22 * gloss
-    glass, dark = parts == Part.GLASS, parts == Part.DARK
+    glass, dark = parts == AircraftPart.GLASS, parts == AircraftPart.DARK
     lit[glass] = _GLASS * (0.6 + 0.6 * light[glass]) + 70 * gloss[glass]
     lit[dark] = _DARK * (0.5 + 0.5 * light[dark])
     color = np.zeros((*inside.shape, 3), np.float32)
@@ -162,24 +193,24 @@ def _paint(scene: Scene, rng: Rng, layer: Layer, camera: Camera) -> np.ndarray:
 
 
 def _livery_colors(color: str, accent: str | None, rng: Rng) -> np.ndarray:
-    """The colour of each part, float32 (parts + 1, 3).
+    """Choose the colour of each part, float32 (parts + 1, 3).
 
     A colored surface without a second colour is a uniform coat: wings and engines differ in brightness only.
     """
     base = jitter(rng, COLORS[color], 4)
-    colors = np.zeros((len(Part) + 1, 3), np.float32)
-    colors[Part.BODY] = base
-    colors[Part.WING] = 0.95 * base
+    colors = np.zeros((len(AircraftPart) + 1, 3), np.float32)
+    colors[AircraftPart.BODY] = base
+    colors[AircraftPart.WING] = 0.95 * base
     if accent is None:
-        colors[Part.ACCENT], colors[Part.ENGINE] = 0.88 * base, 0.82 * base
+        colors[AircraftPart.ACCENT], colors[AircraftPart.ENGINE] = 0.88 * base, 0.82 * base
         return colors
-    colors[Part.ACCENT] = jitter(rng, COLORS[accent], 4)
-    colors[Part.ENGINE] = _BARE_METAL if rng.random() < 0.6 else colors[Part.ACCENT]
+    colors[AircraftPart.ACCENT] = jitter(rng, COLORS[accent], 4)
+    colors[AircraftPart.ENGINE] = _BARE_METAL if rng.random() < 0.6 else colors[AircraftPart.ACCENT]
     return colors
 
 
 def _wrapped_material(material: str, rng: Rng, camera: Camera, side: int) -> np.ndarray:
-    """The material's picture turned along the fuselage, (side, side, 3)."""
+    """Paint the material's picture turned along the fuselage, (side, side, 3)."""
     picture = paint_material(material, rng, side)
     tail, nose = camera.project(np.array(((-0.3, 0, 0), (0.3, 0, 0)), np.float32))
     # Brought into -90..90 degrees: grass and bricks are not hung upside down.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varireal.datasets.slugs import MAX_LENGTH, slug, unique_slugs
+from varireal.datasets.base import MAX_LENGTH, slug, unique_slugs
 
 
 @pytest.mark.parametrize(
