@@ -38,7 +38,7 @@ def command(params: Params, as_json: bool, calibrate: bool) -> None:
     if as_json:
         click.echo(json_bytes(report.as_json(examination.findings)), nl=False)
     else:
-        from varireal.reporting.terminal import results_console
+        from varireal.tables import results_console
 
         results_console().print(report.table(examination.findings))
         missing = [finding.name for finding in examination.missing]

@@ -56,7 +56,7 @@ def command(adapter: Path, top: int, device: str, as_json: bool, photos: tuple[P
     if as_json:
         click.echo(json_bytes([_as_json(prediction, classifier.classes) for prediction in named]), nl=False)
     elif named:
-        from varireal.reporting.terminal import results_console
+        from varireal.tables import results_console
 
         results_console().print(_table(named, classifier.classes))
     problems = [prediction.problem for prediction in predictions if prediction.problem is not None]

@@ -27,7 +27,7 @@ def command(params: Params) -> None:
     from varireal.rating.agreement import summarize, tables
     from varireal.rating.items import read_edits
     from varireal.rating.store import all_raters
-    from varireal.reporting.terminal import results_console
+    from varireal.tables import results_console
 
     by_rater = all_raters()
     cells = read_edits(params.grid.attributes, params.grid.feasibilities, exhausted=True)

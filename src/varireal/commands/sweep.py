@@ -13,7 +13,7 @@ from varireal.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from varireal.reporting.dose import DoseResponse, Measured
+    from varireal.reporting.dose import DoseResponse, SweepExperiment
     from varireal.reporting.experiments import Experiment
     from varireal.sweeping.experiments import Found
     from varireal.sweeping.points import Point
@@ -180,26 +180,26 @@ def _collect(points: Sequence[Point], experiments: Mapping[str, Found]) -> DoseR
     return dose_response([_measured(point, experiments[point.name]) for point in points], points[0].params)
 
 
-def _measured(point: Point, found: Found) -> Measured:
+def _measured(point: Point, found: Found) -> SweepExperiment:
     import dataclasses
 
-    from varireal.reporting.dose import Measured
+    from varireal.reporting.dose import SweepExperiment
     from varireal.reporting.experiments import read_experiment
 
     experiment: Experiment = dataclasses.replace(read_experiment(found.rev), name=found.name)
-    return Measured(point.ratio, point.params.edit.edits_per_photo, found.rev, experiment)
+    return SweepExperiment(point.ratio, point.params.edit.edits_per_photo, found.rev, experiment)
 
 
 def _write(found: DoseResponse) -> None:
     from varireal.base.files import atomic_write_bytes, write_json
     from varireal.reporting.dose import dose_headline
-    from varireal.reporting.dose_drawing import dose_figure, dose_table
-    from varireal.reporting.terminal import results_console
+    from varireal.reporting.dose_drawing import dose_figure, dose_grid
+    from varireal.tables import results_console, rich_table
 
     write_json(paths.SWEEP, found.model_dump(mode="json"))
     atomic_write_bytes(paths.SWEEP_FIGURE, dose_figure(found))
     console = results_console()
-    console.print(dose_table(found))
+    console.print(rich_table(dose_grid(found)))
     console.print(dose_headline(found), highlight=False)
     console.print(f"Curves: {paths.SWEEP_FIGURE}; {_where_next(found)}", highlight=False)
 

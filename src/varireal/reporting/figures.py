@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal.base.files import read_image
 from varireal.base.manifest import ImageRecord
 from varireal.evaluation.comparisons import Family, Outcome, Verdict
-from varireal.reporting.verdicts import QUESTIONS, interval_words, versus, where
-from varireal.reporting.words import signed
+from varireal.reporting.gallery import picture_paths
+from varireal.reporting.verdicts import QUESTIONS
+from varireal.reporting.words import interval_words, signed, versus, where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,7 +56,7 @@ def intervals_figure(verdicts: Sequence[Verdict], family: Family, margin: float)
     return written.getvalue()
 
 
-def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: dict[str, ImageRecord]) -> bytes:
+def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: Mapping[str, ImageRecord]) -> bytes:
     """Return edits as JPEG bytes: a block for every title, in it photo, prior and edit one below the other.
 
     Args:
@@ -84,12 +85,14 @@ def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: dict[
     return written.getvalue()
 
 
-def _pictures(edit: ImageRecord, photos: dict[str, ImageRecord]) -> list[Image | None]:
+def _pictures(edit: ImageRecord, photos: Mapping[str, ImageRecord]) -> list[Image | None]:
     """Return an edit's pictures in the order of ``KINDS``; priors are not always kept."""
     from PIL import Image, ImageOps
 
-    paths = (photos[edit.photo_id].path, edit.prior_path, edit.path)
+    paths = picture_paths(edit, photos)
     return [
-        None if path is None else ImageOps.pad(Image.fromarray(read_image(Path(path))), (SIDE, SIDE), color="white")
-        for path in paths
+        ImageOps.pad(Image.fromarray(read_image(Path(paths[kind]))), (SIDE, SIDE), color="white")
+        if kind in paths
+        else None
+        for kind in KINDS
     ]

@@ -76,7 +76,7 @@ def choose_examples(edits: Iterable[ImageRecord], status: Status, count: int, se
     return [edit for turn in rounds for edit in turn if edit is not None][:count]
 
 
-def build_examples(chosen: Sequence[ImageRecord], photos: dict[str, ImageRecord]) -> list[Example]:
+def build_examples(chosen: Sequence[ImageRecord], photos: Mapping[str, ImageRecord]) -> list[Example]:
     """Return the examples with their pictures, at the largest size at which all fit one page.
 
     Pictures of rejected attempts are the first to shrink, and left out if even the smallest are too many.
@@ -88,7 +88,7 @@ def build_examples(chosen: Sequence[ImageRecord], photos: dict[str, ImageRecord]
     Raises:
         UserError: a picture is missing or cannot be read.
     """
-    shown = [(path, kind in EXACT) for edit in chosen for kind, path in _files(edit, photos)]
+    shown = [(path, kind in EXACT) for edit in chosen for kind, path in picture_paths(edit, photos).items()]
     tried = [(each["path"], False) for edit in chosen for each in _attempts(edit) if "path" in each]
     uris, small = _fit(shown, tried)
     return [_example(edit, photos, uris, small) for edit in chosen]
@@ -137,10 +137,16 @@ def data_uri(path: Path, side: int, exact: bool, quality: int = EXACT_QUALITY) -
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _files(edit: ImageRecord, photos: dict[str, ImageRecord]) -> list[tuple[str, str]]:
-    photo = photos[edit.photo_id]
-    named = [("photo", photo.path), ("mask", edit.mask_path), ("prior", edit.prior_path), ("edit", edit.path)]
-    return [(kind, path) for kind, path in named if path is not None]
+def picture_paths(edit: ImageRecord, photos: Mapping[str, ImageRecord]) -> dict[str, str]:
+    """Return the paths of an edit's pictures by kind: photo, mask, prior (not always kept) and edit.
+
+    Args:
+        photos: the photos by image_id.
+    """
+    paths = {
+        "photo": photos[edit.photo_id].path, "mask": edit.mask_path, "prior": edit.prior_path, "edit": edit.path,
+    }  # fmt: skip
+    return {kind: path for kind, path in paths.items() if path is not None}
 
 
 def _attempts(edit: ImageRecord) -> list[dict[str, Any]]:
@@ -159,7 +165,7 @@ def _try(edit: ImageRecord, number: int, told: dict[str, Any], small: Mapping[st
 
 
 def _example(
-    edit: ImageRecord, photos: dict[str, ImageRecord], uris: Mapping[str, str], small: Mapping[str, str]
+    edit: ImageRecord, photos: Mapping[str, ImageRecord], uris: Mapping[str, str], small: Mapping[str, str]
 ) -> Example:
     value = edit.value or ""
     alts = {
@@ -176,6 +182,6 @@ def _example(
         value=value,
         prompt=edit.prompt or "",
         seed=edit.seed,
-        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit, photos)},
+        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in picture_paths(edit, photos).items()},
         tries=tuple(_try(edit, number, told, small) for number, told in enumerate(_attempts(edit), start=1)),
     )
