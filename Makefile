@@ -1,14 +1,18 @@
 # make repro    the whole study: set up, then run every stage that is out of date
-# make test     the same set-up, then the tests
-# make setup    only the virtual environment in .venv
+# make test     set up with the tools of development, then all tests
+# make test-fast   the tests that take no browser, no injected faults and no whole studies
+# make check    ruff and the type checker, as CI runs them before the tests
+# make setup    only the virtual environment in .venv, with what the default study needs
 # make params   params.yaml anew from conf/, where settings are changed; SET='dataset=oxford_pets models=sdxl' chooses
 # make ui       MLflow's pages, at http://127.0.0.1:5000
-.PHONY: repro test setup params ui
+.PHONY: repro test test-fast check setup params ui
 .DEFAULT_GOAL := repro
 
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3; do command -v $$name; done))
 WORKERS ?= auto
 SET ?=
+# worksteal gives each worker a stretch of the tests, so that what a module shares is made once
+PYTEST = OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 # dvc runs `python` from PATH: it has to be the environment's
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -16,8 +20,17 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 repro: .venv/.ready
 	dvc repro
 
-test: .venv/.ready
-	OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4
+test: .venv/.ready-dev
+	$(PYTEST)
+
+test-fast: .venv/.ready-dev
+	$(PYTEST) -m 'not slow and not browser and not faults'
+
+# pyright looks into parent folders for settings unless it is told where they are
+check: .venv/.ready-dev
+	ruff check .
+	ruff format --check .
+	pyright --project pyproject.toml
 
 setup: .venv/.ready
 
@@ -28,9 +41,11 @@ params: .venv/.ready
 ui: .venv/.ready
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
 
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready: WHAT = .
+.venv/.ready-dev: WHAT = .[dev]
+.venv/.ready .venv/.ready-dev: pyproject.toml constraints.txt
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '$(WHAT)'
+	touch .venv/.ready $@  # the tools of development come on top of what the study needs

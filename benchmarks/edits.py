@@ -28,8 +28,9 @@ import torch
 from varireal import paths
 from varireal.base.files import json_bytes
 from varireal.base.manifest import Attribute, Feasibility, ImageRecord, iterate_manifest
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig, Params, load_params
+from varireal.editing.cell import build_engine, build_run
 from varireal.editing.editors import DiffusionEditor
 from varireal.editing.filters import FILTERS
 from varireal.editing.inpaint import PictureMaker
@@ -38,7 +39,6 @@ from varireal.editing.pipelines import Pipeline
 from varireal.prompts import AttributeSpec, PromptTable, load_prompts
 from varireal.prompts.templates import Sentence, material_prompt, place_prompt
 from varireal.segmentation import SEGMENTERS
-from varireal.stages.edit import build_engine, build_run
 
 Cell = tuple[Attribute, Feasibility]
 CELLS: tuple[Cell, ...] = (("background", "infeasible"), ("color", "feasible"), ("texture", "infeasible"))

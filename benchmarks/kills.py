@@ -54,7 +54,7 @@ def build(folder: Path) -> None:
 def command(stage: str) -> list[str]:
     """Return the command of a stage."""
     name, *options = STAGES[stage][0]
-    return [sys.executable, "-m", f"varireal.stages.{name}", *options]
+    return [sys.executable, "-m", "varireal", name, *options]
 
 
 def clear(stage: str) -> None:

@@ -22,7 +22,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 
 HERE = Path(__file__).parent
 Row = tuple[str, str, str, bool]  # what, measured, aim, met

@@ -39,8 +39,8 @@ from varireal.training.data import ASPECT_LIMIT, Augmentation, load_images
 from varireal.training.loop import fine_tune
 from varireal.training.lora import TARGETS, add_lora, trainable_parameters
 from varireal.training.pixels import PixelCache
-from varireal.training.sentences import unpadded
 from varireal.training.steps import pools
+from varireal.training.towers import unpadded
 
 
 class PlainLoop:

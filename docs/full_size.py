@@ -11,21 +11,20 @@ from pathlib import Path
 from dvc.utils.hydra import compose_and_dump
 
 from varireal.config import load_params
-from varireal.doctor.stated import H100, stated_hours
-from varireal.doctor.work import Work, count_work
+from varireal.doctor.workload import H100, Workload, count_workload, stated_hours
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = {"train": 3128, "val": 552, "test": 3669}  # val_share 0.15 of 3,680
 CLASSES = 37
 
 
-def pets() -> Work:
+def pets() -> Workload:
     """Return the work of `dvc exp run -S dataset=oxford_pets -S models=sdxl`."""
     with tempfile.TemporaryDirectory() as folder:
         composed = Path(folder, "params.yaml")
         chosen = ["dataset=oxford_pets", "models=sdxl"]
-        compose_and_dump(composed, str(ROOT / "conf"), None, "config.yaml", folder, chosen)
-        return count_work(load_params(composed), PHOTOS)
+        compose_and_dump(composed, str(ROOT / "conf"), None, "config.yaml", str(ROOT / ".dvc/plugins"), chosen)
+        return count_workload(load_params(composed), PHOTOS)
 
 
 def main() -> None:

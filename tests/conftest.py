@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def _study_edits(root: Path, photos: list[ImageRecord], attribute: str, feasibil
             f"{photo.photo_id}#0", origin="edit", split="train", class_name=photo.class_name,
             class_index=photo.class_index, photo_id=photo.photo_id, status="exhausted" if k == 0 else "accepted",
             attribute=attribute, feasibility=feasibility, value="lava & ash", prompt='a "lava" <script>', index=0,
-            mask_path=cut["path"], prior_path=prior["path"], **fields))  # fmt: skip
+            photo_path=photo.path, mask_path=cut["path"], prior_path=prior["path"], **fields))  # fmt: skip
     return rows
 
 
@@ -165,22 +166,30 @@ def _study_predictions(root: Path, rows: list[dict[str, Any]]) -> None:
     pd.concat(tables).astype({"seed": "Int64"}).to_parquet(path)
 
 
+@pytest.fixture(scope="session")
+def study_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `report` reads, made once for all tests."""
+    root = tmp_path_factory.mktemp("study_to_copy")
+    params = _study_params(root)
+    photos = [_study_photo(root, index, number) for index in (0, 1) for number in range(3)]
+    write_manifest(root / paths.PHOTOS_MANIFEST, photos)
+    counts = {split: dict.fromkeys(STUDY_CLASSES, 3) for split in ("train", "val", "test")}
+    info = {"name": "rendered_aircraft", "domain_word": "aircraft", "classes": list(STUDY_CLASSES), "counts": counts}
+    write_json(root / paths.DATASET_INFO, info)
+    for attribute in params["grid"]["attributes"]:
+        for feasibility in params["grid"]["feasibilities"]:
+            edits = _study_edits(root, photos, attribute, feasibility)
+            write_manifest(root / paths.edit_folder(attribute, feasibility) / "manifest.parquet", edits)
+    _study_metrics(root, params["grid"])
+    return root
+
+
 @pytest.fixture
-def finished_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def finished_study(study_to_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with all that `report` reads: two attributes, two seeds, made-up but whole results."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    params = _study_params(tmp_path)
-    photos = [_study_photo(tmp_path, index, number) for index in (0, 1) for number in range(3)]
-    write_manifest(tmp_path / paths.PHOTOS_MANIFEST, photos)
-    counts = {split: dict.fromkeys(STUDY_CLASSES, 3) for split in ("train", "val", "test")}
-    info = {"name": "rendered_aircraft", "domain_word": "aircraft", "classes": list(STUDY_CLASSES), "counts": counts}
-    write_json(tmp_path / paths.DATASET_INFO, info)
-    for attribute in params["grid"]["attributes"]:
-        for feasibility in params["grid"]["feasibilities"]:
-            edits = _study_edits(tmp_path, photos, attribute, feasibility)
-            write_manifest(tmp_path / paths.edit_folder(attribute, feasibility) / "manifest.parquet", edits)
-    _study_metrics(tmp_path, params["grid"])
+    shutil.copytree(study_to_copy, tmp_path, dirs_exist_ok=True)
     return tmp_path

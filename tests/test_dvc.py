@@ -10,12 +10,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
+from varireal import paths
+from varireal.base.manifest import CONDITIONS
 from varireal.cli import STAGES
 from varireal.config import Params, load_params
+from varireal.stages import shares
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = REPOSITORY / "src"
@@ -121,11 +125,27 @@ def test_no_stage_depends_on_code_it_does_not_run(stages: list[PipelineStage]) -
 def test_a_pure_condition_does_not_depend_on_the_ratio(stages: list[PipelineStage]) -> None:
     for stage in stages:
         keys = {key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
-        if stage.name.startswith("mix@"):
-            condition = stage.name.rsplit("-", 1)[1]
-            assert {key for key in keys if key.startswith("mix.sh")} == {f"mix.shares.{condition}"}
-        if stage.name.startswith(("mix@", "train", "edit@", "segment", "prompt", "prepare")):
-            assert not keys & {"mix", "mix.ratio", "mix.shares"}, stage.name
+        read = {path for path in dependencies(stage) if path.is_relative_to(REPOSITORY / paths.SHARES)}
+        condition = stage.name.rsplit("-", 1)[1] if stage.name.startswith("mix@") else None
+        assert read == ({REPOSITORY / paths.SHARES / f"{condition}.json"} if condition else set())
+        if stage.name not in ("shares", "report"):
+            assert not keys & {"mix", "mix.ratio"}, stage.name
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 1.0])
+def test_a_changed_ratio_changes_what_the_mixed_condition_depends_on_alone(
+    ratio: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    written = {}
+    for value in (0.5, ratio):
+        params["mix"]["ratio"] = value
+        paths.PARAMS.write_text(yaml.safe_dump(params))
+        shares.command([], standalone_mode=False)
+        written[value] = {path.stem: path.read_bytes() for path in paths.SHARES.iterdir()}
+    assert set(written[ratio]) == set(CONDITIONS)
+    assert {name for name in CONDITIONS if written[ratio][name] != written[0.5][name]} == {"mixed"}
 
 
 def test_every_setting_is_read_by_some_stage(stages: list[PipelineStage]) -> None:

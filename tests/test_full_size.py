@@ -22,6 +22,8 @@ from varireal import paths
 from varireal.base.files import read_image
 from varireal.base.manifest import ATTRIBUTES, CONDITIONS, FEASIBILITIES
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[1]
 COUNTS = {
     "oxford_pets": {"train": 3, "test": 2},

@@ -13,6 +13,8 @@ from varireal import paths
 from varireal.base.files import read_json
 from varireal.base.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 # what a class may be called: signs of shells, YAML, HTML and templates, devices of Windows, several scripts
 CLASSES = ["CON", "-rf", "#1 $HOME ${x}", "100% \"weiß\" & <b>'x'", "猫 🐈", "[0]: {a..b}", "%2E%2E%2Fetc"]
 

@@ -142,7 +142,7 @@ def test_training(studies, name) -> None:
     assert (train.learning_rate, train.final_learning_rate, train.weight_decay) == (1e-4, 1e-8, 1e-4)
     assert (train.batch_size, train.warmup_share, train.lambda_real) == (64, 0.1, 0.5)
     assert train.augmentation.crop_scale_min == 0.25 and train.augmentation.flip
-    assert studies[name].mix.shares == {"feasible": 0, "infeasible": 1, "mixed": 0.5}
+    assert studies[name].mix.ratio == 0.5
 
 
 # --- one place for every value ---
@@ -151,7 +151,8 @@ def test_training(studies, name) -> None:
 DECIDED_BY_THE_DATA_SET = {
     **{name: {"edit.lengths_at"} for name in BACKGROUND},
     "oxford_pets": {"edit.lengths_at", "segment.source"},
-    "image_folder": {"segment.source", "filter.name", "watch.masks"},
+    "image_folder": {"segment.source", "filter.name", "watch.photos"},
+    "rendered_aircraft": {"watch.pictures"},
 }
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 

@@ -47,3 +47,4 @@ def make_repository() -> None:
     run("git", "init", "-q")
     run("dvc", "init", "-q")
     shutil.copy(REPOSITORY / ".dvc/config", ".dvc/config")
+    shutil.copytree(REPOSITORY / ".dvc/plugins", ".dvc/plugins", ignore=shutil.ignore_patterns("__pycache__"))

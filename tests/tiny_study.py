@@ -13,7 +13,7 @@ from PIL import Image
 
 from varireal import paths
 from varireal.cli import main
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 
 REPOSITORY = Path(__file__).parents[1]
 SIDE = 32

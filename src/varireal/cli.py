@@ -28,6 +28,7 @@ STAGES = {
     "segment": ("varireal.stages.segment", "Find the object in every photo."),
     "edit": ("varireal.stages.edit", "Edit the training photos of one attribute and feasibility."),
     "measure": ("varireal.stages.measure", "Measure the edits against photos and prompts."),
+    "shares": ("varireal.stages.shares", "Write the share of infeasible images in each condition."),
     "mix": ("varireal.stages.mix", "Choose the synthetic training set of one attribute and condition."),
     "train": ("varireal.stages.train", "Fine-tune CLIP with LoRA for one cell, or on real photos only."),
     "evaluate": ("varireal.stages.evaluate", "Open the test split: predict with every adapter of the grid."),

@@ -18,6 +18,8 @@ PROMPTS = Path("data/prompts/prompts.json")
 SEGMENTED = Path("data/segmented")  # masks/ and a manifest of the photos with mask_path and status
 MASKS_MANIFEST = SEGMENTED / "manifest.parquet"
 
+SHARES = Path("data/shares")  # <condition>.json: the share of infeasible images
+
 PREDICTIONS = Path("data/predictions/predictions.parquet")
 
 METRICS = Path("metrics")

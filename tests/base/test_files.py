@@ -19,6 +19,7 @@ from varireal.base.files import (
     read_image,
     read_json,
     read_mask,
+    read_yaml,
     sha256_file,
     sha256_folder,
     staged_folder,
@@ -124,6 +125,27 @@ def test_missing_and_broken_json_are_users_errors(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
         read_json(tmp_path / "x.json")
+
+
+def test_yaml_refuses_a_key_that_stands_twice_but_lets_a_merged_one_be_replaced(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &a {k: 1}\nb: {<<: *a, k: 2}\nc: no\n")
+    assert read_yaml(path) == {"a": {"k": 1}, "b": {"k": 2}, "c": False}
+    path.write_text("a:\n  k: 1\n  other: [1]\n  k: 2\n")
+    with pytest.raises(
+        UserError, match=r"x\.yaml is not valid YAML: the key 'k' stands twice in one place \(line 4\)$"
+    ):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 200_000, "{a: " * 200_000, "a: 2020-99-01", "\t- a", "a: *b", "%YAML 9.9\n---\na"]
+)
+def test_broken_yaml_is_one_line(tmp_path, content):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(UserError, match="not valid YAML: .+") as caught:
+        read_yaml(tmp_path / "x.yaml")
+    assert "\n" not in str(caught.value)
 
 
 def test_hashes_follow_names_and_contents(tmp_path):

@@ -12,6 +12,8 @@ from tests.tiny_study import CELLS, change, make_study, run_stages
 
 from varireal.cli import main
 
+pytestmark = pytest.mark.slow
+
 CONDITION = ["--attribute", "color", "--condition", "infeasible"]
 TRAINED = [["train", "--real-only"], ["train", *CONDITION]]
 MADE = ("edit", "train", "evaluate", "measure")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from tests.stages.conftest import change_params, clip_workspace, workspace  # noqa: F401 (fixtures)
 
 from varireal import paths
 from varireal.base.manifest import read_manifest
@@ -16,7 +17,7 @@ REAL = paths.REAL_ADAPTERS / "seed-0"
 
 
 @pytest.fixture
-def trained(clip_workspace, change_params) -> Path:
+def trained(clip_workspace, change_params) -> Path:  # noqa: F811
     change_params("grid.seeds", [0])
     result = CliRunner().invoke(main, ["train", "--real-only"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -27,7 +28,7 @@ def predict(*arguments: str):
     return CliRunner().invoke(main, ["predict", "--adapter", str(REAL), *arguments], catch_exceptions=False)
 
 
-def test_predictions_are_those_of_evaluate(trained, change_params):
+def test_predictions_are_those_of_evaluate(trained, change_params):  # noqa: F811
     for cell in (
         "attributes",
         "conditions",
@@ -43,9 +44,9 @@ def test_predictions_are_those_of_evaluate(trained, change_params):
     records = {record.image_id: record for record in read_manifest(paths.PHOTOS_MANIFEST)}
     result = predict("--json", *(records[row["image_id"]].path for row in rows))
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert len(found) == 12
-    for row, answer in zip(rows, found):
+    answers = json.loads(result.stdout)
+    assert len(answers) == 12
+    for row, answer in zip(rows, answers):
         assert answer["photo"] == records[row["image_id"]].path
         assert answer["classes"][0]["class_index"] == row["predicted"]
         share = {entry["class_index"]: entry["probability"] for entry in answer["classes"]}

@@ -28,7 +28,7 @@ if params["seed"] == 13:
     sys.exit("the network does not like 13")
 rows = []
 for source, condition, share in [("zero-shot", None, 2.0), ("real", None, 0.5)] + [
-    ("synthetic", name, share) for name, share in params["mix"]["shares"].items()
+    ("synthetic", "feasible", 0), ("synthetic", "infeasible", 1), ("synthetic", "mixed", params["mix"]["ratio"])
 ]:
     for seed in [None] if source == "zero-shot" else params["grid"]["seeds"]:
         for photo in range(80):
@@ -69,6 +69,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         subprocess.run(command, check=True)
     shutil.copy(REPOSITORY / ".dvc/config", ".dvc/config")
+    shutil.copytree(REPOSITORY / ".dvc/plugins", ".dvc/plugins", ignore=shutil.ignore_patterns("__pycache__"))
     for command in (["git", "add", "-A"], ["git", "commit", "-qm", "start"]):
         subprocess.run(command, check=True)
     return tmp_path
@@ -82,6 +83,7 @@ def sweep(*options: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_what_is_missing_draws_the_curve_and_shows_the_log_of_what_fails(
     repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,16 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from varireal.compute.parallel import available_cores
-from varireal.compute.processes import run_side_by_side, worker_plan
+from varireal.compute.processes import (
+    SMALLEST_POOL,
+    available_cores,
+    map_in_order,
+    run_as_team,
+    worker_plan,
+)
 from varireal.errors import UserError
 
 HERE = Path(__file__).parent
 
 
-def count(path: str, units: int, *, report) -> None:
-    """Write this process's number, and report unit after unit."""
-    Path(path).write_text(str(os.getpid()))
+def tell(folder: str, units: int, *, report) -> None:
+    """Write this process's number and what it knows of its team, and report unit after unit."""
+    rank, size, port = (os.environ[name] for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+    Path(folder, rank).write_text(f"{os.getpid()} {rank} {size} {port}")
     for _ in range(units):
         report(1)
 
@@ -35,24 +41,30 @@ def crash(*_, report) -> None:
     raise ZeroDivisionError("a defect")
 
 
+def square(number: int) -> tuple[int, int]:
+    return number * number, os.getpid()
+
+
+def refuse_seven(number: int) -> int:
+    if number == 7:
+        raise UserError("no sevens")
+    return number
+
+
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
     """Let the new processes find this module by name."""
     monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
 
 
-def test_every_share_runs_in_a_process_of_its_own_and_all_units_are_counted(tmp_path):
+def test_every_member_of_a_team_knows_its_place_and_all_units_are_counted(tmp_path):
     counts: list[int] = []
-    shares = [(str(tmp_path / name), units) for name, units in (("a", 3), ("b", 4))]
-    run_side_by_side("test_processes:count", shares, counts.append)
-    assert sum(counts) == 7
-    pids = {int((tmp_path / name).read_text()) for name in "ab"}
-    assert len(pids) == 2 and os.getpid() not in pids
-
-
-def test_a_single_share_stays_in_this_process(tmp_path):
-    run_side_by_side("test_processes:count", [(str(tmp_path / "a"), 2)], lambda units: None)
-    assert int((tmp_path / "a").read_text()) == os.getpid()
+    run_as_team("test_processes:tell", 2, (str(tmp_path), 3), counts.append, fork=True)
+    assert sum(counts) == 6
+    places = [path.read_text().split() for path in sorted(tmp_path.iterdir())]
+    assert [place[1:3] for place in places] == [["0", "2"], ["1", "2"]]
+    assert len({pid for pid, *_ in places}) == 2 and len({port for *_, port in places}) == 1
+    assert str(os.getpid()) not in {pid for pid, *_ in places}
 
 
 @pytest.mark.parametrize(
@@ -63,9 +75,9 @@ def test_a_single_share_stays_in_this_process(tmp_path):
         ("crash", RuntimeError, "failed with exit code 1"),
     ],
 )
-def test_failures_reach_the_caller(work, error, message):
+def test_failures_of_a_team_reach_the_caller(work, error, message):
     with pytest.raises(error, match=message):
-        run_side_by_side(f"test_processes:{work}", [(0,), (1,)], lambda units: None)
+        run_as_team(f"test_processes:{work}", 2, (), lambda units: None, fork=True)
 
 
 def test_on_a_cpu_cores_are_shared_out_and_an_accelerator_is_not():
@@ -96,3 +108,21 @@ print(faults())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2000  # the pages of one array, which twenty would fetch twenty times
+
+
+def test_results_come_in_order_from_other_processes():
+    results = list(map_in_order(square, range(100), workers=2))
+    assert [value for value, _ in results] == [number * number for number in range(100)]
+    assert os.getpid() not in {process for _, process in results}
+
+
+def test_few_items_or_one_worker_stay_in_this_process():
+    few = list(map_in_order(square, range(SMALLEST_POOL - 1), workers=2))
+    alone = list(map_in_order(square, range(100), workers=1))
+    assert {process for _, process in few + alone} == {os.getpid()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_of_an_item_is_raised(workers):
+    with pytest.raises(UserError, match="no sevens"):
+        list(map_in_order(refuse_seven, range(40), workers))

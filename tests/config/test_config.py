@@ -33,7 +33,7 @@ def load(tmp_path: Path, changes: dict[str, Any]):
 
 def test_the_committed_parameters_are_valid():
     params = load_params(REPOSITORY / "params.yaml")
-    assert params.mix.shares["mixed"] == params.mix.ratio
+    assert [params.mix.share(name) for name in ("feasible", "infeasible", "mixed")] == [0, 1, params.mix.ratio]
     assert set(params.edit.recipes) >= set(params.grid.attributes)
 
 
@@ -46,7 +46,7 @@ def test_the_committed_parameters_are_valid():
         ({"edit.recipes.color.feasible.strenght": 1}, r"unknown key .*feasible\.strenght; did you mean strength\?"),
         ({"mix.ratio": 1.5}, r"mix\.ratio = 1\.5: input should be less than or equal to 1"),
         ({"mix.ratio": "half"}, r"mix\.ratio = 'half': input should be a valid number"),
-        ({"mix.ratio": 0.25}, r"mix: ratio 0\.25 asks for shares"),
+        ({"mix.shares": {"mixed": 0.5}}, r"unknown key mix\.shares; .*allowed here: .*ratio"),
         ({"train.batch_size": 0}, r"train\.batch_size = 0: input should be greater than or equal to 1"),
         ({"train.accumulation_steps": 13}, r"train: accumulation_steps 13 would leave parts of a batch of 12 without"),
         ({"train.learning_rate": float("inf")}, r"train\.learning_rate = inf: input should be a finite number"),

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from dvc.utils.hydra import load_hydra_plugins
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from varireal.config import Params
 
 CONF = Path(__file__).parents[2] / "conf"
+load_hydra_plugins(str(CONF.parent / ".dvc/plugins"))
 
 
 def composed(*overrides):
@@ -20,14 +22,14 @@ def test_the_group_is_complete_and_follows_the_folders():
         composed("dataset.root=here", "dataset.masks_root=masked", "edit.prior.pictures=there")
     )
     assert (params.dataset.name, params.dataset.root) == ("image_folder", "here")
-    assert (params.watch.photos, params.watch.masks, params.watch.priors) == ("here", "masked", "there")
+    assert (params.watch["photos"], params.watch["masks"], params.watch["pictures"]) == ("here", "masked", "there")
     assert params.filter.name == "none"  # the demo's CLIP knows the rendered world only
     assert (params.edit.method, params.segment.source) == ("paste", "dataset")
 
 
 def test_masks_may_come_from_a_checkpoint_instead():
-    params = Params.model_validate(composed("dataset.masks_root=null", "watch.masks=x", "segment.source=model"))
-    assert params.dataset.masks_root is None
+    params = Params.model_validate(composed("dataset.masks_root=null", "segment.source=model"))
+    assert params.dataset.masks_root is None and params.watch["masks"] == "src/varireal/base"
 
 
 def test_no_setting_of_the_default_data_set_is_left_out():

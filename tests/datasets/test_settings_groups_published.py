@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import load_hydra_plugins
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from tests.datasets import published_layouts as layouts
@@ -13,6 +14,7 @@ from varireal.prompts.bank import BankSource
 
 REPOSITORY = Path(__file__).parents[2]
 CONF = REPOSITORY / "conf"
+load_hydra_plugins(str(REPOSITORY / ".dvc/plugins"))
 NAMES = ("oxford_pets", "fgvc_aircraft", "stanford_cars", "waterbirds")
 
 
@@ -26,7 +28,7 @@ def composed(name, *overrides):
 def test_the_group_composes_and_names_files_that_exist(name):
     params = composed(name)
     assert params.dataset.name == name and params.dataset.root == f"data/raw/{name}"
-    assert (REPOSITORY / params.watch.photos).is_file() and (REPOSITORY / params.watch.priors).is_file()
+    assert all((REPOSITORY / path).exists() for path in params.watch.values())
     assert (REPOSITORY / params.prompt.bank).is_file()
     assert params.segment.source == ("dataset" if name == "oxford_pets" else "model")
 

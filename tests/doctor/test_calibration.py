@@ -18,24 +18,24 @@ from varireal.compute.engines.local import LocalEngine
 from varireal.config import load_params
 from varireal.datasets import DATASETS
 from varireal.doctor.calibration import _count_values
-from varireal.doctor.clock import Busy, Call, ClockedEngine, busy
+from varireal.doctor.clock import ClockedBatch, ClockedEngine, PoolTime, pool_time
 from varireal.doctor.estimate import (
+    Calibration,
     EditPace,
-    Measured,
     Pace,
-    Part,
+    PartEstimate,
     TrainingPace,
-    disk,
+    estimate_disk,
     estimate_findings,
+    estimate_parts,
     mean_attempts,
-    parts,
     readable_seconds,
 )
-from varireal.doctor.work import Work
+from varireal.doctor.workload import Workload
 from varireal.editing.jobs import JobPlan
 from varireal.prompts import load_prompts
 
-WORK = Work(
+WORK = Workload(
     photos={"train": 10, "val": 20, "test": 30},
     edits_per_cell=50,
     denoising_steps={"color feasible": 6},
@@ -46,7 +46,7 @@ WORK = Work(
     looks=5,
     batch_size=8,
 )
-MEASURED = Measured(
+MEASURED = Calibration(
     photo=0.5,
     photo_bytes=1000,
     pictures=7.0,
@@ -81,28 +81,28 @@ def params():
 
 
 def test_the_time_of_every_part_is_that_worked_out_by_hand(params):
-    found = {part.name: part for part in parts(params, WORK, VALUES, MEASURED)}
-    assert found["prepare"].likely == pytest.approx(60 * 0.5 + 7)
+    times = {part.name: part for part in estimate_parts(params, WORK, VALUES, MEASURED)}
+    assert times["prepare"].likely == pytest.approx(60 * 0.5 + 7)
     # 10 photos are 3 batches of 4: two rounds of two workers
-    assert found["segment"].likely == pytest.approx(4 + 2 * 4 * 0.25)
+    assert times["segment"].likely == pytest.approx(4 + 2 * 4 * 0.25)
     # 5 values in 3 rounds of 2 s; 50 edits are 4 batches of 16: two rounds of 8 s at every attempt
-    edits = found["edit color feasible"]
+    edits = times["edit color feasible"]
     assert edits.least == pytest.approx(9 + 6 + 16)
     assert edits.likely == pytest.approx(9 + 6 + 16 * (1 + 0.5 + 0.25))
     assert edits.most == pytest.approx(9 + 6 + 3 * 16)
     # a fine-tuning: 100 steps, 5 looks at 20 images; the cell's six in 3 rounds, the baseline's three in 2
     tuning = 100 * 0.2 + 5 * (0.4 + 20 * 0.03)
-    assert found["train, all cells"].likely == pytest.approx(3 + 3 * tuning + 3 + 2 * tuning + (10 + 20 + 50) * 0.01)
+    assert times["train, all cells"].likely == pytest.approx(3 + 3 * tuning + 3 + 2 * tuning + (10 + 20 + 50) * 0.01)
     # ten models in 5 rounds
-    assert found["evaluate"].likely == pytest.approx(3 + 5 * (0.4 + 30 * 0.03) + 30 * 0.01)
-    assert list(found) == ["prepare", "segment", "edit color feasible", "train, all cells", "evaluate"]
+    assert times["evaluate"].likely == pytest.approx(3 + 5 * (0.4 + 30 * 0.03) + 30 * 0.01)
+    assert list(times) == ["prepare", "segment", "edit color feasible", "train, all cells", "evaluate"]
 
 
 def test_the_disk_is_that_worked_out_by_hand():
-    needed = disk(WORK, VALUES, MEASURED, save_rejected=False)
+    needed = estimate_disk(WORK, VALUES, MEASURED, save_rejected=False)
     assert needed["results"] == 60 * 1000 + 400 + 10 * 10 + 50 * 100 + 9 * 70
     assert needed["work"] == 50 * 100 * 1.75 + 5 * 60 + (60 + 50) * 300 + 9 * 70
-    more = disk(WORK, VALUES, MEASURED, save_rejected=True)
+    more = estimate_disk(WORK, VALUES, MEASURED, save_rejected=True)
     assert more == needed | {"results": needed["results"] + 50 * 100 * 0.75}
 
 
@@ -114,7 +114,9 @@ def test_the_mean_number_of_attempts_follows_from_the_rate_that_passes(passed, m
 @pytest.mark.parametrize(("free", "status"), [(25, "ok"), (24, "note"), (15, "note"), (14, "missing")])
 def test_too_little_disk_is_told(free, status):
     """15 bytes without, 25 with copies in DVC's cache."""
-    rows = estimate_findings([Part("a", 1, 2, 3), Part("b", 4, 4, 4)], {"results": 10.0, "work": 5.0}, {}, free)
+    rows = estimate_findings(
+        [PartEstimate("a", 1, 2, 3), PartEstimate("b", 4, 4, 4)], {"results": 10.0, "work": 5.0}, {}, free
+    )
     assert rows[-1].name == "disk" and rows[-1].status == status
     assert rows[-3].values == {"least_s": 5, "likely_s": 6, "most_s": 7}
     assert rows[0].found == "2 s (1 s to 3 s)" and rows[1].found == "4 s"
@@ -131,10 +133,10 @@ def test_times_are_readable():
 
 
 def test_busy_counts_a_first_batch_like_its_repetition():
-    calls = [Call("a", 4, 9.0, False), Call("a", 4, 2.0, True), Call("a", 4, 3.0, True), Call("b", 4, 7.0, False),
-             Call("b", 4, 4.0, True)]  # fmt: skip
-    assert busy(calls, 12) == Busy(per_item=9 / 12, seconds=8.0, workers=2)
-    assert busy([], 3) == Busy()
+    times = [("a", 9.0, False), ("a", 2.0, True), ("a", 3.0, True), ("b", 7.0, False), ("b", 4.0, True)]
+    batches = [ClockedBatch(worker, 4, seconds, steady) for worker, seconds, steady in times]
+    assert pool_time(batches, 12) == PoolTime(per_item=9 / 12, seconds=8.0, workers=2)
+    assert pool_time([], 3) == PoolTime()
 
 
 class Sleeper:
@@ -153,9 +155,9 @@ def test_a_clocked_engine_gives_the_same_results_and_times_without_loading(param
     engine = ClockedEngine(LocalEngine(params.compute.model_copy(update={"workers": 1}), ()))
     with engine.open(Sleeper(), 2) as pool:
         assert list(pool.run([[1, 2], [3]])) == [(0, [2, 4]), (1, [6])]
-    calls = engine.take()
-    assert [(call.items, call.steady) for call in calls] == [(2, False), (2, True), (1, True)]
-    assert calls[0].seconds >= 1.02 > calls[1].seconds >= 0.02 and calls[2].seconds >= 0.01
+    batches = engine.take()
+    assert [(batch.items, batch.steady) for batch in batches] == [(2, False), (2, True), (1, True)]
+    assert batches[0].seconds >= 1.02 > batches[1].seconds >= 0.02 and batches[2].seconds >= 0.01
     assert engine.take() == []
 
 
@@ -182,6 +184,7 @@ def doctor(*arguments: str):
     return CliRunner().invoke(main, ["doctor", "--calibrate", *arguments])
 
 
+@pytest.mark.slow
 def test_a_tiny_study_is_calibrated_and_nothing_is_left_behind(tiny):
     change(grid__seeds=[0, 1], filter={"name": "none", "max_attempts": 2})
     before = sorted(tiny.rglob("*"))
@@ -221,6 +224,7 @@ def test_the_values_are_those_that_the_edits_will_have(tiny, edits_per_photo):
         assert _count_values(params, table, cell, dataset) == len(plan.survey()[1])
 
 
+@pytest.mark.slow
 def test_an_interrupted_calibration_ends_quietly_and_leaves_nothing(tiny, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("temporary")
     command = [sys.executable, "-m", "varireal", "doctor", "--calibrate"]
@@ -250,6 +254,7 @@ def test_what_is_missing_stops_the_calibration_in_one_line(tiny):
     assert "segment.checkpoint is missing" in message and "models/gone" in message and "\n" not in message
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_says_why_in_its_own_words(tiny):
     change(segment__min_area=0.9, segment__max_area=0.95)
     result = doctor()

@@ -14,7 +14,7 @@ from varireal.cli import main
 from varireal.config import load_params
 from varireal.doctor.checkpoints import used_checkpoints
 from varireal.doctor.hub import Hub
-from varireal.doctor.work import count_work
+from varireal.doctor.workload import count_workload
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -52,21 +52,21 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     settings(edit__refine={"checkpoint": None})
     result = doctor("--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["ready"] is True
-    found = findings(result)
-    assert found["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 100, "test": 600}
-    assert found["work", "edits"]["values"] == {"edits": 960, "cells": 6, "max_attempts": 3}
+    seen = findings(result)
+    assert seen["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 100, "test": 600}
+    assert seen["work", "edits"]["values"] == {"edits": 960, "cells": 6, "max_attempts": 3}
     recipes = yaml.safe_load(paths.PARAMS.read_text())["edit"]["recipes"]
     steps = sum(
         int(recipe["num_inference_steps"] * recipe["strength"])
         for kinds in recipes.values()
         for recipe in kinds.values()
     )
-    assert found["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
+    assert seen["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
     # 9 cells of 2 sources, and real only; 3 seeds
-    assert found["work", "fine-tunings"]["values"] == {"fine_tunings": 57, "optimisation_steps": 57 * 20}
-    assert found["work", "predictions"]["values"] == {"models": 58, "images": 58 * 600}
-    assert found["work", "looks at val"]["values"] == {"images": 57 * 2 * 100}
-    local = {name for part, name in found if part == "checkpoints"}
+    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 57, "optimisation_steps": 57 * 20}
+    assert seen["work", "predictions"]["values"] == {"models": 58, "images": 58 * 600}
+    assert seen["work", "looks at val"]["values"] == {"images": 57 * 2 * 100}
+    local = {name for part, name in seen if part == "checkpoints"}
     assert {"edit.inpaint.checkpoint", "segment.checkpoint", "filter.model", "clip.model"} <= local
 
 
@@ -84,8 +84,8 @@ def test_a_bank_without_a_list_is_named_before_any_stage_runs(settings):
     del bank["texture"]
     Path("bank.yaml").write_text(yaml.safe_dump(bank))
     settings(prompt__bank="bank.yaml")
-    found = findings(doctor("--json"))["prompts", "bank.yaml"]
-    assert found["status"] == "missing" and "texture" in found["found"]
+    seen = findings(doctor("--json"))["prompts", "bank.yaml"]
+    assert seen["status"] == "missing" and "texture" in seen["found"]
 
 
 def test_only_checkpoints_that_the_settings_use_are_looked_for(settings):
@@ -126,7 +126,7 @@ def test_the_refining_networks_are_looked_for_and_their_steps_counted(settings):
     recipe = params["edit"]["recipes"]["color"]["feasible"]
     inpainting = int(recipe["num_inference_steps"] * recipe["strength"])
     refining = int(recipe.get("refine_steps", 20) * recipe.get("refine_strength", 1.0))
-    work = count_work(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
+    work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert work.denoising_steps["color feasible"] == inpainting + refining
     settings(edit__refine=refine, grid__attributes=["background"])
     assert not [n for n in used_checkpoints(load_params(paths.PARAMS)) if n.key.startswith("edit.refine")]
@@ -142,12 +142,12 @@ def test_checkpoints_of_the_hub_are_told_apart(settings, hub_server, hub_cache, 
         segment={"source": "clipseg", "clipseg": {"checkpoint": "someone/clipseg"}},
         filter={"name": "vqa", "model": "someone/nothing"},
     )
-    monkeypatch.setattr("varireal.doctor.hub.Hub", lambda: Hub(endpoint(hub_server)))
-    found = findings(doctor("--json"))
-    assert found["checkpoints", "segment.clipseg.checkpoint"]["found"] == "someone/clipseg: in the local cache, 5.0 kB"
-    download = found["checkpoints", "edit.inpaint.checkpoint"]
+    monkeypatch.setattr("varireal.doctor.examination.Hub", lambda: Hub(endpoint(hub_server)))
+    seen = findings(doctor("--json"))
+    assert seen["checkpoints", "segment.clipseg.checkpoint"]["found"] == "someone/clipseg: in the local cache, 5.0 kB"
+    download = seen["checkpoints", "edit.inpaint.checkpoint"]
     assert download["status"] == "note" and download["values"] == {"download_bytes": 10_300_502_300}
-    assert found["checkpoints", "filter.model"]["status"] == "missing"
+    assert seen["checkpoints", "filter.model"]["status"] == "missing"
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9, total=10**10, used=0))
     room = findings(doctor("--json"))["checkpoints", "room"]
     assert room["status"] == "missing" and room["remedy"].startswith("free some")
@@ -155,26 +155,26 @@ def test_checkpoints_of_the_hub_are_told_apart(settings, hub_server, hub_cache, 
 
 def test_offline_an_uncached_checkpoint_is_missing_and_its_size_unknown(settings, monkeypatch):
     settings(edit__inpaint__checkpoint="someone/pipeline")
-    monkeypatch.setattr("varireal.doctor.hub.Hub", lambda: Hub("http://127.0.0.1:9"))
-    found = findings(doctor("--json"))["checkpoints", "edit.inpaint.checkpoint"]
-    assert found["status"] == "missing" and "size unknown: offline (" in found["found"]
-    assert found["remedy"] == "connect, or copy the checkpoint here and name its folder"
+    monkeypatch.setattr("varireal.doctor.examination.Hub", lambda: Hub("http://127.0.0.1:9"))
+    seen = findings(doctor("--json"))["checkpoints", "edit.inpaint.checkpoint"]
+    assert seen["status"] == "missing" and "size unknown: offline (" in seen["found"]
+    assert seen["remedy"] == "connect, or copy the checkpoint here and name its folder"
 
 
 def test_a_tag_of_open_clip_is_looked_for_at_the_hub(settings, hub_server, monkeypatch):
     settings(clip={"model": "ViT-B-16-quickgelu", "pretrained": "openai"})
-    monkeypatch.setattr("varireal.doctor.hub.Hub", lambda: Hub(endpoint(hub_server)))
+    monkeypatch.setattr("varireal.doctor.examination.Hub", lambda: Hub(endpoint(hub_server)))
     doctor("--json")
     assert hub_server.asked == ["timm/vit_base_patch16_clip_224.openai"]
 
 
 def test_a_device_that_is_not_there_is_missing(settings):
     settings(compute__device="cuda:7")
-    found = findings(doctor("--json"))["machine", "device"]
-    assert found["status"] == "missing" and "compute.device = 'cuda:7'" in found["found"]
+    seen = findings(doctor("--json"))["machine", "device"]
+    assert seen["status"] == "missing" and "compute.device = 'cuda:7'" in seen["found"]
 
 
 def test_work_of_paste_has_no_denoising(settings):
     settings(edit__method="paste")
-    work = count_work(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
+    work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert set(work.denoising_steps.values()) == {0} and work.edits == 18

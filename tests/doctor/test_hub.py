@@ -5,10 +5,10 @@ from huggingface_hub import constants
 from tests.doctor.conftest import NETWORK, PIPELINE, endpoint
 
 from varireal.doctor import hub
-from varireal.doctor.hub import Checkpoint, Hub, cached_bytes, needed_bytes
+from varireal.doctor.hub import Hub, HubCheckpoint, cached_bytes, needed_bytes
 
-PIPE = Checkpoint("edit.inpaint.checkpoint", "someone/pipeline", pipeline=True)
-NET = Checkpoint("filter.model", "someone/network")
+PIPE = HubCheckpoint("edit.inpaint.checkpoint", "someone/pipeline", pipeline=True)
+NET = HubCheckpoint("filter.model", "someone/network")
 SMALL = 600 + 1_700 + 500_000
 
 
@@ -18,7 +18,7 @@ SMALL = 600 + 1_700 + 500_000
 )
 def test_of_a_pipeline_one_copy_of_each_networks_weights_counts(variant, expected):
     """The vae has no fp16 file: diffusers takes the plain one."""
-    checkpoint = Checkpoint("edit.inpaint.checkpoint", "someone/pipeline", variant=variant, pipeline=True)
+    checkpoint = HubCheckpoint("edit.inpaint.checkpoint", "someone/pipeline", variant=variant, pipeline=True)
     assert needed_bytes(PIPELINE.items(), checkpoint) == expected
 
 
@@ -27,7 +27,7 @@ def test_of_a_network_all_shards_count_and_pickles_do_not():
 
 
 def test_where_the_files_are_known_only_they_count():
-    checkpoint = Checkpoint("clip.model", "someone/network", files=("config.json",), folders=())
+    checkpoint = HubCheckpoint("clip.model", "someone/network", files=("config.json",), folders=())
     assert needed_bytes(NETWORK.items(), checkpoint) == 1_000
 
 
@@ -39,7 +39,7 @@ def test_of_an_ip_adapter_its_file_and_its_image_encoder_count():
         "models/image_encoder/model.safetensors": 2_000,
         "models/image_encoder/config.json": 20,
     }
-    adapter = Checkpoint(
+    adapter = HubCheckpoint(
         "k", "a/b", files=("sdxl_models/ip-adapter-plus.safetensors",), folders=("models/image_encoder",)
     )
     assert needed_bytes(files.items(), adapter) == 800 + 2_000 + 20
@@ -54,15 +54,15 @@ def test_the_hub_is_asked_for_sizes(hub_server):
 def test_an_unknown_repository_is_told_from_a_hub_that_fails(hub_server):
     asked = Hub(endpoint(hub_server))
     with pytest.raises(LookupError, match="404"):
-        asked.size(Checkpoint("k", "someone/nothing"))
-    assert asked.size(Checkpoint("k", "someone/broken")) == "the hub answers 500"
+        asked.size(HubCheckpoint("k", "someone/nothing"))
+    assert asked.size(HubCheckpoint("k", "someone/broken")) == "the hub answers 500"
     assert asked.size(NET) == 7_002_001_000
 
 
 def test_a_hub_that_hangs_is_given_up_and_not_asked_again(hub_server, monkeypatch):
     monkeypatch.setattr(hub, "SECONDS", 0.3)
     asked = Hub(endpoint(hub_server))
-    assert asked.size(Checkpoint("k", "someone/slow")).startswith("offline (")
+    assert asked.size(HubCheckpoint("k", "someone/slow")).startswith("offline (")
     assert asked.size(NET).startswith("offline (")
     assert "someone/network" not in hub_server.asked
 
@@ -88,5 +88,5 @@ def test_the_cache_is_read_as_the_hubs_library_lays_it_out(hub_cache):
     assert cached_bytes(NET) is None  # no weights yet
     (snapshot / "model.safetensors").write_bytes(b"0" * 1000)
     assert cached_bytes(NET) == 1002
-    assert cached_bytes(Checkpoint("k", "someone/network", revision=commit)) == 1002
-    assert cached_bytes(Checkpoint("k", "someone/network", revision="other")) is None
+    assert cached_bytes(HubCheckpoint("k", "someone/network", revision=commit)) == 1002
+    assert cached_bytes(HubCheckpoint("k", "someone/network", revision="other")) is None

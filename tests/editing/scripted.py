@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from varireal.editing.attempts import Edit, FilterAnswer
 from varireal.editing.filters import FILTERS
-from varireal.editing.jobs import EditJob, Failure, Verdict
+from varireal.editing.jobs import EditJob, Failure
 from varireal.editing.outputs import CellFigures
-from varireal.editing.results import FinishedEdit
 from varireal.editing.run import EditRun
 
 IDS = [f"jet/{k}#background-infeasible-0" for k in range(5)]
@@ -24,7 +24,7 @@ class Script:
         self.seen: dict[str, int] = {}
         self.batches: list[list[str]] = []
 
-    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[Verdict]:
+    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
         self.batches.append([job.image_id for job in jobs])
         verdicts = []
         for job in jobs:
@@ -32,7 +32,7 @@ class Script:
             self.seen[job.image_id] = attempt + 1
             quality = self._qualities[attempt] if self._qualities else 0.0
             verdicts.append(
-                Verdict(attempt >= self._accepted_from[job.image_id], {"attribute": 0.1 * attempt}, quality)
+                FilterAnswer(attempt >= self._accepted_from[job.image_id], {"attribute": 0.1 * attempt}, quality)
             )
         return verdicts
 
@@ -41,15 +41,15 @@ def no_filter():
     return FILTERS["none"](None, None, None)
 
 
-def finish(run: EditRun, jobs: list[EditJob]) -> list[FinishedEdit]:
+def finish(run: EditRun, jobs: list[EditJob]) -> list[Edit]:
     return list(run.finish(jobs, len(jobs), "test"))
 
 
-def pictures(run: EditRun, edits: list[FinishedEdit]) -> list[bytes]:
+def pictures(run: EditRun, edits: list[Edit]) -> list[bytes]:
     return [run.files(edit.chosen)["image.png"] for edit in edits]
 
 
-def figures_of(edits: list[FinishedEdit], failures: list[Failure], thresholds: dict[str, float]) -> dict:
+def figures_of(edits: list[Edit], failures: list[Failure], thresholds: dict[str, float]) -> dict:
     counted = CellFigures(thresholds)
     assert list(counted.counting(edits)) == edits
     return counted.result(failures)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from varireal.editing.letterbox import Letterbox
-from varireal.editing.pixels import dilate
+from varireal.editing.pixels import Letterbox, dilate
 
 
 def smooth(height: int, width: int) -> np.ndarray:

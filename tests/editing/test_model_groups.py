@@ -26,6 +26,8 @@ from varireal.base.files import read_image, read_json, read_mask
 from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
 from varireal.editing.pixels import dilate
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 SIDE = 16
 GROUPS = ("sdxl", "sdxl_fast", "sd15")
@@ -144,11 +146,11 @@ def check_settings(made_with: dict[str, Any], attribute: str, models: str, hub: 
     assert (inpaint["variant"], inpaint["dtype"], inpaint["image_size"]) == ("fp16", "bfloat16", SIDE)
     assert ("refine" in made_with) is refined
     for part in (inpaint, made_with["refine"]) if refined else (inpaint,):
-        assert part.get("scheduler") == fast.get("scheduler")
-        assert names.get(part.get("lora", {}).get("checkpoint")) == fast.get("lora")
+        assert part["scheduler"] == fast.get("scheduler")
+        assert (part["lora"] and names[part["lora"]["checkpoint"]]) == fast.get("lora")
     if refined:
         parts = ("controlnet", "ip_adapter") if models == "sd15" else ("controlnet", "ip_adapter", "vae")
-        assert [part for part in ("controlnet", "ip_adapter", "vae") if part in made_with["refine"]] == list(parts)
+        assert [part for part in ("controlnet", "ip_adapter", "vae") if made_with["refine"][part]] == list(parts)
 
 
 def test_masks_are_found_from_words_as_the_study_does(settings, study, monkeypatch, tmp_path) -> None:

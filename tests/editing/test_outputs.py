@@ -11,9 +11,9 @@ from tests.editing.scripted import IDS, Script, figures_of, finish
 from varireal.base.files import read_file, read_image, sha256_file
 from varireal.base.manifest import read_manifest
 from varireal.config import EditConfig, InpaintConfig, PriorConfig
-from varireal.editing.jobs import Failure, Verdict
+from varireal.editing.attempts import Attempt, Edit, FilterAnswer
+from varireal.editing.jobs import Failure
 from varireal.editing.outputs import write_cell
-from varireal.editing.results import Attempt, FinishedEdit
 
 
 def test_the_outputs_name_everything(jobs, make_run, tmp_path, monkeypatch) -> None:
@@ -40,6 +40,7 @@ def test_the_outputs_name_everything(jobs, make_run, tmp_path, monkeypatch) -> N
         assert record.sha256 == sha256_file(Path(record.path))
         assert read_image(Path(record.prior_path)).shape == (32, 32, 3)
         assert (record.origin, record.split, record.photo_id) == ("edit", "train", job.photo.image_id)
+        assert record.photo_path == job.photo.path
         assert (record.attribute, record.feasibility, record.value) == ("background", "infeasible", "lava")
         assert record.prompt == "a photo of a jet aircraft on a lava field"
         assert (record.seed, record.key, record.index) == (edit.chosen.seed, edit.chosen.key, 0)
@@ -91,8 +92,12 @@ def test_questions_are_counted_one_by_one_over_the_first_attempts(make_photo, ma
     job = make_job(make_photo("jet/0"), "color")
     scores = [[(0.2, 0.9), (1.0, 1.0)], [(0.5, 0.4)], [(0.8, 0.1), (0.0, 0.0)]]
     edits = [
-        FinishedEdit(
-            job, tuple(Attempt(0, "", Verdict(False, dict(zip(("attribute", "class"), s)), 0.0)) for s in made)
+        Edit(
+            job,
+            tuple(
+                Attempt(job, k, 0, "", "", FilterAnswer(False, dict(zip(("attribute", "class"), s)), 0.0))
+                for k, s in enumerate(made)
+            ),
         )
         for made in scores
     ]

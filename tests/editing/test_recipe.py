@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from varireal.config import EditConfig, InpaintConfig, PriorConfig, Recipe
 from varireal.editing import EDITORS
 from varireal.editing.pixels import edited_region
-from varireal.editing.recipe import Composite, Draft, Inpaint, MakePrior, TransferDetail, lay_out, seam
+from varireal.editing.recipe import Composite, Draft, Inpaint, TransferDetail, lay_out, prior_step, seam
 from varireal.prompts.templates import Sentence
 
 ATTRIBUTES = ("background", "color", "texture")
@@ -35,7 +35,7 @@ class Noise:
 
 
 def steps(recipe: Recipe, pictures, inpainter):
-    return [MakePrior(recipe, pictures), Inpaint(recipe, inpainter), TransferDetail(recipe), Composite(recipe)]
+    return [prior_step(recipe, pictures), Inpaint(recipe, inpainter), TransferDetail(recipe), Composite(recipe)]
 
 
 def run(draft: Draft, recipe: Recipe, pictures, inpainter) -> Draft:
@@ -175,10 +175,10 @@ def test_a_prior_depends_on_the_seed(make_photo, make_job, two_pictures) -> None
     recipe = Recipe()
     job = make_job(make_photo(), "background")
     priors = {
-        MakePrior(recipe, two_pictures)([lay_out(job, seed, recipe, None)])[0].prior.tobytes() for seed in range(6)
+        prior_step(recipe, two_pictures)([lay_out(job, seed, recipe, None)])[0].prior.tobytes() for seed in range(6)
     }
     assert len(priors) > 3
-    again = MakePrior(recipe, two_pictures)([lay_out(job, 0, recipe, None)])[0].prior.tobytes()
+    again = prior_step(recipe, two_pictures)([lay_out(job, 0, recipe, None)])[0].prior.tobytes()
     assert again in priors
 
 

@@ -11,11 +11,12 @@ import pytest
 from tests.editing.scripted import IDS, Script, figures_of, finish, no_filter, pictures
 
 from varireal.base.files import decode_png
-from varireal.editing.jobs import EditJob, Verdict
-from varireal.editing.results import attempts_json
+from varireal.editing.attempts import FilterAnswer, attempts_json
+from varireal.editing.jobs import EditJob
 from varireal.editing.run import EditRun
 from varireal.errors import UserError
-from varireal.store.packs import PackStore, item_keys
+from varireal.store import BatchStore
+from varireal.store.batches import item_keys
 
 
 def test_each_edit_has_its_own_attempts(jobs, make_run) -> None:
@@ -142,17 +143,17 @@ class _Memoryless:
         self._accepted_from = accepted_from
         self._known = known
 
-    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[Verdict]:
+    def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
         numbers = [self._known[image.tobytes()] for image in images]
         return [
-            Verdict(number >= self._accepted_from[job.image_id], {"attribute": 0.1 * number}, 0.0)
+            FilterAnswer(number >= self._accepted_from[job.image_id], {"attribute": 0.1 * number}, 0.0)
             for job, number in zip(jobs, numbers)
         ]
 
 
 def _die_at_put(run: EditRun, number: int) -> None:
     puts = iter(range(number))
-    for store in (run._images, run._verdicts):
+    for store in (run._images, run._answers):
         put = store.put
 
         def counting(items, put=put):
@@ -207,7 +208,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(jobs, make_run,
     with pytest.raises(UserError, match="the disk is full"):
         finish(run, jobs)
     monkeypatch.setattr(os, "fsync", fsync)
-    kept = [pack for stage in ("edit", "verdict") for pack in PackStore(stage).packs()]
+    kept = [pack for stage in ("edit", "verdict") for pack in BatchStore(stage).items()]
     assert [len(item_keys(pack)) for pack in kept] == [2, 2, 2]
     assert sorted(path for path in work.rglob("*") if path.is_file()) == sorted(kept)
     assert len(finish(make_run(no_filter(), method="paste"), jobs)) == 5

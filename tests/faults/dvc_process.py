@@ -33,7 +33,7 @@ class Fault:
         self.trace: list[tuple[str, str]] = []
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        self._started |= event == "subprocess.Popen" and "varireal.stages" in str(arguments[1])
+        self._started |= event == "subprocess.Popen" and "-m varireal " in str(arguments[1])
         if not self._started or event not in EVENTS:
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from varireal.cli import program
-from varireal.compute import parallel
+from varireal.compute import processes
 
 KILLED = 137
 TIMEOUT = 120.0  # seconds until a run counts as hung
@@ -127,9 +127,9 @@ class Injector:
         from mlflow import MlflowClient
 
         from varireal.base import files as files
-        from varireal.editing.worker import EditWorker
+        from varireal.editing.attempts import EditWorker
         from varireal.segmentation.run import SegmentWorker
-        from varireal.store.packs import Kept
+        from varireal.store.batches import KeptInBatch
 
         self.wrap(os, "fsync", "write")
         self.wrap(tempfile, "mkstemp", "write")
@@ -139,7 +139,7 @@ class Injector:
             self.wrap(Path, name, "rename")
         self.wrap(files, "open_file", "read")
         self.wrap(files, "read_json", "read")
-        self.wrap(Kept, "read", "read")
+        self.wrap(KeptInBatch, "read", "read")
         for owner, name in ((EditWorker, "__call__"), (SegmentWorker, "__call__"), (torch.optim.AdamW, "step")):
             self.wrap(owner, name, "model")
         self.wrap(open_clip.CLIP, "encode_image", "model")
@@ -208,7 +208,7 @@ def _run_here(stage: Sequence[str], fault: Fault | None, printed: Path, counted:
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         sys.argv = ["varireal", *stage]
         forkserver._forkserver._forkserver_pid = None  # an earlier test's server is no child of this process
-        parallel.SMALLEST_POOL = 1000  # as few pictures as these are done by this process alone
+        processes.SMALLEST_POOL = 1000  # as few pictures as these are done by this process alone
         injector = Injector(fault)
         injector.arm()
         try:

@@ -13,6 +13,8 @@ from tests.tiny_study import CELLS, make_study, run_stages
 
 from varireal import paths
 
+pytestmark = pytest.mark.faults
+
 CELL = ("color", "infeasible")
 EDIT = f"{sys.executable} -m varireal edit --attribute {CELL[0]} --feasibility {CELL[1]}"
 

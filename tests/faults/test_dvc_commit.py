@@ -20,6 +20,8 @@ from tests.tiny_repository import make_repository, run, run_freely
 
 from varireal.base.seeding import generator
 
+pytestmark = pytest.mark.faults
+
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30")) // 5
 PROCESS = Path(__file__).with_name("dvc_process.py")
 TARGET = "mix@color-mixed"
@@ -54,7 +56,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("repository"))
         make_repository()
-        run("dvc", "repro", "edit@color-feasible")
+        run("dvc", "repro", "edit@color-feasible", "shares")
         run("git", "add", "-A")
         run("git", "commit", "-qm", "half a study")
         for name in CHANGES:

@@ -20,7 +20,10 @@ from tests.prompts.llm.server import FakeEndpoint
 from tests.tiny_study import CELLS, change, make_study
 
 from varireal.base.seeding import generator
-from varireal.store.packs import PackStore, item_keys
+from varireal.store import BatchStore
+from varireal.store.batches import item_keys
+
+pytestmark = pytest.mark.faults
 
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "30"))
 CONDITION = ["--attribute", "color", "--condition", "mixed"]
@@ -56,8 +59,9 @@ STAGES = [
                         "metrics/verdicts.json", "metrics/plots/curves.csv"), weight=2),
 ]  # fmt: skip
 SLOW = ("open_clip", "peft", "mlflow", "pandas", "matplotlib.pyplot", "requests", "statsmodels.api", "cv2",
-        "varireal.training.run", "varireal.evaluation.predict", "varireal.measuring.work", "varireal.editing.run",
-        "varireal.segmentation.run", "varireal.reporting.page", "varireal.tracking.store")  # fmt: skip
+        "varireal.training.loop", "varireal.training.lora", "varireal.evaluation.run", "varireal.measuring.work",
+        "varireal.editing.run", "varireal.segmentation.run", "varireal.reporting.page",
+        "varireal.tracking.store")  # fmt: skip
 
 
 def files(*places: str) -> dict[str, bytes]:
@@ -218,4 +222,4 @@ def check_end(fault: Fault, ended: Ended) -> None:
 def check_packs() -> None:
     """Every pack that has its name is whole."""
     for store in ("edit", "verdict"):
-        assert all(item_keys(pack) for pack in PackStore(store).packs())
+        assert all(item_keys(pack) for pack in BatchStore(store).items())

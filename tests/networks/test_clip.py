@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from varireal.base.seeding import generator
 from varireal.errors import UserError
-from varireal.networks.clip import _weights, check_clip, clip_identity, load_clip
+from varireal.networks.clip import check_clip, clip_identity, load_clip
+from varireal.networks.clip_weights import check_name, find_weights
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +105,8 @@ def test_pickled_and_missing_weight_files_are_refused_before_anything_is_importe
 
 
 def test_tags_of_openai_ask_for_quickgelu_and_others_do_not():
-    import open_clip
-
-    from varireal.networks.clip import _check_name
-
-    assert _check_name(open_clip, "ViT-B-16", "openai", "clip") is True
-    assert _check_name(open_clip, "ViT-B-16", "laion2b_s34b_b88k", "clip") is False
+    assert check_name("ViT-B-16", "openai", "clip") is True
+    assert check_name("ViT-B-16", "laion2b_s34b_b88k", "clip") is False
 
 
 def test_the_identity_follows_the_weights(copied):
@@ -146,31 +143,25 @@ def hub(monkeypatch, copied):
 
 
 def test_openais_weights_come_as_safetensors_from_the_repository_that_open_clip_names(hub, copied):
-    import open_clip
-
     asked, files = hub
     files.append("open_clip_model.safetensors")
     for model in ("ViT-B-16", "ViT-B-16-quickgelu"):
-        assert _weights(open_clip, model, "openai", "clip") == copied / "open_clip_model.safetensors"
+        assert find_weights(model, "openai", "clip") == copied / "open_clip_model.safetensors"
     assert set(asked) == {("timm/vit_base_patch16_clip_224.openai", "open_clip_model.safetensors")}
 
 
 def test_a_repository_with_pickles_only_is_refused_with_the_way_to_convert_and_nothing_is_downloaded(hub):
-    import open_clip
-
     asked, _ = hub
     with pytest.raises(UserError, match=r"pickle only, .* convert it once: .*save_file, and name the file in"):
-        _weights(open_clip, "hf-hub:someone/pickled", None, "clip")
+        find_weights("hf-hub:someone/pickled", None, "clip")
     assert {name.rpartition(".")[2] for _, name in asked} == {"safetensors"}
     asked.clear()
     with pytest.raises(UserError, match=r"RN50-quickgelu .* is published as a pickle only"):
-        _weights(open_clip, "RN50-quickgelu", "none of its tags has a repository", "clip")
+        find_weights("RN50-quickgelu", "none of its tags has a repository", "clip")
     assert not asked
 
 
 def test_without_network_the_error_says_so(hub):
-    import open_clip
-
     hub[1].append("offline")
     with pytest.raises(UserError, match=r"filter\.model: hf-hub:a/b cannot be downloaded \(no network\); check"):
-        _weights(open_clip, "hf-hub:a/b", None, "filter")
+        find_weights("hf-hub:a/b", None, "filter")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from varireal.rating.items import choose, in_order_for, read_edits
+from varireal.rating.edits import choose, in_order_for, read_edits
 from varireal.rating.server import RatingServer, Session
 from varireal.rating.store import RatingsFile
 

@@ -11,13 +11,14 @@ from rich.console import Console
 from sklearn.metrics import cohen_kappa_score
 
 from varireal.errors import UserError
-from varireal.rating.agreement import against_intention, between_raters, kappa, summarize, tables
-from varireal.rating.items import Item
+from varireal.rating.agreement import against_intention, agreement_grids, between_raters, kappa, summarize
+from varireal.rating.edits import RatedEdit
 from varireal.rating.store import ANSWERS, Answer, Rating
+from varireal.tables import rich_table
 
 
-def items(feasibility: str, count: int, attribute: str = "color") -> list[Item]:
-    return [Item(attribute, feasibility, f"x/{number:02}#0", "a" * 64) for number in range(count)]
+def items(feasibility: str, count: int, attribute: str = "color") -> list[RatedEdit]:
+    return [RatedEdit(attribute, feasibility, f"x/{number:02}#0", "a" * 64) for number in range(count)]
 
 
 def ratings(rows: list[tuple[str, Answer, int]], attribute: str = "color") -> list[Rating]:
@@ -32,8 +33,8 @@ ANNA = ratings([("feasible", "possible", 20), ("feasible", "impossible", 5), ("f
                 ("infeasible", "broken", 6)])  # fmt: skip
 
 
-def pairs(own: list[Rating]) -> list[tuple[Item, Answer]]:
-    return [(rating.item, rating.answer) for rating in own]
+def pairs(own: list[Rating]) -> list[tuple[RatedEdit, Answer]]:
+    return [(rating.edit, rating.answer) for rating in own]
 
 
 def test_agreement_with_the_intention_by_hand() -> None:
@@ -73,9 +74,9 @@ def test_raters_are_compared_on_what_both_rated() -> None:
 
 def test_summary_is_by_attribute_and_takes_the_last_answer_about_pictures_that_are_there() -> None:
     texture = ratings([("infeasible", "impossible", 3)], "texture")
-    gone = Rating(Item("color", "feasible", "x/00#0", "f" * 64), "broken")  # the same edit, made anew
-    by_rater = {"ben": [*texture, gone], "anna": [Rating(ANNA[0].item, "broken"), *ANNA]}
-    found = summarize(by_rater, [rating.item for rating in (*ANNA, *texture)])
+    gone = Rating(RatedEdit("color", "feasible", "x/00#0", "f" * 64), "broken")  # the same edit, made anew
+    by_rater = {"ben": [*texture, gone], "anna": [Rating(ANNA[0].edit, "broken"), *ANNA]}
+    found = summarize(by_rater, [rating.edit for rating in (*ANNA, *texture)])
     assert (found["raters"], found["ratings"], found["left_out"]) == (["anna", "ben"], 63, 1)
     assert found["attributes"]["color"]["raters"] == {"anna": against_intention(pairs(ANNA))}
     assert found["attributes"]["texture"]["raters"].keys() == {"ben"}
@@ -91,11 +92,11 @@ def test_ratings_of_other_pictures_only_are_an_error() -> None:
 
 
 def test_tables_show_every_rater_and_what_is_not_defined() -> None:
-    found = summarize({"anna": ANNA, "ben": ANNA[:20]}, [rating.item for rating in ANNA])
+    found = summarize({"anna": ANNA, "ben": ANNA[:20]}, [rating.edit for rating in ANNA])
     console = Console(file=io.StringIO(), width=130)
-    for table in tables(found):
-        console.print(table)
+    for grid in agreement_grids(found):
+        console.print(rich_table(grid))
     text = " ".join(console.file.getvalue().split())
     assert "│ anna │ 60 │ 17 % │ 20 / 5 │ 10 / 15 │ 70 % │ 0.40 │" in text
     assert "anna and ben │ 20 │ 100 % │ not defined" in text and "all raters" in text
-    assert len(tables(summarize({"anna": ANNA}, [rating.item for rating in ANNA]))) == 1
+    assert len(agreement_grids(summarize({"anna": ANNA}, [rating.edit for rating in ANNA]))) == 1

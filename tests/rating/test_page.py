@@ -22,7 +22,7 @@ from varireal.rating.store import FOLDER, read_ratings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e '.[dev]')")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 WAIT = 60_000  # ms, for a machine that is busy
 SEEN = "body:has(#picture:not([hidden])) #answers button:enabled"  # the page may be answered
@@ -104,11 +104,11 @@ def test_twenty_ratings_by_keyboard_over_a_killed_process(page: playwright.Page)
 
     ratings = read_ratings(path)
     given = [ANSWERS[key] for key in (KEYS + LATER).replace(" ", "")]
-    assert [rating.answer for rating in ratings] == given and len({rating.item for rating in ratings}) == 20
+    assert [rating.answer for rating in ratings] == given and len({rating.edit for rating in ratings}) == 20
     done = CliRunner().invoke(ratings_command, [], catch_exceptions=False)
     assert done.exit_code == 0 and "Written to metrics/ratings.json" in done.output
     summary = json.loads(Path("metrics/ratings.json").read_text())
-    judged = [(rating.item.feasibility == "feasible", answer == "possible")
+    judged = [(rating.edit.feasibility == "feasible", answer == "possible")
               for rating, answer in zip(ratings, given) if answer != "broken"]  # fmt: skip
     assert len(judged) == 18
     assert summary["all"]["raters"]["anna"]["kappa"] == pytest.approx(cohen_kappa_score(*zip(*judged)), abs=5e-5)
@@ -141,7 +141,7 @@ def test_going_back_corrects_by_key_and_by_click(page: playwright.Page) -> None:
         assert page.text_content("#progress") == "3 of 3" and page.is_disabled("#forward")
     ratings = read_ratings(FOLDER / "anna.jsonl")
     assert [rating.answer for rating in ratings] == ["possible", "impossible", "broken"]
-    assert ratings[2].item == ratings[0].item and {rating.item.attribute for rating in ratings} == {"color"}
+    assert ratings[2].edit == ratings[0].edit and {rating.edit.attribute for rating in ratings} == {"color"}
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])

@@ -118,10 +118,10 @@ def test_an_answer_is_about_the_picture_that_was_shown(server: RatingServer, tmp
     assert answer(server, {"item": 7, "answer": "broken"}) == 200
     assert answer(server, {"item": 7, "answer": "impossible"}) == 200
     first, second = read_ratings(FOLDER / "anna.jsonl")
-    assert first.item == second.item and (first.answer, second.answer) == ("broken", "impossible")
+    assert first.edit == second.edit and (first.answer, second.answer) == ("broken", "impossible")
     (tmp_path / "shown.png").write_bytes(ask(server, "GET", f"/{server.token}/picture/7")[1])
     hashes = {sha256_file(path): path for path in Path("data/edits").glob("*/*/images/**/*.png")}
-    assert (read_image(hashes[first.item.sha256]) == read_image(tmp_path / "shown.png")).all()
+    assert (read_image(hashes[first.edit.sha256]) == read_image(tmp_path / "shown.png")).all()
     state = json.loads(ask(server, "GET", f"/{server.token}/state")[1])
     assert state["answers"][7] == "impossible" and state["answers"].count(None) == 19
 
@@ -149,7 +149,7 @@ def test_the_page_is_escaped() -> None:
 
 
 def test_a_missing_picture_or_a_taken_port_ends_it_before_it_begins(finished_study: Path) -> None:
-    from varireal.rating.items import read_edits
+    from varireal.rating.edits import read_edits
 
     edits = read_edits(["color"], ["feasible"], exhausted=False)["color", "feasible"]
     with RatingsFile("anna") as ratings, socket.create_server(("127.0.0.1", 0)) as taken:

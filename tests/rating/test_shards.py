@@ -19,7 +19,7 @@ from varireal.cli import main
 from varireal.config import EditConfig, InpaintConfig, PriorConfig
 from varireal.editing.storage import STORAGES
 from varireal.errors import UserError
-from varireal.rating.items import Item, choose, in_order_for, picture_bytes, read_edits
+from varireal.rating.edits import RatedEdit, choose, in_order_for, picture_bytes, read_edits
 from varireal.rating.server import RatingServer
 
 SHARD = paths.edit_folder("color", "feasible") / "shards" / "000000.tar"
@@ -90,7 +90,7 @@ def test_with_exhausted_edits_a_rater_sees_the_best_of_each(edits: list[ImageRec
 def test_the_storage_changes_neither_choice_nor_order(finished_study: Path) -> None:
     """So ratings given before the storage was changed still count."""
 
-    def asked() -> list[tuple[Item, bytes]]:
+    def asked() -> list[tuple[RatedEdit, bytes]]:
         cells = read_edits(["color"], ["feasible", "infeasible"], exhausted=False)
         paths = {item: path for cell in cells.values() for item, path in cell.items()}
         return [(item, picture_bytes(item, paths[item])) for item in in_order_for("anna", choose(cells, 7, 0), 0)]

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from varireal.errors import UserError
-from varireal.rating.items import Item
+from varireal.rating.edits import RatedEdit
 from varireal.rating.store import Rating, RatingsFile, all_raters, latest, ratings_path, read_ratings
 
-FIRST, SECOND = Item("color", "feasible", "jét/0#0", "a" * 64), Item("color", "infeasible", "jét/0#0", "b" * 64)
+FIRST, SECOND = (
+    RatedEdit("color", "feasible", "jét/0#0", "a" * 64),
+    RatedEdit("color", "infeasible", "jét/0#0", "b" * 64),
+)
 
 
 def test_answers_are_lines_in_their_order_and_the_last_one_counts(tmp_path: Path) -> None:
@@ -60,7 +63,7 @@ def test_a_last_line_that_lacks_only_its_end_is_kept(tmp_path: Path) -> None:
     assert len(read_ratings(path)) == 1
     with RatingsFile("anna", tmp_path) as ratings:
         ratings.append(Rating(SECOND, "broken"))
-    assert [rating.item for rating in read_ratings(path)] == [FIRST, SECOND]
+    assert [rating.edit for rating in read_ratings(path)] == [FIRST, SECOND]
 
 
 @pytest.mark.parametrize(

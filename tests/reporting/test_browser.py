@@ -16,11 +16,12 @@ from varireal import paths
 from varireal.base.files import write_json
 from varireal.base.manifest import FEASIBILITIES, read_manifest, write_manifest
 from varireal.rating.agreement import MEANT, summarize
-from varireal.rating.items import read_edits
+from varireal.rating.edits import read_edits
 from varireal.rating.store import Rating
 from varireal.stages.report import command
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'varireal[dev]'")
+pytestmark = pytest.mark.browser
 
 INJECTION = """<img src="http://127.0.0.1:9/x" onerror="window.hit = 1"></figcaption><script>window.hit = 1</script>"""
 PATIENCE = 120_000  # ms: a busy machine makes a browser slow, not wrong

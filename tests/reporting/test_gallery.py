@@ -76,12 +76,11 @@ def test_small_edits_stay_exact(tmp_path: Path) -> None:
 
 
 def test_pictures_shrink_until_a_page_holds_them(edits: list[ImageRecord], monkeypatch: pytest.MonkeyPatch) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     monkeypatch.setattr(gallery, "SIZES", ((24, 90), (12, 90)))
 
     def width(budget: int) -> int:
         monkeypatch.setattr(gallery, "BUDGET", budget)
-        (example, *_) = build_examples(edits, photos)
+        (example, *_) = build_examples(edits)
         return decode(example.shots["photo"].uri).width
 
     assert [width(10_000_000), width(1000)] == [24, 12]
@@ -99,17 +98,15 @@ def test_the_largest_gallery_that_settings_allow_fits_the_page(finished_study: P
     most = {name: ReportConfig.model_fields[name].metadata[1].le for name in ("examples", "exhausted_examples")}
     assert most == {"examples": 50, "exhausted_examples": 50}
     tries = [{"accepted": False, "scores": {"attribute": 0.1, "class": 0.2}, "seed": 2**62 + k} for k in range(3)]
-    (edit, *_), photos = read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet"), {}
+    (edit, *_) = read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet")
     chosen = []
     for k in range(3 * 2 * sum(most.values())):
         path, prior, first, second = (pictures[(k + j) % 80].as_posix() for j in (1, 2, 3, 4))
         made = [tries[0] | {"path": first}, tries[1], tries[2] | {"path": second}]
         told = {"attempts": json.dumps(made), "seed": 2**62 + 1, "prompt": 100 * "p"}
-        chosen.append(
-            dataclasses.replace(edit, image_id=f"e{k}", photo_id=f"p{k}", path=path, prior_path=prior, **told)
-        )
-        photos[f"p{k}"] = dataclasses.replace(edit, path=pictures[k % 80].as_posix())
-    examples = build_examples(chosen, photos)
+        shown = {"photo_path": pictures[k % 80].as_posix(), "path": path, "prior_path": prior}
+        chosen.append(dataclasses.replace(edit, image_id=f"e{k}", photo_id=f"p{k}", **shown, **told))
+    examples = build_examples(chosen)
     template = _environment().get_template("gallery.html.j2")
     shown = template.render(examples=examples, choices={name: ["a"] for name in FILTERS})
     assert shown.count("<article") == 600 and shown.count("<img") == 3600
@@ -126,9 +123,11 @@ def test_attempts_shrink_and_go_before_anything_else_does(
     path.write_bytes(encode_png(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)))
     (edit, *_) = read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet")
     tries = [{"seed": k, "accepted": False, "scores": {}, "path": path.as_posix()} for k in range(attempts)]
-    edit = dataclasses.replace(edit, path=path.as_posix(), seed=-1, attempts=json.dumps(tries))
+    edit = dataclasses.replace(
+        edit, path=path.as_posix(), photo_path=path.as_posix(), seed=-1, attempts=json.dumps(tries)
+    )
     monkeypatch.setattr(gallery, "BUDGET", 130_000)
-    (example,) = build_examples([edit], {edit.photo_id: edit})
+    (example,) = build_examples([edit])
     assert decode(example.shots["photo"].uri).format == "WEBP"
     assert decode(example.shots["photo"].uri).width == photo_side
     sides = {None if each.shot is None else decode(each.shot.uri).width for each in example.tries}
@@ -136,28 +135,25 @@ def test_attempts_shrink_and_go_before_anything_else_does(
 
 
 def test_an_edit_without_prior_is_shown_without_it(edits: list[ImageRecord]) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     bare = [dataclasses.replace(edit, prior_path=None) for edit in edits[:1]]
-    (example,) = build_examples(bare, photos)
+    (example,) = build_examples(bare)
     assert list(example.shots) == ["photo", "mask", "edit"]
 
 
 def test_attempts_are_told_with_seeds_and_scores(edits: list[ImageRecord]) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     tried = (
         '[{"accepted": false, "scores": {"class": 0.5, "attribute": 0.25}, "seed": 3},'
         ' {"accepted": true, "scores": {}, "seed": 9}]'
     )
-    (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)], photos)
+    (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)])
     assert example.tries == (Try(3, False, (("attribute", 0.25), ("class", 0.5))), Try(9, True, ()))
     assert example.seed == 9
 
 
 def test_kept_pictures_of_attempts_are_shown_beside_their_scores(edits: list[ImageRecord]) -> None:
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
     first = {"accepted": False, "scores": {"attribute": 0.25}, "seed": 3, "path": edits[0].path}
     tried = json.dumps([first, {"accepted": True, "scores": {"attribute": 0.75}, "seed": 9}])
-    (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)], photos)
+    (example,) = build_examples([dataclasses.replace(edits[1], attempts=tried, seed=9)])
     rejected, accepted = example.tries
     assert accepted.shot is None and rejected.shot.kind == "attempt" and "attempt" not in example.shots
     other, shown = (

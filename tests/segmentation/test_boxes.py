@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varireal.config.masks import ChoiceConfig
+from varireal.config.data import ChoiceConfig
 from varireal.segmentation.boxes import Detection, area_share, choose, nearness
 
 SIZE = (100, 200)  # height, width

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from varireal.config import SegmentConfig
-from varireal.config.masks import CleaningConfig
+from varireal.config.data import CleaningConfig
 from varireal.segmentation.masks import border_share, clean_mask, iou, main_fragment_share, mask_problem
 
 

@@ -10,12 +10,12 @@ from varireal.base.files import encode_png, read_mask, sha256_file, staged_folde
 from varireal.base.manifest import ImageRecord
 from varireal.compute.engines.local import LocalEngine
 from varireal.config import ComputeConfig, SegmentConfig
-from varireal.config.masks import CleaningConfig
+from varireal.config.data import CleaningConfig
 from varireal.errors import UserError
 from varireal.segmentation import SEGMENTERS, Segment
 from varireal.segmentation.metrics import mask_metrics
 from varireal.segmentation.run import segment_photos
-from varireal.store.folders import WorkStore
+from varireal.store import FolderStore
 
 CONFIG = SegmentConfig(source="dataset", batch_size=4, min_area=0.05, max_area=0.8, max_border=1)
 ENGINE = LocalEngine(ComputeConfig(workers=1), ())  # in this process
@@ -60,7 +60,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def store(tmp_path):
-    return WorkStore("segment", tmp_path / "work")
+    return FolderStore("segment", tmp_path / "work")
 
 
 def run(tmp_path, photos, store, *segmenters, out="out", config=CONFIG):
@@ -95,7 +95,7 @@ def test_the_order_of_the_photos_changes_nothing(tmp_path, photos, store):
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(tmp_path, photos, store):
-    whole = run(tmp_path, photos, WorkStore("segment", tmp_path / "other"), uninterrupted := Recorder(), out="whole")
+    whole = run(tmp_path, photos, FolderStore("segment", tmp_path / "other"), uninterrupted := Recorder(), out="whole")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, photos, store, stopped := Recorder(stop_after=2))
     resumed = run(tmp_path, photos, store, rest := Recorder())

@@ -11,7 +11,7 @@ from varireal.base.files import encode_png
 from varireal.base.seeding import generator
 from varireal.config import ClipConfig, LoraSettings
 from varireal.networks.clip import clip_identity, load_clip
-from varireal.store.folders import WorkStore
+from varireal.store import FolderStore
 from varireal.training.plan import RESULT, FineTuning, write_adapters
 
 CLASSES = ["biplane", "glider", "<b>jet</b>"]
@@ -28,8 +28,8 @@ def make_adapter(folder: Path, clip: ClipConfig, **changes: object) -> Path:
     draw = torch.Generator().manual_seed(1)
     for parameter in trainable_parameters(model):
         parameter.data = 0.2 * torch.randn(parameter.shape, generator=draw)
-    store = WorkStore("train", folder / "store")
-    store.put("0" * 64, {**adapter_bytes(model), RESULT: b"{}"})
+    store = FolderStore("train", folder / "store")
+    store.put({"0" * 64: {**adapter_bytes(model), RESULT: b"{}"}})
     description = {
         "clip": clip.model_dump(),
         "clip_weights": clip_identity(clip.model, clip.pretrained),
@@ -37,7 +37,7 @@ def make_adapter(folder: Path, clip: ClipConfig, **changes: object) -> Path:
         "sentences": SENTENCES,
         **changes,
     }
-    write_adapters(folder, [FineTuning("real", 0, "0" * 64)], store, description)
+    write_adapters(folder, [FineTuning("real", 0, "0" * 64, 1)], store, description)
     return folder / "seed-0"
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
-from tests.serving.conftest import SENTENCES, picture
+from tests.serving.conftest import CLASSES, SENTENCES, picture
 
 from varireal.config import ComputeConfig
 from varireal.serving.adapter import load_merged
-from varireal.serving.classify import Classifier, predict_photos, ranked
+from varireal.serving.classify import Classifier, predict_photos, rank_classes
 from varireal.training.lora import load_adapter
 
 
@@ -37,13 +37,19 @@ def test_probabilities_are_those_of_open_clip_with_the_adapter_on(adapter, tiny_
 def test_photos_come_in_their_order_and_a_corrupt_one_stops_no_other(adapter, tiny_clip, photos):
     photos[1].write_bytes(photos[1].read_bytes()[:60])
     found = list(predict_photos(classifier(adapter), photos, top=2))
-    assert [prediction.photo for prediction in found] == photos
-    assert found[1].ranked == () and f"the image {photos[1]} cannot be read" in found[1].problem
+    assert [answer.photo for answer in found] == photos
+    assert found[1].classes == () and f"the image {photos[1]} cannot be read" in found[1].problem
     truth = expected(adapter, tiny_clip, [picture("a.png"), picture("c.png")])
-    for prediction, row in zip((found[0], found[2]), truth):
-        assert [index for index, _ in prediction.ranked] == list(np.argsort(-row)[:2])
-        np.testing.assert_allclose([share for _, share in prediction.ranked], np.sort(row)[::-1][:2], atol=1e-4)
+    for answer, row in zip((found[0], found[2]), truth):
+        assert [each.index for each in answer.classes] == list(np.argsort(-row)[:2])
+        assert [each.name for each in answer.classes] == [CLASSES[index] for index in np.argsort(-row)[:2]]
+        np.testing.assert_allclose([each.probability for each in answer.classes], np.sort(row)[::-1][:2], atol=1e-4)
 
 
 def test_of_equal_probabilities_the_lower_index_comes_first():
-    assert ranked(np.array([0.2, 0.3, 0.2, 0.3]), 3) == ((1, 0.3), (3, 0.3), (0, 0.2))
+    ranked = rank_classes(np.array([0.2, 0.3, 0.2, 0.3]), ("a", "b", "c", "d"), 3)
+    assert [(each.name, each.index, each.probability) for each in ranked] == [
+        ("b", 1, 0.3),
+        ("d", 3, 0.3),
+        ("a", 0, 0.2),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from varireal import paths
 from varireal.base.files import atomic_write_bytes, encode_png, sha256_bytes, write_json
 from varireal.base.manifest import FEASIBILITIES, ImageRecord, write_manifest
 from varireal.base.seeding import generator
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 
 CLASSES = ("trijet", "biplane", "glider")
 TONES = {"trijet": (220, 60, 60), "biplane": (60, 220, 60), "glider": (60, 60, 220)}
@@ -68,31 +69,41 @@ def _edits(photos: list[ImageRecord], attribute: str, feasibility: str) -> list[
                 feasibility=feasibility,
                 value="lava",
                 index=0,
+                photo_path=photo.path,
                 **fields,
             )
         )
     return rows
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: params.yaml, a data set of three classes, and edits of `color`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+@pytest.fixture(scope="session")
+def workspace_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder, made once for all tests."""
+    root = tmp_path_factory.mktemp("workspace_to_copy")
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["grid"] |= {"attributes": ["color"], "seeds": [0, 1]}
     params["train"] |= {"max_steps": 4, "batch_size": 6, "eval_every": 2, "learning_rate": 0.01}
     params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
-    paths.PARAMS.write_text(yaml.safe_dump(params))
-    photos = _photos()
-    write_manifest(paths.PHOTOS_MANIFEST, photos)
-    counts = {split: dict.fromkeys(CLASSES, count) for split, count in PHOTOS.items()}
-    write_json(
-        paths.DATASET_INFO, {"name": "test", "domain_word": "aircraft", "classes": list(CLASSES), "counts": counts}
-    )
-    for feasibility in FEASIBILITIES:
-        rows = _edits([photo for photo in photos if photo.split == "train"], "color", feasibility)
-        write_manifest(paths.edit_folder("color", feasibility) / "manifest.parquet", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        paths.PARAMS.write_text(yaml.safe_dump(params))
+        photos = _photos()
+        write_manifest(paths.PHOTOS_MANIFEST, photos)
+        counts = {split: dict.fromkeys(CLASSES, count) for split, count in PHOTOS.items()}
+        info = {"name": "test", "domain_word": "aircraft", "classes": list(CLASSES), "counts": counts}
+        write_json(paths.DATASET_INFO, info)
+        for feasibility in FEASIBILITIES:
+            rows = _edits([photo for photo in photos if photo.split == "train"], "color", feasibility)
+            write_manifest(paths.edit_folder("color", feasibility) / "manifest.parquet", rows)
+    return root
+
+
+@pytest.fixture
+def workspace(workspace_to_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: params.yaml, a data set of three classes, and edits of `color`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    shutil.copytree(workspace_to_copy, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

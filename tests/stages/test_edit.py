@@ -116,7 +116,7 @@ def run(attribute: str, feasibility: str) -> None:
 
 
 def arguments(attribute: str, feasibility: str) -> list[str]:
-    return [sys.executable, "-m", "varireal.stages.edit", "--attribute", attribute, "--feasibility", feasibility]
+    return [sys.executable, "-m", "varireal", "edit", "--attribute", attribute, "--feasibility", feasibility]
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

@@ -131,5 +131,5 @@ def test_a_source_without_its_model_is_told(workspace, change_params):
 def test_dvc_can_set_the_model_on_its_command_line(tmp_path):
     target = tmp_path / "params.yaml"
     overrides = ["prompt.source=openai", "+prompt.llm.model=m", "+prompt.llm.base_url=https://example.org/v1"]
-    compose_and_dump(target, str(REPOSITORY / "conf"), None, "config.yaml", str(tmp_path), overrides)
+    compose_and_dump(target, str(REPOSITORY / "conf"), None, "config.yaml", str(REPOSITORY / ".dvc/plugins"), overrides)
     assert load_params(target).prompt.llm.model == "m"

@@ -18,6 +18,8 @@ from varireal.cli import main
 from varireal.errors import UserError
 from varireal.reporting.gallery import build_examples, choose_examples
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", *CONDITIONS[2]]
 
 
@@ -38,17 +40,27 @@ def without_paths(records):
     return [dataclasses.replace(each, path="", prior_path=None, attempts="") for each in records]
 
 
-@pytest.fixture
-def both(tmp_path, tiny_clip, monkeypatch) -> tuple[Path, Path]:
-    """The same study up to its mixes, once with files and once with shards; the current folder is the latter's.
+@pytest.fixture(scope="module")
+def both_to_copy(tmp_path_factory, tiny_clip) -> Path:
+    """The same study up to its mixes, once with files and once with shards, made once for all tests.
 
     Its filter is never content, so that every edit is the best of two attempts.
     """
+    root = tmp_path_factory.mktemp("both")
     clip = {"name": "clip", "model": f"local-dir:{tiny_clip}", "attribute_threshold": 1.0, "max_attempts": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        for storage in ("files", "shards"):
+            make(root / storage, tiny_clip, patch, filter=clip, mix__include_exhausted=True, edit__storage=storage)
+    return root
+
+
+@pytest.fixture
+def both(both_to_copy, tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """Both studies in folders of the test's own; the current folder is that of the shards."""
     for storage in ("files", "shards"):
-        make(
-            tmp_path / storage, tiny_clip, monkeypatch, filter=clip, mix__include_exhausted=True, edit__storage=storage
-        )
+        shutil.copytree(both_to_copy / storage, tmp_path / storage)
+    monkeypatch.chdir(tmp_path / "shards")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "shards"))
     return tmp_path / "files", tmp_path / "shards"
 
 
@@ -66,8 +78,7 @@ def test_shards_hold_the_same_pictures_and_train_the_same_adapter(both, monkeypa
         figures.append(read_json(paths.MEASURED))
         adapters.append(sorted(sha256_file(path) for path in paths.ADAPTERS.rglob("*.safetensors")))
         exports.append({p.relative_to("out"): p.read_bytes() for p in sorted(Path("out").rglob("*")) if p.is_file()})
-        photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
-        pages.append(build_examples(choose_examples(records, "exhausted", 3, 0), photos))
+        pages.append(build_examples(choose_examples(records, "exhausted", 3, 0)))
     assert manifests[0] == manifests[1]
     assert adapters[0] == adapters[1] and len(adapters[0]) == 2
     assert exports[0] == exports[1] and len(exports[0]) > 5
@@ -111,7 +122,9 @@ def test_a_damaged_shard_stops_the_training_in_one_line(both) -> None:
 
 
 def test_a_new_storage_makes_no_edit_anew(both, monkeypatch) -> None:
-    monkeypatch.setattr("varireal.editing.worker.EditWorker.__call__", lambda *_: pytest.fail("an edit was made again"))
+    monkeypatch.setattr(
+        "varireal.editing.attempts.EditWorker.__call__", lambda *_: pytest.fail("an edit was made again")
+    )
     before = cell_records()
     change(edit__storage="files")
     run_stages([["edit", *cell] for cell in CELLS])

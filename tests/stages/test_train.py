@@ -97,10 +97,10 @@ def test_the_test_split_is_not_needed_for_training(clip_workspace):
 
 def test_a_change_of_seed_images_or_settings_changes_the_keys(clip_workspace, change_params):
     from varireal.config import load_params
-    from varireal.training.plan import fine_tunings, read_study
+    from varireal.training.plan import fine_tunings, read_training_set
 
     def key(source: str = "real", seed: int = 0) -> str:
-        return fine_tunings(read_study(load_params(paths.PARAMS), None), [source], [seed])[0].key
+        return fine_tunings(read_training_set(load_params(paths.PARAMS), None), [source], [seed])[0].key
 
     first = key()
     assert key() == first and key(seed=1) != first

@@ -122,8 +122,8 @@ def test_another_experiment_gets_a_parent_and_children_of_its_own(
 ) -> None:
     log(study)
     params, results = study
-    mix = params.mix.model_copy(update={"ratio": 0.25, "shares": {**params.mix.shares, "mixed": 0.25}})
-    changed = {"mix.ratio": 0.25, "mix.shares.mixed": 0.25}
+    mix = params.mix.model_copy(update={"ratio": 0.25})
+    changed = {"mix.ratio": 0.25}
     made = dataclasses.replace(MADE, experiment="quarter", changed_settings=changed)
     log((params.model_copy(update={"mix": mix}), results), made)
     store = client(finished_study)
@@ -208,7 +208,7 @@ def test_a_description_of_somebody_elses_is_left_alone(finished_study: Path, stu
     ("changed", "experiment", "name"),
     [
         ({}, None, "pets"),
-        ({"mix.ratio": 0.25, "mix.shares.mixed": 0.25}, "ratio-0p25", "pets · ratio 0.25 (ratio-0p25)"),
+        ({"mix.ratio": 0.25, "watch.photos": "photos"}, "ratio-0p25", "pets · ratio 0.25 (ratio-0p25)"),
         ({"grid.attributes": ["color"], "train.max_steps": 3}, None, "pets · attributes [color], max_steps 3"),
         ({"grid.seeds": [0], "mix.ratio": 0.5}, None, "pets · ratio 0.5, seeds [0]"),
         ({"a.b": 1, "a.c": 2, "a.d": None, "a.e": 4, "a.f": "x"}, None, "pets · b 1, c 2, d null, 2 more changes"),

@@ -10,8 +10,8 @@ from safetensors.torch import load
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
 from varireal.errors import UserError
 from varireal.networks.clip import load_clip
-from varireal.training.data import ImageSet
-from varireal.training.loop import Surroundings, fine_tune, learning_rate, look_at, scores
+from varireal.training.data import LabelledImages
+from varireal.training.loop import fine_tune, learning_rate, look_at, scores
 from varireal.training.lora import adapter_bytes, add_lora, merged, remove_lora
 from varireal.training.steps import pools
 from varireal.training.towers import set_up_towers
@@ -25,13 +25,13 @@ def config(**changes) -> TrainConfig:
     return TrainConfig(**{**values, "learning_rate": 0.02, "augmentation": STILL, **changes})
 
 
-def coloured(count: int, seed: int) -> ImageSet:
+def coloured(count: int, seed: int) -> LabelledImages:
     """Red pictures of class 0 and blue ones of class 1, with noise."""
     labels = torch.arange(count) % 2
     pixels = torch.randint(0, 90, (count, 32, 32, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
     pixels[labels == 0, :, :, 0] += 160
     pixels[labels == 1, :, :, 2] += 160
-    return ImageSet(pixels, labels)
+    return LabelledImages(pixels, labels)
 
 
 @pytest.fixture
@@ -43,9 +43,8 @@ def trained(clip, settings: TrainConfig, seed=(0, 0), real=None, synthetic=None,
     set_up_towers(clip.model, settings)
     model = add_lora(clip.model, settings.lora, *seed)
     sources = pools(real, synthetic, settings)
-    around = Surroundings(dtype)
     state = fine_tune(
-        clip, model, clip.tokenize(SENTENCES), sources, coloured(20, 9), settings, seed, lambda count: None, around
+        clip, model, clip.tokenize(SENTENCES), sources, coloured(20, 9), settings, seed, lambda count: None, dtype=dtype
     )
     files = adapter_bytes(model)
     remove_lora(model)

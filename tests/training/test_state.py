@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
 from varireal.networks.clip import load_clip
-from varireal.training.data import ImageSet
-from varireal.training.loop import Surroundings, fine_tune
+from varireal.training.data import LabelledImages
+from varireal.training.loop import fine_tune
 from varireal.training.lora import adapter_bytes, add_lora, remove_lora
-from varireal.training.state import FILE, Checkpoint, Look, State
+from varireal.training.state import FILE, CheckpointFile, Look, State
 from varireal.training.steps import pools
 
 CONFIG = TrainConfig(
@@ -28,10 +28,10 @@ class Killed(BaseException):
     pass
 
 
-def noise(count: int, seed: int) -> ImageSet:
+def noise(count: int, seed: int) -> LabelledImages:
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (count, 32, 32, 3), generator=generator, dtype=torch.uint8)
-    return ImageSet(pixels, torch.randint(0, 2, (count,), generator=generator))
+    return LabelledImages(pixels, torch.randint(0, 2, (count,), generator=generator))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def clip(tiny_clip):
     return load_clip(f"local-dir:{tiny_clip}", None)
 
 
-def run(clip, checkpoint: Checkpoint | None, dtype=torch.float32, kill_at: int | None = None):
+def run(clip, checkpoint: CheckpointFile | None, dtype=torch.float32, kill_at: int | None = None):
     """Fine-tune; with ``kill_at`` stop in the middle of that step. Return the adapter, the looks and the steps done."""
     steps: list[int] = []
 
@@ -51,8 +51,9 @@ def run(clip, checkpoint: Checkpoint | None, dtype=torch.float32, kill_at: int |
     model = add_lora(clip.model, CONFIG.lora, 0)
     try:
         sources, tokens = pools(noise(5, 1), noise(6, 2), CONFIG), clip.tokenize(["a photo of a jet", "a glider"])
-        around = Surroundings(dtype, checkpoint=checkpoint)
-        state = fine_tune(clip, model, tokens, sources, noise(9, 3), CONFIG, (0, 1), advance, around)
+        state = fine_tune(
+            clip, model, tokens, sources, noise(9, 3), CONFIG, (0, 1), advance, dtype=dtype, checkpoint=checkpoint
+        )
         return adapter_bytes(model), state.looks, steps
     finally:
         remove_lora(model)
@@ -61,7 +62,7 @@ def run(clip, checkpoint: Checkpoint | None, dtype=torch.float32, kill_at: int |
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_fine_tuning_that_is_killed_twice_ends_with_the_same_bytes(clip, tmp_path, dtype):
     expected, looks, _ = run(clip, None, dtype)
-    checkpoint = Checkpoint(tmp_path / "item", every=2)
+    checkpoint = CheckpointFile(tmp_path / "item", every=2)
     for kill_at in (3, 6):  # the checkpoints of steps 2 and 4 are there: after a look at step 3, and before one
         with pytest.raises(Killed):
             run(clip, checkpoint, dtype, kill_at)
@@ -73,7 +74,7 @@ def test_a_fine_tuning_that_is_killed_twice_ends_with_the_same_bytes(clip, tmp_p
 @pytest.mark.parametrize("size", [0, 1, 7, 300, -1])
 def test_a_cut_checkpoint_costs_a_new_beginning_only(clip, tmp_path, size, caplog):
     expected, looks, _ = run(clip, None)
-    checkpoint = Checkpoint(tmp_path, every=5)
+    checkpoint = CheckpointFile(tmp_path, every=5)
     with pytest.raises(Killed):
         run(clip, checkpoint, kill_at=6)
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:size])
@@ -82,17 +83,14 @@ def test_a_cut_checkpoint_costs_a_new_beginning_only(clip, tmp_path, size, caplo
     assert "damaged" in caplog.text
 
 
-def test_a_checkpoint_is_written_on_the_beat_and_removed(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "ab" / "item", every=3)
+def test_a_checkpoint_is_written_on_the_beat_and_replaced(tmp_path):
+    checkpoint = CheckpointFile(tmp_path / "ab" / "item", every=3)
     assert [step for step in range(1, 10) if checkpoint.due(step)] == [3, 6, 9]
-    assert not any(Checkpoint(tmp_path, None).due(step) for step in range(1, 10))
+    assert not any(CheckpointFile(tmp_path, None).due(step) for step in range(1, 10))
     assert checkpoint.read() is None
     checkpoint.write(b"one")
     checkpoint.write(b"two")
     assert checkpoint.read() == b"two" and [path.name for path in Path(tmp_path / "ab" / "item").iterdir()] == [FILE]
-    checkpoint.remove()
-    checkpoint.remove()
-    assert checkpoint.read() is None and not (tmp_path / "ab" / "item").exists()
 
 
 @given(st.lists(st.tuples(st.sampled_from([40.0, 50.0]), st.sampled_from([1.0, 2.0])), min_size=1, max_size=6))

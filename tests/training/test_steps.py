@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
 from varireal.networks.clip import load_clip
-from varireal.training.data import Augmentation, ImageSet
+from varireal.training.data import Augmentation, LabelledImages
 from varireal.training.lora import add_lora, trainable_parameters
-from varireal.training.steps import Network, part_of_batch, pools
+from varireal.training.steps import AdaptedClip, part_of_batch, pools
 
 SENTENCES = ("a photo of a red thing", "a photo of a blue thing", "a photo of a grey thing")
 
@@ -20,10 +20,10 @@ def clip(tiny_clip):
     return load_clip(f"local-dir:{tiny_clip}", None)
 
 
-def images(count: int, seed: int) -> ImageSet:
+def images(count: int, seed: int) -> LabelledImages:
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (count, 32, 32, 3), generator=generator, dtype=torch.uint8)
-    return ImageSet(pixels, torch.randint(0, 3, (count,), generator=generator))
+    return LabelledImages(pixels, torch.randint(0, 3, (count,), generator=generator))
 
 
 def gradients(
@@ -34,7 +34,7 @@ def gradients(
     parameters = trainable_parameters(model)
     for parameter in parameters:
         parameter.data = 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
-    network = Network(
+    network = AdaptedClip(
         clip, model, clip.tokenize(SENTENCES), dtype, Augmentation(AugmentationConfig(flip=False, crop_scale_min=1))
     )
     scaler = torch.amp.GradScaler("cpu", enabled=False)
@@ -57,7 +57,7 @@ def test_the_loss_is_the_weighted_sum_of_the_two_mean_cross_entropies(clip, weig
     sources = pools(images(4, 1), images(6, 2), TrainConfig(batch_size=5, lambda_real=weight))
     positions = [torch.tensor([0, 1]), torch.tensor([5, 4, 2])]
     model = add_lora(clip.model, LoraSettings(lora_dropout=0.0), 0)
-    network = Network(clip, model, clip.tokenize(SENTENCES), torch.float32, lambda pixels: pixels.float())
+    network = AdaptedClip(clip, model, clip.tokenize(SENTENCES), torch.float32, lambda pixels: pixels.float())
     loss = network.add_gradients(sources, positions, 1, range(1), (0,), torch.amp.GradScaler("cpu", enabled=False))
     model.unload()
     texts, parts = clip.encode_texts(SENTENCES), []

@@ -7,7 +7,9 @@ from torch import nn
 from varireal.config import LoraSettings, TrainConfig
 from varireal.networks.clip import load_clip
 from varireal.training.lora import add_lora, trainable_parameters
-from varireal.training.towers import set_up_towers
+from varireal.training.towers import set_up_towers, unpadded
+
+SENTENCES = ["a photo of a glider", "a photo of a very large trijet aircraft", "a biplane"]
 
 
 def gradients(tiny_clip, config: TrainConfig) -> torch.Tensor:
@@ -52,3 +54,21 @@ def test_compiled_towers_give_the_same_gradients(tiny_clip, monkeypatch, checkpo
     found = gradients(tiny_clip, TrainConfig(compile=True, gradient_checkpointing=checkpointing))
     assert len(compiled) == 2
     torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-4)
+
+
+def test_without_padding_the_features_are_the_same(tiny_clip):
+    clip = load_clip(f"local-dir:{tiny_clip}", None)
+    padded, whole = clip.tokenize(SENTENCES), clip.encode_texts(SENTENCES)
+    with unpadded(clip, SENTENCES) as tokens, torch.no_grad():
+        short = clip.model.encode_text(tokens, normalize=True)
+    assert tokens.shape[1] < padded.shape[1] and torch.equal(tokens, padded[:, : tokens.shape[1]])
+    assert (padded[:, tokens.shape[1] :] == 0).all() and (tokens[:, -1] != 0).any()
+    torch.testing.assert_close(short, whole, atol=1e-6, rtol=1e-5)
+    assert torch.equal(clip.encode_texts(SENTENCES), whole)  # the tower is as it was
+
+
+def test_a_tower_that_looks_at_every_place_keeps_them(tiny_clip):
+    clip = load_clip(f"local-dir:{tiny_clip}", None)
+    clip.model.attn_mask = None
+    with unpadded(clip, SENTENCES) as tokens:
+        assert torch.equal(tokens, clip.tokenize(SENTENCES))

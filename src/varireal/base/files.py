@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,7 +26,7 @@ RACES = 100  # with other runs for the name of a folder, that may be lost
 
 
 @contextlib.contextmanager
-def named_os_errors(path: Path) -> Iterator[None]:
+def named_os_errors(path: Path) -> Generator[None]:
     """Turn the failures of a write that a user can mend into one line that names the path."""
     try:
         yield
@@ -43,7 +43,7 @@ def named_os_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, replace: bool = True) -> Generator[BinaryIO]:
     """Yield a file to write, which takes ``path``'s place after fsync if the block ends well, and else vanishes.
 
     Without ``replace`` it vanishes too where another process was first.
@@ -115,33 +115,31 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file with PyYAML's safe loader, made to refuse a key that stands twice in one place.
+    """Read a YAML file; a key that stands twice in one place is refused.
 
     Raises:
         UserError: the file cannot be read or is no YAML.
         FileNotFoundError: it does not exist; the caller knows the remedy.
     """
-    import yaml
+    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml.constructor import DuplicateKeyError
 
-    class UniqueKeys(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for key in keys:
-                if keys.count(key) > 1 and key != "<<":  # YAML would silently keep the last
-                    message = f"the key {key!r} stands twice in one place"
-                    raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-            return super().construct_mapping(node, deep)
-
+    parser = YAML(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
+    parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)
+        return parser.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
+    except DuplicateKeyError as error:  # its own words hold both values, however long
+        key = str(error.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise UserError(f"{path} is not valid YAML: the key {key!r} stands twice in one place (line {line})") from error
+    except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
 
 
 @contextlib.contextmanager
-def staged_folder(final: Path) -> Iterator[Path]:
+def staged_folder(final: Path) -> Generator[Path]:
     """Yield an empty folder beside ``final`` that replaces it when the block succeeds and vanishes when it fails.
 
     Raises:
@@ -193,7 +191,8 @@ def sha256_bytes(data: bytes) -> str:
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal, read in blocks; the file may lie in a shard."""
     with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        # BinaryIO lacks readinto in the stubs; every file opened here has it
+        return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
 
 
 def sha256_folder(folder: Path) -> str:

@@ -1,10 +1,14 @@
 """The one record that flows between stages: a row per image, kept as a sorted Parquet file."""
 
+# pyarrow has no types
+# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
@@ -37,7 +41,8 @@ class ImageRecord:
     ``None`` stands where a field does not apply.
     """
 
-    image_id: str  # unique within a manifest; photos: "<class slug>/<name>", edits: "<photo_id>#<index>"
+    # unique within a manifest; photos: "<class slug>/<name>", edits: "<photo_id>#<attribute>-<feasibility>-<index>"
+    image_id: str
     path: str
     origin: Literal["photo", "edit"]
     split: Split
@@ -49,6 +54,7 @@ class ImageRecord:
     photo_id: str  # the photo itself, or the photo that was edited
     status: Status = "ok"  # photos and masks: ok or failed; edits: accepted, exhausted or failed
     note: str | None = None  # why it failed, in words
+    photo_path: str | None = None  # edits: the path of the photo that was edited
     mask_path: str | None = None
     prior_path: str | None = None
     attribute: Attribute | None = None
@@ -69,10 +75,10 @@ class Judged(Protocol):
     def status(self) -> str: ...
 
 
-Edit = TypeVar("Edit", bound=Judged)
+AnyJudged = TypeVar("AnyJudged", bound=Judged)
 
 
-def usable(records: Iterable[Edit], include_exhausted: bool) -> list[Edit]:
+def usable(records: Iterable[AnyJudged], include_exhausted: bool) -> list[AnyJudged]:
     """Return the edits that may be trained on: those the filter accepted and, if asked, those it never did."""
     allowed = {"accepted", "exhausted"} if include_exhausted else {"accepted"}
     return [record for record in records if record.status in allowed]
@@ -94,7 +100,7 @@ def schema() -> pa.Schema:
 
 
 @contextlib.contextmanager
-def manifest_writer(path: Path) -> Iterator[Callable[[ImageRecord], None]]:
+def manifest_writer(path: Path) -> Generator[Callable[[ImageRecord], None]]:
     """Yield a function that appends a row; the file appears whole when the block ends well, or not at all.
 
     The rows must come sorted by ``image_id``. The same rows give the same bytes, and few of them are in memory.

@@ -1,4 +1,4 @@
-"""Text from outside (banks, folder names) that ends up in prompts, file names and pages: what is refused in it."""
+"""Checks of text from outside (banks, folder names) that ends up in prompts, file names and pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def text_problem(text: str, max_length: int) -> str | None:
 
 
 def names_a_device(file_name: str) -> bool:
-    """Return whether Windows takes a file name for a device, whatever suffix follows (`nul.png`).
+    """Tell whether Windows takes a file name for a device, whatever suffix follows (`nul.png`).
 
     Microsoft, "Naming Files, Paths, and Namespaces".
     """

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from varireal.base.files import json_bytes
 from varireal.cli import stage_options
+from varireal.doctor.calibration import estimate_run
+from varireal.doctor.examination import examine
+from varireal.doctor.findings import findings_grid, findings_json
+from varireal.tables import results_console, rich_table
 
 if TYPE_CHECKING:
     from varireal.config import Params
@@ -27,20 +32,13 @@ def command(params: Params, as_json: bool, calibrate: bool) -> None:
     With --calibrate the networks are loaded once, and a batch of masks, of edits of each attribute and a few steps of
     training are timed, in a temporary folder.
     """
-    from varireal.base.files import json_bytes
-    from varireal.doctor import report
-
-    examination = report.examine(params, Path())
+    examination = examine(params, Path())
     if calibrate:
-        from varireal.doctor.calibration import calibrate as estimate
-
-        examination = examination.with_findings(estimate(params, examination))
+        examination = examination.with_findings(estimate_run(params, examination))
     if as_json:
-        click.echo(json_bytes(report.as_json(examination.findings)), nl=False)
+        click.echo(json_bytes(findings_json(examination.findings)), nl=False)
     else:
-        from varireal.tables import results_console
-
-        results_console().print(report.table(examination.findings))
+        results_console().print(rich_table(findings_grid(examination.findings)))
         missing = [finding.name for finding in examination.missing]
         click.echo(f"Missing: {', '.join(missing)}" if missing else "Nothing is missing.")
     if examination.missing:

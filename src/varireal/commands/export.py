@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import click
 
-from varireal import paths
 from varireal.cli import verbose_option
+from varireal.serving.export.edits import EVERYTHING
+from varireal.serving.export.formats import DATA_FORMATS, MODEL_FORMATS, export_edits, export_model
 
-MODEL_FORMATS = ("open_clip", "mlflow")
-DATA_FORMATS = ("imagefolder", "webdataset")
 MEGABYTE = 10**6
 
 
@@ -50,55 +48,16 @@ def command(
     A model becomes a folder that open_clip loads, or an MLflow model that answers photos with classes; edits become a
     Hugging Face imagefolder, or tar shards in the WebDataset format. docs/adapters.md says how each is used.
     """
-    from varireal.serving.export.folder import check_target
-
     if (adapter is None) == (data is None):
         raise click.UsageError("give either --model or --data")
     allowed = MODEL_FORMATS if data is None else DATA_FORMATS
     form = form or allowed[0]
     if form not in allowed:
         raise click.UsageError(f"--format {form} does not fit; with --{'model' if data is None else 'data'}: {allowed}")
-    if include_exhausted and data != "all":
+    if include_exhausted and data != EVERYTHING:
         raise click.UsageError("--include-exhausted goes with --data all; a training set is exported as it was chosen")
-    check_target(target, force)
     if adapter is not None:
-        _export_model(adapter, form, target, force)
+        export_model(adapter, form, target, force)
     elif data is not None:
-        _export_data(data, form, shard_mb * MEGABYTE, include_exhausted, target, force)
+        export_edits(data, form, shard_mb * MEGABYTE, include_exhausted, target, force)
     click.echo(f"Written to {target}")
-
-
-def _export_model(adapter: Path, form: str, target: Path, force: bool) -> None:
-    from varireal.config import ComputeConfig
-    from varireal.serving.adapter import load_merged
-    from varireal.serving.export.folder import export_folder
-
-    clip, description = load_merged(adapter, ComputeConfig(device="cpu"))
-    with export_folder(target, force) as folder:
-        if form == "open_clip":
-            from varireal.serving.export.open_clip_folder import write_open_clip
-
-            write_open_clip(folder, clip, description)
-        else:
-            from varireal.serving.export.mlflow_folder import write_mlflow
-
-            with tempfile.TemporaryDirectory() as scratch:
-                write_mlflow(folder, clip, description, Path(scratch))
-
-
-def _export_data(name: str, form: str, shard_bytes: int, exhausted: bool, target: Path, force: bool) -> None:
-    from varireal.config import load_params
-    from varireal.serving.export.edits import read_edits
-    from varireal.serving.export.folder import export_folder
-
-    grid = load_params(paths.PARAMS).grid
-    edits = read_edits(name, grid.attributes, grid.feasibilities, exhausted)
-    with export_folder(target, force) as folder:
-        if form == "imagefolder":
-            from varireal.serving.export.image_folder import write_image_folder
-
-            write_image_folder(folder, edits)
-        else:
-            from varireal.serving.export.shards import write_shards
-
-            write_shards(folder, edits, shard_bytes)

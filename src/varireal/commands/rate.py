@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from varireal.base.manifest import ATTRIBUTES
 from varireal.cli import stage_options
-
-if TYPE_CHECKING:
-    from varireal.config import Params
+from varireal.compute.interruption import Interrupted
+from varireal.config import Params
+from varireal.rating.server import RatingServer, open_session
 
 
 @click.command()
@@ -38,31 +36,13 @@ def command(params: Params, rater: str, count: int, attributes: tuple[str, ...],
     same edits, in equal parts feasible and infeasible, each in an order of their own. An answer is in
     data/ratings/RATER.jsonl at once; the next start goes on with what is open. Not a stage of the pipeline.
     """
-    from varireal.compute.interruption import Interrupted
-    from varireal.errors import UserError
-    from varireal.rating.items import choose, in_order_for, read_edits
-    from varireal.rating.server import RatingServer, Session
-    from varireal.rating.store import RatingsFile, ratings_path
-
-    ratings_path(rater)
-    cells = read_edits(
-        attributes or params.grid.attributes, params.grid.feasibilities, exhausted=params.mix.include_exhausted
-    )
-    paths = {item: path for edits in cells.values() for item, path in edits.items()}
-    items = in_order_for(rater, choose(cells, count, params.seed), params.seed)
-    if not items:
-        raise UserError("the manifests below data/edits hold no accepted edit to rate; see metrics/edit for why")
-    with RatingsFile(rater) as ratings:
-        session = Session(rater, items, paths, ratings)
-        with RatingServer(session, port) as server:
-            click.echo(f"{session.answered} of {len(items)} answered. Rate at {server.url} and end with Ctrl+C.")
-            if open_browser:
-                click.launch(server.url)
-            try:
-                server.serve_forever()
-            except Interrupted as ending:
-                click.echo(
-                    f"\n{session.answered} of {len(items)} answered; `varireal ratings` says how far they agree."
-                )
-                if not ending.by_user:
-                    raise
+    with open_session(params, rater, count, attributes) as session, RatingServer(session, port) as server:
+        click.echo(f"{session.progress}. Rate at {server.url} and end with Ctrl+C.")
+        if open_browser:
+            click.launch(server.url)
+        try:
+            server.serve_forever()
+        except Interrupted as ending:
+            click.echo(f"\n{session.progress}; `varireal ratings` says how far they agree.")
+            if not ending.by_user:
+                raise

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from varireal import paths
+from varireal.base.files import write_json
 from varireal.cli import stage_options
-
-if TYPE_CHECKING:
-    from varireal.config import Params
+from varireal.config import Params
+from varireal.rating.agreement import agreement_grids, summarize_ratings
+from varireal.tables import results_console, rich_table
 
 
 @click.command()
@@ -23,19 +22,11 @@ def command(params: Params) -> None:
     Ratings of pictures that have been made anew since are left out. Not a stage of the pipeline; the page of `report`
     shows what it found.
     """
-    from varireal.base.files import write_json
-    from varireal.rating.agreement import summarize, tables
-    from varireal.rating.items import read_edits
-    from varireal.rating.store import all_raters
-    from varireal.tables import results_console
-
-    by_rater = all_raters()
-    cells = read_edits(params.grid.attributes, params.grid.feasibilities, exhausted=True)
-    summary = summarize(by_rater, (item for edits in cells.values() for item in edits))
+    summary = summarize_ratings(params)
     write_json(paths.RATINGS, summary)
     console = results_console()
-    for table in tables(summary):
-        console.print(table)
+    for grid in agreement_grids(summary):
+        console.print(rich_table(grid))
     if summary["left_out"]:
         click.echo(f"{summary['left_out']} ratings are left out: their pictures were made anew or left the grid.")
     click.echo(f"Written to {paths.RATINGS}; `dvc repro report` puts it on the page")

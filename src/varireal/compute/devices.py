@@ -1,7 +1,8 @@
-"""Device and dtype of networks, from the compute section of params.yaml."""
+"""Where networks run and in which numbers, from the compute section of params.yaml."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from varireal.errors import UserError
@@ -49,3 +50,12 @@ def resolve_dtype(compute: ComputeConfig) -> torch.dtype:
     import torch
 
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[compute.dtype]
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that CUDA may use, as CUDA_VISIBLE_DEVICES has them."""
+    import torch
+
+    if names := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return names.split(",")
+    return [str(number) for number in range(torch.cuda.device_count())]

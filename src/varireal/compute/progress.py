@@ -1,11 +1,44 @@
-"""Progress bars with an estimate of the time left, on standard error."""
+"""Progress bars with an estimate of the time left, on standard error, and what workers report for them."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 PAUSE = 2.0  # seconds between two lines of a log
+
+_on_units: ContextVar[Callable[[int], None] | None] = ContextVar("on_units", default=None)
+
+
+@contextlib.contextmanager
+def units_to(on_units: Callable[[int], None] | None) -> Iterator[None]:
+    """Pass on what :func:`report_units` is told in the block."""
+    token = _on_units.set(on_units)
+    try:
+        yield
+    finally:
+        _on_units.reset(token)
+
+
+def report_units(done: int) -> None:
+    """Tell whoever shows the progress how many units of the current piece of work are done so far."""
+    if (on_units := _on_units.get()) is not None:
+        on_units(done)
+
+
+def catching_up(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a function that takes what is done so far and advances by what is new; it never goes back."""
+    shown = 0
+
+    def show(done: int) -> None:
+        nonlocal shown
+        if done > shown:
+            advance(done - shown)
+            shown = done
+
+    return show
 
 
 @contextlib.contextmanager
@@ -45,8 +78,6 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int], None]]:
-    import time
-
     start, done, shown = time.monotonic(), 0, 0
     last = start
 

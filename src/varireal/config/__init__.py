@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from varireal.base.files import read_yaml
-from varireal.config.base import Positive, Section
-from varireal.config.data import DatasetConfig, LlmConfig, PromptConfig
+from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig
 from varireal.config.editing import (
     EditConfig,
     FilterConfig,
@@ -25,7 +24,6 @@ from varireal.config.editing import (
     Recipe,
     RefineConfig,
 )
-from varireal.config.masks import SegmentConfig
 from varireal.config.study import (
     AnchorConfig,
     AugmentationConfig,
@@ -38,7 +36,6 @@ from varireal.config.study import (
     ReportConfig,
     TrackingConfig,
     TrainConfig,
-    WatchConfig,
 )
 from varireal.errors import UserError
 
@@ -71,7 +68,6 @@ __all__ = [
     "SegmentConfig",
     "TrackingConfig",
     "TrainConfig",
-    "WatchConfig",
     "load_params",
 ]
 
@@ -110,7 +106,7 @@ class Params(Section):
     report: ReportConfig
     grid: GridConfig
     tracking: TrackingConfig
-    watch: WatchConfig
+    watch: dict[str, str]  # files and folders beside code that DVC watches; conf/ derives them from the rest
 
     @model_validator(mode="after")
     def _masks_from_somewhere(self) -> Params:

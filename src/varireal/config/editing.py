@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from varireal.base.manifest import Attribute, Feasibility
-from varireal.config.base import (
+from varireal.config.data import (
     NetworkConfig,
     NonNegative,
     Positive,

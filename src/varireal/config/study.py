@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from varireal.base.manifest import Attribute, Condition, Feasibility, Source
-from varireal.config.base import NonNegative, Positive, PositiveFloat, Section, Share
+from varireal.config.data import NonNegative, Positive, PositiveFloat, Section, Share
 
 
 class MixConfig(Section):
@@ -16,19 +16,10 @@ class MixConfig(Section):
     ratio: Share = 0.5  # share of infeasible edits in the mixed condition
     images_per_class: Positive | None = None  # null: as many as every condition of the attribute can give
     include_exhausted: bool = False  # also take edits that no attempt got past the filter
-    # the infeasible share of each condition, written from `ratio` by conf/config.yaml, so that in dvc.yaml
-    # the cells of a pure condition do not depend on the ratio
-    shares: dict[Condition, Share]
 
-    @model_validator(mode="after")
-    def _one_ratio(self) -> MixConfig:
-        expected = {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}
-        if self.shares != expected:
-            raise ValueError(
-                f"ratio {self.ratio} asks for shares {expected}, found {self.shares}; "
-                "change it with `dvc exp run -S mix.ratio=...`, which writes both, or edit both"
-            )
-        return self
+    def share(self, condition: str) -> float:
+        """Return the share of infeasible edits in a condition."""
+        return {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}[condition]
 
 
 class ClipConfig(Section):
@@ -175,20 +166,3 @@ class TrackingConfig(Section):
     experiment: str | None = None  # null: the data set's name
     # the name under which MLflow's registry gets the real+synthetic model that is best on val; null: none is registered
     register_model: Annotated[str, Field(pattern=r"^\w[\w .-]{0,99}$")] | None = None
-
-
-class WatchConfig(Section):
-    """Files and folders, beside the code, whose change makes DVC run a stage again; each must exist.
-
-    Checkpoints and photos from outside are named by keys that may also hold hub ids or be empty, which DVC cannot
-    watch; so what it watches is said here. For a hub id (pinned by its revision) give any file, such as its conf.
-    """
-
-    photos: str  # prepare
-    masks: str  # prepare; any other file where the photos bring no masks
-    segmenter: str  # segment
-    editor: str  # edit
-    refiner: str  # edit; any other file where nothing is refined
-    priors: str  # edit
-    filter: str  # edit
-    classifier: str  # train, evaluate

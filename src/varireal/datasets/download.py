@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from varireal.base.files import named_os_errors
 from varireal.compute.progress import progress
-from varireal.errors import UserError
+from varireal.errors import UserError, require_extra
 
 if TYPE_CHECKING:
     import requests
@@ -53,6 +53,7 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
     for archive in archives:
         if all((root / name).exists() for name in archive.provides):
             continue
+        require_extra("download", "tenacity", "dataset.download")
         with named_os_errors(root):
             root.mkdir(parents=True, exist_ok=True)
             file = root / f"{archive.name}.part"

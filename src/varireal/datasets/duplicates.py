@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from varireal.base.files import sha256_file
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.errors import UserError
 
 

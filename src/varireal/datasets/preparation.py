@@ -11,7 +11,7 @@ from typing import Literal
 
 from varireal.base.files import sha256_bytes
 from varireal.base.manifest import SPLITS, ImageRecord
-from varireal.compute.parallel import map_in_order
+from varireal.compute.processes import map_in_order
 from varireal.compute.progress import progress
 from varireal.datasets.base import Dataset, Photo, Picture
 from varireal.errors import UserError

@@ -7,6 +7,7 @@ the figures, and its memory is free again for the next. Nothing is written outsi
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,31 +16,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varireal import paths
-from varireal.doctor.estimate import EditPace, Measured, Pace, TrainingPace, disk, estimate_findings, parts
-from varireal.doctor.finding import Finding
+from varireal.base.files import read_json
+from varireal.compute.progress import progress
+from varireal.doctor.estimate import (
+    Calibration,
+    EditPace,
+    Pace,
+    TrainingPace,
+    estimate_disk,
+    estimate_findings,
+    estimate_parts,
+)
+from varireal.doctor.findings import Finding
+from varireal.doctor.sample import PARAMS, RESULT, write_sample
+from varireal.editing.jobs import assign_values
 from varireal.errors import UserError
+from varireal.prompts import SOURCES, load_prompts
 
 if TYPE_CHECKING:
-    from varireal.config import ComputeConfig, Params
+    from varireal.config import Params
     from varireal.datasets.base import Dataset
-    from varireal.doctor.report import Examination
+    from varireal.doctor.examination import Examination
     from varireal.prompts import PromptTable
 
 COMMAND = ("-m", "varireal", "calibrate-part")  # run as a program, a part at a time
-SAMPLE = 8  # training photos, spread over the data set
-PARAMS, PHOTOS, MASKS, PROMPTS, RESULT = "params.yaml", "photos.parquet", "masks.parquet", "prompts.json", "result.json"
 
 
-def calibrate(params: Params, examination: Examination) -> list[Finding]:
-    """Run the parts and return the estimate.
+def estimate_run(params: Params, examination: Examination) -> list[Finding]:
+    """Run the parts on a sample and return what the whole run would take.
 
     Raises:
         UserError: something is missing, would have to be downloaded first, or fails.
     """
-    import shutil
-
-    from varireal.compute.progress import progress
-
     _check_ready(examination)
     dataset, work = examination.dataset, examination.work
     assert dataset is not None and work is not None
@@ -50,7 +58,7 @@ def calibrate(params: Params, examination: Examination) -> list[Finding]:
         progress("calibrate", 2 + len(set(cells.values()))) as advance,
     ):
         folder = Path(name)
-        written = _write_sample(params, dataset, table, folder)
+        written = write_sample(params, dataset, table, folder)
         masks = _masks(folder)
         advance(1)
         made: dict[str, EditPace] = {}
@@ -59,11 +67,13 @@ def calibrate(params: Params, examination: Examination) -> list[Finding]:
             advance(1)
         training = _training(folder)
         advance(1)
-    measured = Measured(**written, **masks, edits={cell: made[cells[cell]] for cell in cells}, training=training)
+    measured = Calibration(**written, **masks, edits={cell: made[cells[cell]] for cell in cells}, training=training)
     values = {cell: _count_values(params, table, cell, dataset) for cell in cells}
     passed = {cell: made[cell].passed for cell in made}
-    needed = disk(work, values, measured, params.edit.save_rejected)
-    return estimate_findings(parts(params, work, values, measured), needed, passed, shutil.disk_usage(Path()).free)
+    needed = estimate_disk(work, values, measured, params.edit.save_rejected)
+    return estimate_findings(
+        estimate_parts(params, work, values, measured), needed, passed, shutil.disk_usage(Path()).free
+    )
 
 
 def _check_ready(examination: Examination) -> None:
@@ -82,8 +92,6 @@ def _check_ready(examination: Examination) -> None:
 
 def _prompts(params: Params, dataset: Dataset) -> PromptTable:
     """Return the bank's lists, or those that a language model gave when the stage prompt ran."""
-    from varireal.prompts import SOURCES, load_prompts
-
     if params.prompt.source == "bank":
         needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
         source = SOURCES["bank"](params.prompt, params.compute, params.seed)
@@ -101,8 +109,6 @@ def _distinct_cells(params: Params, steps: dict[str, int]) -> dict[str, str]:
 
 def _count_values(params: Params, table: PromptTable, cell: str, dataset: Dataset) -> int:
     """Return how many different values the edits of a cell will have, as the stage edit assigns them."""
-    from varireal.editing.jobs import assign_values
-
     attribute, feasibility = cell.split()
     lists = [table.specs(attribute, feasibility, name) for name in table.classes]
     every, used = set().union(*lists), set()
@@ -115,77 +121,24 @@ def _count_values(params: Params, table: PromptTable, cell: str, dataset: Datase
     return len(used)
 
 
-def _write_sample(params: Params, dataset: Dataset, table: PromptTable, folder: Path) -> dict[str, Any]:
-    """Write photos, ready-made pictures, prompts and settings, and return what the first two took."""
-    import yaml
-
-    from varireal.base.files import write_json
-    from varireal.base.manifest import ImageRecord, write_manifest
-    from varireal.compute.parallel import available_cores
-    from varireal.datasets.preparation import write_photo, write_pictures
-
-    train = [photo for photo in dataset.photos() if photo.split == "train"]
-    chosen = train[:: max(1, len(train) // SAMPLE)][:SAMPLE]
-    start = time.perf_counter()
-    written = [write_photo(photo, folder, folder, tuple(dataset.classes)) for photo in chosen]
-    middle = time.perf_counter()
-    write_pictures(dataset, folder, available_cores())
-    end = time.perf_counter()
-    records = [each for each in written if isinstance(each, ImageRecord)]
-    if not records:
-        raise UserError(f"not one photo of the sample can be used: {written[0]}")
-    write_manifest(folder / PHOTOS, records)
-    drawn = params.edit.prior.source == "text_to_image"
-    write_json(folder / PROMPTS, (_first_values(table) if drawn else table).to_json())
-    (folder / PARAMS).write_text(yaml.safe_dump(_settings(params, folder).model_dump(mode="json")), encoding="utf-8")
-    files = [Path(path) for each in records for path in (each.path, each.mask_path) if path]
-    return {
-        "photo": (middle - start) / len(chosen) / available_cores(),
-        "photo_bytes": sum(file.stat().st_size for file in files) / len(records),
-        "pictures": end - middle,
-        "picture_bytes": sum(file.stat().st_size for file in (folder / "pictures").rglob("*.png")),
-    }
-
-
-def _first_values(table: PromptTable) -> PromptTable:
-    """Return the table with one value in each list, since drawing the pictures of each takes long."""
-    short = {
-        attribute: {
-            feasibility: {name: specs[:1] for name, specs in by_class.items()}
-            for feasibility, by_class in kinds.items()
-        }
-        for attribute, kinds in table.attributes.items()
-    }
-    return table.model_copy(update={"attributes": short})
-
-
-def _settings(params: Params, folder: Path) -> Params:
-    """Return the settings with one attempt an edit, and the sample's own pictures where the data set renders them."""
-    once = params.filter.model_copy(update={"max_attempts": 1})
-    if params.edit.prior.pictures:
-        return params.model_copy(update={"filter": once})
-    prior = params.edit.prior.model_copy(update={"pictures": str(folder / "pictures")})
-    return params.model_copy(update={"filter": once, "edit": params.edit.model_copy(update={"prior": prior})})
-
-
 def _masks(folder: Path) -> dict[str, Any]:
-    found, wall = _run(folder, "masks")
-    return {"masks": _pace(found["masks"], wall, found["batch"]), "mask_bytes": found["bytes"]}
+    clocked, wall = _run(folder, "masks")
+    return {"masks": _pace(clocked["masks"], wall, clocked["batch"]), "mask_bytes": clocked["bytes"]}
 
 
 def _edits(folder: Path, cell: str) -> EditPace:
     attribute, feasibility = cell.split()
-    found, wall = _run(folder, "edits", "--attribute", attribute, "--feasibility", feasibility)
-    edits = _pace(found["edits"], wall - found["pictures"]["seconds"], found["batch"])
-    pictures = _pace(found["pictures"], 0.0, 1)
-    return EditPace(edits, pictures, found["passed"], found["edit_bytes"], found["value_bytes"])
+    clocked, wall = _run(folder, "edits", "--attribute", attribute, "--feasibility", feasibility)
+    edits = _pace(clocked["edits"], wall - clocked["pictures"]["seconds"], clocked["batch"])
+    pictures = _pace(clocked["pictures"], 0.0, 1)
+    return EditPace(edits, pictures, clocked["passed"], clocked["edit_bytes"], clocked["value_bytes"])
 
 
 def _training(folder: Path) -> TrainingPace:
-    found, wall = _run(folder, "training")
-    fixed = max(0.0, wall - found.pop("seconds"))
-    sizes = {name: round(found.pop(name)) for name in ("image_bytes", "adapter_bytes")}
-    return TrainingPace(fixed=fixed, **found, **sizes)
+    clocked, wall = _run(folder, "training")
+    fixed = max(0.0, wall - clocked.pop("seconds"))
+    sizes = {name: round(clocked.pop(name)) for name in ("image_bytes", "adapter_bytes")}
+    return TrainingPace(fixed=fixed, **clocked, **sizes)
 
 
 def _pace(busy: dict[str, Any], wall: float, batch: int) -> Pace:
@@ -198,8 +151,6 @@ def _run(folder: Path, *part: str) -> tuple[dict[str, Any], float]:
     Raises:
         UserError: it failed; the message is its own.
     """
-    from varireal.base.files import read_json
-
     name, *options = part
     command = [sys.executable, *COMMAND, name, str(folder), "--params", str(folder / PARAMS), *options]
     start = time.perf_counter()
@@ -219,15 +170,3 @@ def _reason(errors: str) -> str:
     """Return the last line that a failed process wrote."""
     lines = [line for line in errors.splitlines() if line.strip()]
     return lines[-1].removeprefix("Error: ") if lines else "it said nothing"
-
-
-def worker_count(compute: ComputeConfig, device: str) -> int:
-    """Return how many workers an engine has where there is work for all; the sample gives each a batch."""
-    from varireal.compute.engines.local import visible_gpus
-    from varireal.compute.processes import worker_plan
-
-    if device == "cuda":
-        count = max(1, len(visible_gpus()))
-    else:
-        count, _ = worker_plan(device == "cpu", compute.num_threads, sys.maxsize)
-    return min(count, compute.workers or count)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from varireal.config import IpAdapterConfig
-from varireal.doctor.finding import Finding, readable_bytes
-from varireal.doctor.hub import Checkpoint, Hub, cached_bytes
+from varireal.doctor.findings import Finding, readable_bytes
+from varireal.doctor.hub import Hub, HubCheckpoint, cached_bytes
 from varireal.editing.refine import image_encoder_path
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint, check_file, is_hub_id
-from varireal.networks.clip import HUB, LOCAL, check_clip
+from varireal.networks.clip import check_clip
+from varireal.networks.clip_weights import HUB, LOCAL
 
 if TYPE_CHECKING:
     from varireal.config import Params
@@ -27,8 +28,6 @@ NETWORKS = {  # of segment, beside the checkpoint of its own: which sources use 
     "sam3": {"sam3"},
     "clipseg": {"clipseg"},
 }
-
-
 KINDS = {  # by section; the others name networks of transformers
     "edit.inpaint": "pipeline",
     "edit.prior": "pipeline",
@@ -43,7 +42,7 @@ KINDS = {  # by section; the others name networks of transformers
 
 
 @dataclasses.dataclass(frozen=True)
-class Named:
+class UsedCheckpoint:
     """A checkpoint as params.yaml names it."""
 
     key: str
@@ -57,24 +56,26 @@ class Named:
     encoder: str | None = None  # ip_adapter: the folder of its image encoder
 
 
-def used_checkpoints(params: Params) -> list[Named]:
+def used_checkpoints(params: Params) -> list[UsedCheckpoint]:
     """Return the checkpoints that a run with these settings would load."""
-    found = [*_walk(params.edit, "edit"), *_walk(params.segment, "segment")]
-    used = [named for named in found if _is_used(named.key, params)]
+    checkpoints = [*_walk(params.edit, "edit"), *_walk(params.segment, "segment")]
+    used = [checkpoint for checkpoint in checkpoints if _is_used(checkpoint.key, params)]
     if params.prompt.source == "transformers":
-        used.append(Named("prompt.llm.model", str(params.prompt.llm.model), "network", params.prompt.llm.revision))
+        llm = params.prompt.llm
+        used.append(UsedCheckpoint("prompt.llm.model", str(llm.model), "network", llm.revision))
     if params.filter.name == "vqa":
-        used.append(Named("filter.model", str(params.filter.model), "network", params.filter.revision))
+        used.append(UsedCheckpoint("filter.model", str(params.filter.model), "network", params.filter.revision))
     elif params.filter.name == "clip":
-        used.append(Named("filter.model", str(params.filter.model), "clip", pretrained=params.filter.pretrained))
-    return [*used, Named("clip.model", params.clip.model, "clip", pretrained=params.clip.pretrained)]
+        pretrained = params.filter.pretrained
+        used.append(UsedCheckpoint("filter.model", str(params.filter.model), "clip", pretrained=pretrained))
+    return [*used, UsedCheckpoint("clip.model", params.clip.model, "clip", pretrained=params.clip.pretrained)]
 
 
-def _walk(section: BaseModel, path: str) -> Iterator[Named]:
+def _walk(section: BaseModel, path: str) -> Iterator[UsedCheckpoint]:
     """Yield what a section and those below it name as ``checkpoint``."""
     values: dict[str, Any] = dict(section)
     if values.get("checkpoint"):
-        yield Named(
+        yield UsedCheckpoint(
             f"{path}.checkpoint",
             values["checkpoint"],
             KINDS.get(path, "network"),
@@ -102,99 +103,99 @@ def _is_used(key: str, params: Params) -> bool:
     return params.edit.method == "diffusion"
 
 
-def look_for(named: Named, hub: Hub) -> Finding:
+def look_for(used: UsedCheckpoint, hub: Hub) -> Finding:
     """Say of one checkpoint whether it is here, or what would be downloaded."""
     try:
-        hosted = _hosted(named)
+        hosted = _hosted(used)
         if hosted is None:
-            return _here(named, "ok", _local_words(named), _local_bytes(named))
+            return _here(used, "ok", _local_words(used), _local_bytes(used))
     except UserError as error:
-        return Finding("checkpoints", named.key, "missing", str(error), "correct the name, or put the checkpoint there")
+        return Finding("checkpoints", used.key, "missing", str(error), "correct the name, or put the checkpoint there")
     cached = cached_bytes(hosted)
     if cached is not None:
-        return _here(named, "ok", f"{named.name}: in the local cache, {readable_bytes(cached)}", cached)
+        return _here(used, "ok", f"{used.name}: in the local cache, {readable_bytes(cached)}", cached)
     try:
         size = hub.size(hosted)
     except LookupError as error:
         remedy = (
             "correct the id or revision; where access must be asked for, ask on its page and log in (hf auth login)"
         )
-        return Finding("checkpoints", named.key, "missing", f"{named.name}: {error}", remedy)
+        return Finding("checkpoints", used.key, "missing", f"{used.name}: {error}", remedy)
     if isinstance(size, str):
         remedy = "connect, or copy the checkpoint here and name its folder"
-        found = f"{named.name}: not in the local cache; size unknown: {size}"
+        words = f"{used.name}: not in the local cache; size unknown: {size}"
         status = "missing" if hub.problem else "note"
-        return Finding("checkpoints", named.key, status, found, remedy if hub.problem else None)
-    found = f"{named.name}: would be downloaded, {readable_bytes(size)}"
-    return Finding("checkpoints", named.key, "note", found, values={"download_bytes": size})
+        return Finding("checkpoints", used.key, status, words, remedy if hub.problem else None)
+    words = f"{used.name}: would be downloaded, {readable_bytes(size)}"
+    return Finding("checkpoints", used.key, "note", words, values={"download_bytes": size})
 
 
-def _here(named: Named, status: Any, found: str, size: int) -> Finding:
-    return Finding("checkpoints", named.key, status, found, values={"bytes": size})
+def _here(used: UsedCheckpoint, status: Any, words: str, size: int) -> Finding:
+    return Finding("checkpoints", used.key, status, words, values={"bytes": size})
 
 
-def _hosted(named: Named) -> Checkpoint | None:
+def _hosted(used: UsedCheckpoint) -> HubCheckpoint | None:
     """Return where on the hub a checkpoint lies; None for one that is here and whole, or needs nothing.
 
     Raises:
         UserError: a folder, or what it should hold, is missing; or open_clip does not know the name.
     """
-    if named.kind == "ip_adapter":
-        return _ip_adapter(named)
-    if named.kind == "file":
-        return _file(named)
-    if named.kind != "clip":
-        config = "model_index.json" if named.kind == "pipeline" else "config.json"
-        check_checkpoint(named.name, named.key, config, named.subfolder)
-        if not is_hub_id(named.name):
+    if used.kind == "ip_adapter":
+        return _ip_adapter(used)
+    if used.kind == "file":
+        return _file(used)
+    if used.kind != "clip":
+        config = "model_index.json" if used.kind == "pipeline" else "config.json"
+        check_checkpoint(used.name, used.key, config, used.subfolder)
+        if not is_hub_id(used.name):
             return None
-        folders = (named.subfolder or ".",)
-        pipeline = named.kind == "pipeline"
-        return Checkpoint(named.key, named.name, named.revision, named.variant, pipeline, folders=folders)
-    check_clip(named.name, named.pretrained, named.key.removesuffix(".model"))
-    if named.name.startswith(HUB):
-        return Checkpoint(named.key, named.name.removeprefix(HUB))
-    if named.name.startswith(LOCAL) or not named.pretrained or Path(named.pretrained).is_file():
+        folders = (used.subfolder or ".",)
+        pipeline = used.kind == "pipeline"
+        return HubCheckpoint(used.key, used.name, used.revision, used.variant, pipeline, folders=folders)
+    check_clip(used.name, used.pretrained, used.key.removesuffix(".model"))
+    if used.name.startswith(HUB):
+        return HubCheckpoint(used.key, used.name.removeprefix(HUB))
+    if used.name.startswith(LOCAL) or not used.pretrained or Path(used.pretrained).is_file():
         return None
-    return _tag(named)
+    return _tag(used)
 
 
-def _file(named: Named) -> Checkpoint | None:
-    check_file(named.name, named.key, named.subfolder, str(named.weight_name))
-    weights = PurePosixPath(named.subfolder or "", str(named.weight_name))
-    hosted = Checkpoint(named.key, named.name, named.revision, files=(str(weights),), folders=())
-    return hosted if is_hub_id(named.name) else None
+def _file(used: UsedCheckpoint) -> HubCheckpoint | None:
+    check_file(used.name, used.key, used.subfolder, str(used.weight_name))
+    weights = PurePosixPath(used.subfolder or "", str(used.weight_name))
+    hosted = HubCheckpoint(used.key, used.name, used.revision, files=(str(weights),), folders=())
+    return hosted if is_hub_id(used.name) else None
 
 
-def _ip_adapter(named: Named) -> Checkpoint | None:
-    check_file(named.name, named.key, named.subfolder, str(named.weight_name))
-    check_checkpoint(named.name, named.key, "config.json", named.encoder)
-    if not is_hub_id(named.name):
+def _ip_adapter(used: UsedCheckpoint) -> HubCheckpoint | None:
+    check_file(used.name, used.key, used.subfolder, str(used.weight_name))
+    check_checkpoint(used.name, used.key, "config.json", used.encoder)
+    if not is_hub_id(used.name):
         return None
-    weights = PurePosixPath(named.subfolder or "", str(named.weight_name))
-    return Checkpoint(named.key, named.name, named.revision, files=(str(weights),), folders=(str(named.encoder),))
+    weights = PurePosixPath(used.subfolder or "", str(used.weight_name))
+    return HubCheckpoint(used.key, used.name, used.revision, files=(str(weights),), folders=(str(used.encoder),))
 
 
-def _tag(named: Named) -> Checkpoint:
+def _tag(used: UsedCheckpoint) -> HubCheckpoint:
     """Return where a tag of open_clip lies."""
     import open_clip
 
-    settings = open_clip.get_pretrained_cfg(named.name, named.pretrained)
+    settings = open_clip.get_pretrained_cfg(used.name, used.pretrained)
     if not settings:
-        raise UserError(f"{named.key} = {named.name!r} with {named.pretrained!r} is unknown to open_clip")
+        raise UserError(f"{used.key} = {used.name!r} with {used.pretrained!r} is unknown to open_clip")
     repository, _, file = settings.get("hf_hub", "").rpartition("/")
     if not repository:
-        raise UserError(f"{named.key}: open_clip has no safetensors of {named.name} with {named.pretrained!r}")
-    return Checkpoint(named.key, repository, files=(file or "open_clip_model.safetensors",), folders=())
+        raise UserError(f"{used.key}: open_clip has no safetensors of {used.name} with {used.pretrained!r}")
+    return HubCheckpoint(used.key, repository, files=(file or "open_clip_model.safetensors",), folders=())
 
 
-def _local_words(named: Named) -> str:
-    if named.kind == "clip" and not named.name.startswith(LOCAL) and not named.pretrained:
-        return f"{named.name}: random weights, nothing to load"
-    return f"{named.name}: a folder here, {readable_bytes(_local_bytes(named))}"
+def _local_words(used: UsedCheckpoint) -> str:
+    if used.kind == "clip" and not used.name.startswith(LOCAL) and not used.pretrained:
+        return f"{used.name}: random weights, nothing to load"
+    return f"{used.name}: a folder here, {readable_bytes(_local_bytes(used))}"
 
 
-def _local_bytes(named: Named) -> int:
-    path = Path(named.pretrained or named.name.removeprefix(LOCAL))
+def _local_bytes(used: UsedCheckpoint) -> int:
+    path = Path(used.pretrained or used.name.removeprefix(LOCAL))
     files = path.rglob("*.safetensors") if path.is_dir() else [path] if path.is_file() else []
     return sum(file.stat().st_size for file in files)

@@ -14,7 +14,7 @@ from varireal.compute.engines import Engine, Pool, SetAside, Worker
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class ClockedBatch:
     """A batch that a worker did."""
 
     worker: str
@@ -24,11 +24,11 @@ class Call:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Clocked:
-    """A result, and in the first one of a batch the calls that it took."""
+class _ClockedResult:
+    """A result; the first one of a batch says how long the batch took, once or, while warming up, twice."""
 
     result: Any
-    calls: tuple[Call, ...]
+    batches: tuple[ClockedBatch, ...]
 
 
 class ClockedWorker:
@@ -38,15 +38,15 @@ class ClockedWorker:
         self._worker = worker
         self._warm = False
 
-    def __call__(self, items: Sequence[Any]) -> list[_Clocked]:
-        calls = []
+    def __call__(self, items: Sequence[Any]) -> list[_ClockedResult]:
+        batches = []
         for steady in (True,) if self._warm else (False, True):
             start = time.perf_counter()
             results = self._worker(items)
             seconds = time.perf_counter() - start
-            calls.append(Call(f"{socket.gethostname()} {os.getpid()}", len(items), seconds, steady))
+            batches.append(ClockedBatch(f"{socket.gethostname()} {os.getpid()}", len(items), seconds, steady))
         self._warm = True
-        return [_Clocked(result, () if place else tuple(calls)) for place, result in enumerate(results)]
+        return [_ClockedResult(result, () if place else tuple(batches)) for place, result in enumerate(results)]
 
 
 class ClockedEngine:
@@ -54,36 +54,36 @@ class ClockedEngine:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.calls: list[Call] = []  # of all pools, as they come
+        self.batches: list[ClockedBatch] = []  # of all pools, as they come
 
     def device(self) -> str:
         return self._engine.device()
 
     @contextlib.contextmanager
-    def open(self, worker: Worker[Any, Any], most: int) -> Iterator[Pool[Any, Any]]:
-        with self._engine.open(ClockedWorker(worker), most) as pool:
-            yield _ClockedPool(pool, self.calls)
+    def open(self, worker: Worker[Any, Any], most: int, **options: Any) -> Iterator[Pool[Any, Any]]:
+        with self._engine.open(ClockedWorker(worker), most, **options) as pool:
+            yield _ClockedPool(pool, self.batches)
 
-    def take(self) -> list[Call]:
-        """Return the calls since the last time."""
-        taken, self.calls[:] = list(self.calls), []
+    def take(self) -> list[ClockedBatch]:
+        """Return the batches since the last call of this method."""
+        taken, self.batches[:] = list(self.batches), []
         return taken
 
 
 class _ClockedPool:
-    def __init__(self, pool: Pool[Any, Any], calls: list[Call]) -> None:
-        self._pool, self._calls = pool, calls
+    def __init__(self, pool: Pool[Any, Any], batches: list[ClockedBatch]) -> None:
+        self._pool, self._clocked = pool, batches
 
     def run(self, batches: Iterable[Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
         for number, results in self._pool.run(batches):
             for each in results:
                 if not isinstance(each, SetAside):
-                    self._calls += each.calls
+                    self._clocked += each.batches
             yield number, [each if isinstance(each, SetAside) else each.result for each in results]
 
 
 @dataclasses.dataclass(frozen=True)
-class Busy:
+class PoolTime:
     """What the workers of a pool did while they were clocked."""
 
     per_item: float = 0.0  # seconds of one worker
@@ -91,18 +91,18 @@ class Busy:
     workers: int = 1
 
 
-def busy(calls: Sequence[Call], items: int) -> Busy:
-    """Sum up the calls of a pool that did so many different items, each once while its worker was steady.
+def pool_time(batches: Sequence[ClockedBatch], items: int) -> PoolTime:
+    """Sum up the batches of a pool that did so many different items, each once while its worker was steady.
 
     A worker's first batch was done twice. The first time counts like the second; what it took longer is loading.
     """
-    if not calls:
-        return Busy()
-    by_worker: dict[str, list[Call]] = {}
-    for call in calls:
-        by_worker.setdefault(call.worker, []).append(call)
-    steady = {name: [call.seconds for call in own if call.steady] for name, own in by_worker.items()}
-    return Busy(
+    if not batches:
+        return PoolTime()
+    by_worker: dict[str, list[ClockedBatch]] = {}
+    for batch in batches:
+        by_worker.setdefault(batch.worker, []).append(batch)
+    steady = {name: [batch.seconds for batch in own if batch.steady] for name, own in by_worker.items()}
+    return PoolTime(
         per_item=sum(map(sum, steady.values())) / items,
         seconds=max(sum(own) + own[0] for own in steady.values()),
         workers=len(by_worker),

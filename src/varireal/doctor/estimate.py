@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from varireal.doctor.finding import Finding, Status, readable_bytes
+from varireal.doctor.findings import Finding, Status, readable_bytes
 
 if TYPE_CHECKING:
     from varireal.config import Params
-    from varireal.doctor.work import Work
+    from varireal.doctor.workload import Workload
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -56,7 +56,7 @@ class TrainingPace:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class Calibration:
     """All that a calibration measured."""
 
     photo: float  # seconds to write a photo with its mask
@@ -70,7 +70,7 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class PartEstimate:
     """A part of the run, and its seconds: if every edit passes at once, at the measured rate, if none ever passes."""
 
     name: str
@@ -84,14 +84,16 @@ def mean_attempts(passed: float, most: int) -> float:
     return sum((1 - passed) ** number for number in range(most))
 
 
-def parts(params: Params, work: Work, values: Mapping[str, int], measured: Measured) -> list[Part]:
+def estimate_parts(
+    params: Params, work: Workload, values: Mapping[str, int], measured: Calibration
+) -> list[PartEstimate]:
     """Return the seconds of each part of a run that starts with nothing.
 
     Args:
         values: how many different values a cell's edits have, by cell.
     """
     photos, masks = sum(work.photos.values()), measured.masks
-    found = [
+    estimates = [
         _sure("prepare", photos * measured.photo + measured.pictures),
         _sure("segment", masks.fixed + masks.seconds(work.photos["train"])),
     ]
@@ -99,24 +101,26 @@ def parts(params: Params, work: Work, values: Mapping[str, int], measured: Measu
         once = pace.edits.seconds(work.edits_per_cell)
         before = pace.edits.fixed + pace.pictures.seconds(values[cell])
         attempts = (1.0, mean_attempts(pace.passed, work.max_attempts), work.max_attempts)
-        found.append(Part(f"edit {cell}", *(before + each * once for each in attempts)))
+        estimates.append(PartEstimate(f"edit {cell}", *(before + each * once for each in attempts)))
     training, grid = measured.training, params.grid
     look = training.look + work.photos["val"] * training.look_image
     tuning = Pace(training.fixed, work.steps * training.step + work.looks * look, training.workers)
     cell = tuning.fixed + tuning.seconds(len(grid.sources) * len(grid.seeds))
     decoded = (work.photos["train"] + work.photos["val"] + work.edits) * training.decode_image
     baseline = tuning.fixed + tuning.seconds(len(grid.seeds))
-    found.append(_sure("train, all cells", (work.training_processes - 1) * cell + baseline + decoded))
+    estimates.append(_sure("train, all cells", (work.training_processes - 1) * cell + baseline + decoded))
     predicted = Pace(training.fixed, training.look + work.photos["test"] * training.look_image, training.workers)
     seconds = predicted.fixed + predicted.seconds(work.models) + work.photos["test"] * training.decode_image
-    return [*found, _sure("evaluate", seconds)]
+    return [*estimates, _sure("evaluate", seconds)]
 
 
-def _sure(name: str, seconds: float) -> Part:
-    return Part(name, seconds, seconds, seconds)
+def _sure(name: str, seconds: float) -> PartEstimate:
+    return PartEstimate(name, seconds, seconds, seconds)
 
 
-def disk(work: Work, values: Mapping[str, int], measured: Measured, save_rejected: bool) -> dict[str, float]:
+def estimate_disk(
+    work: Workload, values: Mapping[str, int], measured: Calibration, save_rejected: bool
+) -> dict[str, float]:
     """Return the bytes of a run: its results, and what .work/ keeps (at the measured rate of edits that pass).
 
     Rejected attempts among the results count with their priors, which are not there: at most twice too much.
@@ -135,14 +139,16 @@ def disk(work: Work, values: Mapping[str, int], measured: Measured, save_rejecte
     return {"results": prepared + edits + adapters, "work": attempts + drawn + pixels + adapters}
 
 
-def estimate_findings(found: list[Part], needed: Mapping[str, float], passed: Mapping[str, float], free: int
+def estimate_findings(estimates: list[PartEstimate], needed: Mapping[str, float], passed: Mapping[str, float], free: int
                       ) -> list[Finding]:  # fmt: skip
     """Return the estimate as findings, with a total, and the disk against what is free."""
-    total = Part("all of these", *(sum(getattr(part, each) for part in found) for each in ("least", "likely", "most")))
+    total = PartEstimate(
+        "all of these", *(sum(getattr(part, each) for part in estimates) for each in ("least", "likely", "most"))
+    )
     rows = [
         Finding("estimate", part.name, "ok", _words(part), values={f"{k}_s": round(v, 3) for k, v in
                 dataclasses.asdict(part).items() if k != "name"})
-        for part in [*found, total]
+        for part in [*estimates, total]
     ]  # fmt: skip
     shares = ", ".join(f"{cell} {share:.0%}" for cell, share in passed.items())
     words = f"{shares}, of those tried here; the times in brackets: all edits pass at once, none ever passes"
@@ -152,16 +158,16 @@ def estimate_findings(found: list[Part], needed: Mapping[str, float], passed: Ma
 
 def _disk_finding(needed: Mapping[str, float], free: int) -> Finding:
     least = needed["results"] + needed["work"]
-    found = (
+    words = (
         f"{readable_bytes(needed['results'])} in data/ and models/, as much again in DVC's cache where the file system "
         f"cannot link files, {readable_bytes(needed['work'])} in .work/; {readable_bytes(free)} free here"
     )
     status: Status = "missing" if least > free else "note" if least + needed["results"] > free else "ok"
     remedy = None if status == "ok" else "free some, or set edit.save_priors and edit.save_rejected to false"
-    return Finding("estimate", "disk", status, found, remedy, {**needed, "free_bytes": free})
+    return Finding("estimate", "disk", status, words, remedy, {**needed, "free_bytes": free})
 
 
-def _words(part: Part) -> str:
+def _words(part: PartEstimate) -> str:
     if part.least == part.most:
         return readable_seconds(part.likely)
     span = f"{readable_seconds(part.least)} to {readable_seconds(part.most)}"

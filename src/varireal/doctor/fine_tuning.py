@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from varireal.training.plan import Study
+    from varireal.training.plan import TrainingSet
 
 STEPS = 4  # of which the first warms up
 LOOK_IMAGES = 64  # of the larger of two looks at val, whose difference is the images' share
 
 
 @dataclasses.dataclass(frozen=True)
-class Clocked:
+class FineTuningTime:
     """Seconds of the parts of a fine-tuning, and sizes."""
 
     decode_image: float
@@ -51,25 +51,24 @@ class Clocked:
 class FineTuningClock:
     """A worker of an engine: every item is one short fine-tuning on the study's photos."""
 
-    def __init__(self, study: Study, work: Path) -> None:
+    def __init__(self, study: TrainingSet, work: Path) -> None:
         """Take a study whose photos are all ``real``, and a folder for decoded pixels."""
         self._study, self._work = study, work
 
-    def __call__(self, items: Sequence[int]) -> list[Clocked]:
+    def __call__(self, items: Sequence[int]) -> list[FineTuningTime]:
         return [self._clock(item) for item in items]
 
-    def _clock(self, item: int) -> Clocked:
+    def _clock(self, item: int) -> FineTuningTime:
         import torch
 
         from varireal.compute.devices import resolve_device, resolve_dtype
         from varireal.networks.clip import load_clip
-        from varireal.training.data import ImageSet, load_images
-        from varireal.training.loop import Surroundings, fine_tune, look_at
+        from varireal.training.data import LabelledImages, load_images
+        from varireal.training.loop import fine_tune, look_at
         from varireal.training.lora import adapter_bytes, add_lora
         from varireal.training.pixels import PixelCache
-        from varireal.training.sentences import unpadded
         from varireal.training.steps import pools
-        from varireal.training.towers import set_up_towers
+        from varireal.training.towers import set_up_towers, unpadded
 
         study, dtype = self._study, resolve_dtype(self._study.compute)
         config = study.train.model_copy(update={"max_steps": STEPS, "eval_every": STEPS})
@@ -79,7 +78,7 @@ class FineTuningClock:
         images = load_images(study.real, PixelCache(clip, self._work / str(item)))
         decoded = (time.perf_counter() - start) / len(images)
         one, many = (
-            ImageSet(images.pixels[places], images.labels[places])
+            LabelledImages(images.pixels[places], images.labels[places])
             for places in (torch.arange(count) % len(images) for count in (1, LOOK_IMAGES))
         )
         with unpadded(clip, study.sentences) as tokens:
@@ -87,7 +86,7 @@ class FineTuningClock:
             marks = [time.perf_counter()]
             fine_tune(
                 clip, model, tokens, pools(images, None, config), one, config, (study.run_seed, item),
-                lambda _: marks.append(time.perf_counter()), Surroundings(dtype),
+                lambda _: marks.append(time.perf_counter()), dtype=dtype,
             )  # fmt: skip
             model.eval()
             looks = []
@@ -97,4 +96,4 @@ class FineTuningClock:
                 looks.append(time.perf_counter() - start)
             size = sum(map(len, adapter_bytes(model).values()))
         steps = tuple(after - before for before, after in itertools.pairwise(marks))
-        return Clocked(decoded, steps, looks[2], looks[3], 3 * clip.image_size**2, size)
+        return FineTuningTime(decoded, steps, looks[2], looks[3], 3 * clip.image_size**2, size)

@@ -12,7 +12,7 @@ VARIANTS = re.compile(r"\.(fp16|bf16|fp32|non_ema|ema)\.|\.(fp16|bf16|fp32|non_e
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint:
+class HubCheckpoint:
     """A checkpoint that params.yaml names for the hub."""
 
     key: str  # where params.yaml names it
@@ -24,7 +24,7 @@ class Checkpoint:
     folders: tuple[str, ...] = (".",)  # where weights lie; not read for a pipeline
 
 
-def needed_bytes(files: Iterable[tuple[str, int]], checkpoint: Checkpoint) -> int:
+def needed_bytes(files: Iterable[tuple[str, int]], checkpoint: HubCheckpoint) -> int:
     """Return how much of a repository is loaded: its safetensors of the variant, and its small text files.
 
     Repositories hold the same weights several times: pickled, of other frameworks and precisions, and beside a
@@ -53,7 +53,7 @@ def _of_variant(weights: dict[str, int], variant: str | None) -> dict[str, int]:
     return asked or plain
 
 
-def cached_bytes(checkpoint: Checkpoint) -> int | None:
+def cached_bytes(checkpoint: HubCheckpoint) -> int | None:
     """Return the size of what the local cache holds of the checkpoint's revision; None if it holds no weights."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -79,7 +79,7 @@ class Hub:
         self._endpoint = endpoint
         self.problem: str | None = "offline mode (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else None
 
-    def size(self, checkpoint: Checkpoint) -> int | str:
+    def size(self, checkpoint: HubCheckpoint) -> int | str:
         """Return what would be loaded, in bytes, or why that is unknown.
 
         Raises:

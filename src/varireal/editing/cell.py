@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from varireal import paths
 from varireal.base.manifest import Attribute, Feasibility, iterate_manifest
@@ -13,6 +13,7 @@ from varireal.editing import EDITORS
 from varireal.editing.filters import FILTERS
 from varireal.editing.inpaint import PictureMaker
 from varireal.editing.jobs import JobPlan
+from varireal.editing.outputs import CellFigures, write_cell
 from varireal.editing.pictures import FolderPictures, GeneratedPictures, PictureSource
 from varireal.editing.pixels import edited_region
 from varireal.editing.recipe import photo_scale
@@ -22,7 +23,7 @@ from varireal.prompts import AttributeSpec, PromptTable, load_prompts
 if TYPE_CHECKING:
     import numpy as np
 
-    from varireal.config import Params
+    from varireal.config import ComputeConfig, EditConfig, Params
 
 # what workers import before their first batch, by method and filter
 NETWORK_MODULES = {
@@ -34,15 +35,43 @@ NETWORK_MODULES = {
 }
 
 
-def plan_cell(
-    params: Params, attribute: Attribute, feasibility: Feasibility
-) -> tuple[JobPlan, int, list[AttributeSpec], EditRun]:
-    """Return a cell's jobs, how many there are at most, the values they use, and what makes them.
+class PlannedCell(NamedTuple):
+    """Holds the jobs of a cell and what makes and judges them."""
+
+    jobs: JobPlan
+    most: int  # jobs there are at most
+    specs: list[AttributeSpec]  # the values they use
+    run: EditRun
+
+    def make(self, name: str) -> None:
+        """Make and judge the edits that are not finished yet, and keep them as finished work.
+
+        Raises:
+            UserError: a photo, picture or checkpoint cannot be read, or the disk is full.
+            Interrupted: a signal asked to end; what is finished is kept.
+        """
+        self.run.prepare(self.specs)
+        for _ in self.run.finish(self.jobs, self.most, f"edit {name}"):
+            pass
+
+    def write(self, name: str, staging: Path, final: Path, config: EditConfig) -> dict[str, Any]:
+        """Write pictures and manifest into ``staging``, whose later path is ``final``; return the cell's figures.
+
+        Raises:
+            UserError: as for :meth:`make`.
+        """
+        figures = CellFigures(self.run.thresholds)
+        edits = self.run.finish(self.jobs, self.most, f"write {name}")
+        write_cell(staging, final, self.run, figures.counting(edits), config)
+        return figures.result(self.jobs.failures)
+
+
+def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) -> PlannedCell:
+    """Return a cell's jobs and what makes them; nothing expensive is loaded yet.
 
     Raises:
         UserError: the data, the prompts or a checkpoint are missing or wrong.
     """
-
     table = load_prompts(paths.PROMPTS)
     jobs = JobPlan(
         lambda: iterate_manifest(paths.MASKS_MANIFEST),
@@ -53,9 +82,9 @@ def plan_cell(
         seed=params.seed,
         region=background_region(params, feasibility) if attribute == "background" else None,
     )
-    count, specs = jobs.survey()
+    most, specs = jobs.survey()
     engine = build_engine(params, attribute)
-    return jobs, count, specs, build_run(params, table, specs, attribute, feasibility, engine)
+    return PlannedCell(jobs, most, specs, build_run(params, table, specs, attribute, feasibility, engine))
 
 
 def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -63,7 +92,6 @@ def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.
 
     None where objects are not grown, or lengths are measured at a size that only the loaded checkpoint knows.
     """
-
     dilation = params.edit.recipe("background", feasibility).dilation
     lengths_at = params.edit.lengths_at or params.edit.inpaint.image_size
     if dilation <= 0 or lengths_at is None:
@@ -73,7 +101,6 @@ def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.
 
 def build_engine(params: Params, attribute: Attribute) -> Engine:
     """Return what the batches of a cell are spread with; its workers import what the cell's networks need."""
-
     drawn = attribute != "color" and params.edit.prior.source == "text_to_image"
     networks = [params.edit.method, params.filter.name, *(["diffusion"] if drawn else [])]
     modules = sorted({module for name in networks for module in NETWORK_MODULES[name]})
@@ -88,17 +115,14 @@ def build_run(
     feasibility: Feasibility,
     engine: Engine,
 ) -> EditRun:
-    """Put the cell's editor, pictures and filter together, and check them; nothing expensive is loaded yet."""
+    """Put the cell's editor, pictures and filter together, and check them; nothing expensive is loaded yet.
 
+    Raises:
+        UserError: a picture or a checkpoint is missing or wrong.
+    """
     config = params.edit
     compute = params.compute.model_copy(update={"device": engine.device()})
-    pictures: PictureSource | None = None
-    if attribute != "color" and config.prior.source == "pictures":
-        pictures = FolderPictures(Path(config.prior.pictures or paths.PICTURES), attribute, feasibility)
-    elif attribute != "color":
-        steps = config.prior.material_steps if attribute == "texture" else None
-        maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory)
-        pictures = GeneratedPictures(maker, attribute, config.prior.bank_size, params.seed)
+    pictures = None if attribute == "color" else _picture_source(params, compute, attribute, feasibility)
     if pictures:
         pictures.check(specs)
     return EditRun(
@@ -110,3 +134,15 @@ def build_run(
         batch_size=config.inpaint.batch_size,
         keep_priors=config.save_priors,
     )
+
+
+def _picture_source(
+    params: Params, compute: ComputeConfig, attribute: Attribute, feasibility: Feasibility
+) -> PictureSource:
+    """Return where the pictures of places or materials come from."""
+    config = params.edit
+    if config.prior.source == "pictures":
+        return FolderPictures(Path(config.prior.pictures or paths.PICTURES), attribute, feasibility)
+    steps = config.prior.material_steps if attribute == "texture" else None
+    maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory)
+    return GeneratedPictures(maker, attribute, config.prior.bank_size, params.seed)

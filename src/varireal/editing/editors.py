@@ -14,22 +14,21 @@ from varireal.editing.recipe import (
     Composite,
     Draft,
     Inpaint,
-    MakePrior,
+    RecipeStep,
     Refine,
-    Step,
     TransferDetail,
     lay_out,
+    prior_step,
     read_photo,
 )
 from varireal.editing.refine import Refiner
 
-_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur"}
+# settings of a recipe that the method paste reads, and those that nothing reads where nothing is refined
+_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur", "crop_min", "crop_max", "sharpen"}
 _REFINE_KEYS = {
     "refine", "refine_strength", "refine_guidance_scale", "refine_steps", "ip_adapter_scale",
     "controlnet_conditioning_scale",
 }  # fmt: skip
-# settings of recipes that came later: at their defaults they are left out, so that finished work stays valid
-_LATER_KEYS = {"crop_min", "crop_max", "sharpen"}
 
 
 class Editor(Protocol):
@@ -42,9 +41,11 @@ class Editor(Protocol):
     @property
     def identity(self) -> dict[str, object]:
         """Return everything that decides an edit besides its job, seed and pictures, as JSON values."""
+        ...
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
         """Return the finished drafts of a batch; the seeds are those of the attempts."""
+        ...
 
 
 class PasteEditor:
@@ -55,11 +56,11 @@ class PasteEditor:
     ) -> None:
         self._recipe = recipe
         self._lengths_at = config.lengths_at or config.inpaint.image_size
-        self._steps: list[Step] = [MakePrior(recipe, pictures)]
+        self._steps: list[RecipeStep] = [prior_step(recipe, pictures)]
 
     @property
     def identity(self) -> dict[str, object]:
-        recipe = {**self._recipe.model_dump(mode="json", include=_PASTE_KEYS), **_later(self._recipe)}
+        recipe = self._recipe.model_dump(mode="json", include=_PASTE_KEYS)
         return {"method": "paste", "recipe": recipe, "image_size": self._lengths_at}
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
@@ -80,8 +81,8 @@ class DiffusionEditor:
         self._refiner = (
             Refiner(config.refine, compute, recipe.refine_strength, config.memory) if recipe.refine else None
         )
-        self._steps: list[Step] = [
-            MakePrior(recipe, pictures),
+        self._steps: list[RecipeStep] = [
+            prior_step(recipe, pictures),
             Inpaint(recipe, self._inpainter),
             *([Refine(recipe, self._refiner)] if self._refiner else []),
             TransferDetail(recipe),
@@ -90,11 +91,11 @@ class DiffusionEditor:
 
     @property
     def identity(self) -> dict[str, object]:
-        unread = _LATER_KEYS | (set() if self._refiner else _REFINE_KEYS)
+        unread = None if self._refiner else _REFINE_KEYS
         return {
             "method": "diffusion",
-            "recipe": {**self._recipe.model_dump(mode="json", exclude=unread), **_later(self._recipe)},
-            **({"lengths_at": self._lengths_at} if self._lengths_at else {}),
+            "recipe": self._recipe.model_dump(mode="json", exclude=unread),
+            "lengths_at": self._lengths_at,
             "inpaint": self._inpainter.identity,
             **({"refine": self._refiner.identity} if self._refiner else {}),
             "batch_size": self._batch_size,  # it shows in the last bits
@@ -104,12 +105,8 @@ class DiffusionEditor:
         return _run(self._steps, jobs, seeds, self._recipe, self._lengths_at or self._inpainter.image_size)
 
 
-def _later(recipe: Recipe) -> dict[str, object]:
-    return recipe.model_dump(mode="json", include=_LATER_KEYS, exclude_defaults=True)
-
-
 def _run(
-    steps: Sequence[Step], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, lengths_at: int | None
+    steps: Sequence[RecipeStep], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, lengths_at: int | None
 ) -> list[Draft]:
     read = functools.cache(read_photo)  # the edits of a photo stand together
     drafts = [lay_out(job, seed, recipe, lengths_at, read) for job, seed in zip(jobs, seeds)]

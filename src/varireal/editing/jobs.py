@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -54,30 +54,6 @@ class Failure:
 
     photo_id: str
     note: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """A filter's answer to one edited picture."""
-
-    accepted: bool
-    scores: dict[str, float]  # as shown in the manifest
-    quality: float  # ranks the attempts of an edit that never passes: the largest is kept
-
-
-class EditFilter(Protocol):
-    """Decides which edits count as good. Its models are loaded at the first call of ``check``."""
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """Return everything that decides a verdict besides the picture and the job, as JSON values."""
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Return the least score that passes, by question; empty for a filter that asks nothing."""
-
-    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
-        """Judge edited pictures, uint8 (H, W, 3), in the order of their jobs."""
 
 
 def assign_values(

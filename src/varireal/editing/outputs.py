@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import sha256_bytes
 from varireal.base.manifest import ImageRecord, manifest_writer
+from varireal.editing.attempts import IMAGE, PRIOR, Edit, attempts_json
 from varireal.editing.jobs import Failure
-from varireal.editing.results import FinishedEdit, attempts_json
 from varireal.editing.run import EditRun
 from varireal.editing.storage import STORAGES
-from varireal.editing.worker import IMAGE, PRIOR
 
 if TYPE_CHECKING:
     from varireal.config import EditConfig
 
 
-def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[FinishedEdit], config: EditConfig) -> None:
+def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[Edit], config: EditConfig) -> None:
     """Write the chosen pictures, their priors and, if asked, the rejected ones into ``staging``, beside the manifest,
     whose paths say ``final``.
 
@@ -41,16 +40,16 @@ def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[Finishe
                 add(_record(edit, paths, sha256_bytes(pictures["image"]), settings))
 
 
-def _pictures(edit: FinishedEdit, run: EditRun, save_rejected: bool) -> dict[str, bytes]:
+def _pictures(edit: Edit, run: EditRun, save_rejected: bool) -> dict[str, bytes]:
     """Return the pictures of an edit that are stored, by kind."""
     files = run.files(edit.chosen)
     pictures = {"image": files[IMAGE]}
     if PRIOR in files:
         pictures["prior"] = files[PRIOR]
     if save_rejected:
-        for number, attempt in enumerate(edit.attempts):
+        for attempt in edit.attempts:
             if attempt.seed != edit.chosen.seed:
-                pictures[f"attempt-{number}"] = run.files(attempt)[IMAGE]
+                pictures[f"attempt-{attempt.number}"] = run.files(attempt)[IMAGE]
     return pictures
 
 
@@ -67,17 +66,17 @@ class CellFigures:
         self._accepted_values: Counter[str] = Counter()
         self._broken: dict[str, str | None] = {}
 
-    def counting(self, edits: Iterable[FinishedEdit]) -> Iterator[FinishedEdit]:
+    def counting(self, edits: Iterable[Edit]) -> Iterator[Edit]:
         """Pass the edits on and count them on their way."""
         for edit in edits:
             self._count(edit)
             yield edit
 
-    def _count(self, edit: FinishedEdit) -> None:
+    def _count(self, edit: Edit) -> None:
         if edit.status == "failed":
             self._broken[edit.job.image_id] = edit.note
             return
-        first, accepted = edit.attempts[0].verdict, edit.status == "accepted"
+        first, accepted = edit.attempts[0].judged, edit.status == "accepted"
         self._counts.update(edits=1, accepted=accepted, attempts=len(edit.attempts), first=first.accepted)
         for name, least in self._thresholds.items():
             self._passed[name] += first.scores[name] >= least
@@ -117,7 +116,7 @@ def _share(part: float, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _record(edit: FinishedEdit, paths: Mapping[str, str], sha256: str, settings: str) -> ImageRecord:
+def _record(edit: Edit, paths: Mapping[str, str], sha256: str, settings: str) -> ImageRecord:
     job, photo = edit.job, edit.job.photo
     return ImageRecord(
         image_id=job.image_id,
@@ -131,6 +130,7 @@ def _record(edit: FinishedEdit, paths: Mapping[str, str], sha256: str, settings:
         sha256=sha256,
         photo_id=photo.image_id,
         status=edit.status,
+        photo_path=photo.path,
         mask_path=photo.mask_path,
         prior_path=paths.get("prior"),
         attribute=job.attribute,

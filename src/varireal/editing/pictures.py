@@ -17,12 +17,13 @@ from varireal.compute.engines import Engine, SetAside
 from varireal.compute.progress import progress
 from varireal.errors import UserError
 from varireal.prompts.templates import Sentence, described, material_prompt, place_prompt
-from varireal.store.folders import WorkStore, content_key
+from varireal.store import FolderStore, content_key
 
 if TYPE_CHECKING:
     from varireal.editing.inpaint import PictureMaker
     from varireal.prompts import AttributeSpec
 
+REVISION = 1  # raised when the same sentence and maker give other pictures
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _KEPT_DECODED = 64  # pictures kept in memory
 
@@ -36,18 +37,23 @@ class PictureSource(Protocol):
         Raises:
             UserError: a value has none.
         """
+        ...
 
     def prepare(self, specs: Iterable[AttributeSpec], engine: Engine) -> None:
         """Make what is missing; call it once before the first ``pick``."""
+        ...
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
         """Return one of the value's pictures, uint8 (H, W, 3)."""
+        ...
 
     def identity(self, spec: AttributeSpec) -> str:
         """Return what stands for the value's pictures in a content key."""
+        ...
 
     def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
         """Yield where pictures that were made for the values lie in the folder of finished work."""
+        ...
 
 
 class FolderPictures:
@@ -136,7 +142,7 @@ class GeneratedPictures:
         self._prompt = place_prompt if attribute == "background" else material_prompt
         self._bank_size = bank_size
         self._seed = seed
-        self._store = WorkStore("priors")
+        self._store = FolderStore("priors")
 
     def check(self, specs: Iterable[AttributeSpec]) -> None:
         """Check nothing: every sentence can be drawn, and the checkpoint was looked at when the maker was built."""
@@ -154,7 +160,7 @@ class GeneratedPictures:
             for place, [made] in pool.run(batches):
                 if isinstance(made, SetAside):
                     raise UserError(f"the pictures of {missing[place].name!r} could not be made ({made.note})")
-                self._store.put(self.identity(missing[place]), made)
+                self._store.put({self.identity(missing[place]): made})
                 advance(1)
         self._maker.release()
 
@@ -167,18 +173,16 @@ class GeneratedPictures:
         return PictureItem(sentence, tuple(seeds))
 
     def pick(self, spec: AttributeSpec, rng: np.random.Generator) -> np.ndarray:
-        folder = self._store.get(self.identity(spec))
-        if folder is None:
+        kept = self._store.get(self.identity(spec))
+        if kept is None:
             raise UserError(f"the pictures of {spec.name!r} vanished from the folder of finished work; run again")
-        return _decoded(folder / f"{int(rng.integers(self._bank_size)):03d}.png")
+        return _decoded(kept.path / f"{int(rng.integers(self._bank_size)):03d}.png")
 
     def identity(self, spec: AttributeSpec) -> str:
-        sentence = self._sentence(spec)
-        emphasis = {} if sentence.weight == 1 else {"weight": sentence.weight}
         return content_key(
             {
-                "sentence": sentence.text,
-                **emphasis,
+                "revision": REVISION,
+                "sentence": dataclasses.asdict(self._sentence(spec)),
                 "seed": self._seed,
                 "bank_size": self._bank_size,
                 "maker": self._maker.identity,
@@ -186,7 +190,7 @@ class GeneratedPictures:
         )
 
     def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
-        yield from (folder for spec in specs if (folder := self._store.get(self.identity(spec))) is not None)
+        yield from (kept.path for spec in specs if (kept := self._store.get(self.identity(spec))) is not None)
 
 
 @functools.lru_cache(maxsize=_KEPT_DECODED)

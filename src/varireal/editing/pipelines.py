@@ -20,11 +20,19 @@ if TYPE_CHECKING:
     import torch
 
     from varireal.config import ComputeConfig, MemoryConfig, PipelineConfig
+    from varireal.config.base import NetworkConfig
     from varireal.prompts.templates import Sentence
 
 logger = logging.getLogger(__name__)
 
 REMEDY = "set edit.memory.offload to true, edit.memory.vae_tile to 512, or take smaller networks (models=sd15)"
+
+
+def part_identity(part: NetworkConfig) -> dict[str, object] | None:
+    """Return what decides what a network beside the pipeline's own computes, or None where there is none."""
+    if not part.checkpoint:
+        return None
+    return {**part.model_dump(mode="json"), "weights": checkpoint_identity(part.checkpoint, part.revision)}
 
 
 class Pipeline:
@@ -59,24 +67,21 @@ class Pipeline:
     def identity(self) -> dict[str, object]:
         """Return what decides the pictures besides a call's own settings: weights, scheduler, dtype, kind of device.
 
-        What is not set is left out, so that settings which came later leave finished work valid. Offloading moves
-        networks without changing what they compute.
+        Offloading is not in it: it moves networks without changing what they compute.
         """
         from varireal.compute.devices import device_type
 
-        config, lora = self._config, self._config.lora
-        extras: dict[str, object] = {"scheduler": config.scheduler, "timestep_spacing": config.timestep_spacing}
-        if lora.checkpoint:
-            weights = checkpoint_identity(lora.checkpoint, lora.revision)
-            extras["lora"] = {**lora.model_dump(mode="json", exclude_none=True), "weights": weights}
-        extras |= self._memory.model_dump(exclude={"offload"}, exclude_defaults=True)
+        config = self._config
         return {
             "checkpoint": self._checkpoint,
             "weights": checkpoint_identity(self._checkpoint, config.revision),
             "variant": config.variant,
+            "scheduler": config.scheduler,
+            "timestep_spacing": config.timestep_spacing,
+            "lora": part_identity(config.lora),
+            "memory": self._memory.model_dump(exclude={"offload"}),
             "dtype": self._compute.dtype,
             "device": device_type(self._compute),
-            **{name: value for name, value in extras.items() if value is not None},
         }
 
     @functools.cached_property

@@ -1,15 +1,17 @@
-"""Pixel operations of the edits: pure functions over arrays, without any network.
+"""Pixel operations of the edits, without any network: pure functions over arrays, and photos on a model's square.
 
 Pictures are uint8 RGB (H, W, 3) in 0..255, masks bool (H, W), weights float32 (H, W) in 0..1, lengths in pixels.
 """
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 from scipy.special import erf
 
-LUMA = np.float32((0.299, 0.587, 0.114))  # ITU-R BT.601, as PIL's and OpenCV's grey
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as PIL's and OpenCV's grey
 BRIGHT_PERCENTILE = 75  # the object's lit surface, below reflections; a higher one darkens two-tone objects
 SHADE_RANGE = (0.12, 1.2)  # relative brightness kept in shadows and reflections
 DETAIL_RANGE = (0.25, 1.8)  # how far fine detail may darken or brighten a pixel
@@ -154,6 +156,57 @@ def canny_edges(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     grey = cv2.cvtColor(on_grey(photo, mask, 255), cv2.COLOR_RGB2GRAY)
     smooth = cv2.GaussianBlur(grey, (5, 5), 0)
     return cv2.Canny(smooth, CANNY_LOW * float(np.median(smooth)), CANNY_HIGH) > 0
+
+
+def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the picture at the asked size: pixel means when it shrinks, cubic when it grows, itself when it fits."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+@dataclasses.dataclass(frozen=True)
+class Letterbox:
+    """A photo of ``height`` x ``width`` pixels, scaled to fit a square of side ``size`` and centred in it.
+
+    The bars are filled with the mirrored photo: a model takes plain bars for a part of the picture.
+    """
+
+    height: int
+    width: int
+    size: int
+
+    @property
+    def scale(self) -> float:
+        """Return the photo's pixels per pixel of the square."""
+        return max(self.height, self.width) / self.size
+
+    @property
+    def _inner(self) -> tuple[int, int, int, int]:
+        """Return the top, the left, the height and the width of the photo within the square."""
+        height = max(1, round(self.height / self.scale))
+        width = max(1, round(self.width / self.scale))
+        return (self.size - height) // 2, (self.size - width) // 2, height, width
+
+    def image(self, picture: np.ndarray) -> np.ndarray:
+        """Return the picture, uint8 (height, width, 3), on the square: uint8 (size, size, 3)."""
+        return self._pad(resize(picture, *self._inner[2:]), cv2.BORDER_REFLECT)
+
+    def mask(self, mask: np.ndarray) -> np.ndarray:
+        """Return the mask, bool (height, width), on the square: true where half a pixel or more was; bars false."""
+        share = resize(mask.astype(np.float32), *self._inner[2:])
+        return self._pad((share >= 0.5).astype(np.uint8), cv2.BORDER_CONSTANT) > 0
+
+    def back(self, square: np.ndarray) -> np.ndarray:
+        """Return a picture, uint8 (size, size, 3), cut and scaled to the photo's size: uint8 (height, width, 3)."""
+        top, left, height, width = self._inner
+        return resize(square[top : top + height, left : left + width], self.height, self.width)
+
+    def _pad(self, inner: np.ndarray, border: int) -> np.ndarray:
+        top, left, height, width = self._inner
+        bottom, right = self.size - top - height, self.size - left - width
+        return cv2.copyMakeBorder(inner, top, bottom, left, right, border)
 
 
 def _blur(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -5,10 +5,9 @@ Every function returns a picture of the photo's size that is the photo itself ou
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from varireal.editing.pixels import blend, composite, feather, outline_colours, quantise, shading
+from varireal.editing.pixels import blend, composite, feather, outline_colours, quantise, resize, shading
 
 PLACE_ZOOM = 0.85  # least share of the picture of a place that a crop keeps, per side
 
@@ -34,10 +33,7 @@ def cover_crop(
     part = picture[top : top + part_height, left : left + part_width]
     if rng.random() < 0.5:
         part = part[:, ::-1]
-    if part.shape[:2] == (height, width):
-        return np.ascontiguousarray(part)
-    method = cv2.INTER_AREA if height * width < part_height * part_width else cv2.INTER_CUBIC
-    return cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=method)
+    return resize(np.ascontiguousarray(part), height, width)
 
 
 def background_prior(photo: np.ndarray, kept: np.ndarray, place: np.ndarray, softness: float) -> np.ndarray:

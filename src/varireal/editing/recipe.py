@@ -1,8 +1,8 @@
 """Recipes: the ordered steps of an edit, each a small class over drafts.
 
-    lay out -> MakePrior -> Inpaint -> Refine -> TransferDetail -> Composite
+    lay out -> PasteColor or PastePicture -> Inpaint -> Refine -> TransferDetail -> Composite
 
-Method ``paste`` ends after MakePrior; Refine is there if the recipe says so.
+Method ``paste`` ends after the prior is pasted; Refine is there if the recipe says so.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from varireal.base.seeding import derive_seed, generator
 from varireal.config import Recipe
 from varireal.editing.inpaint import Inpainter
 from varireal.editing.jobs import EditJob
-from varireal.editing.letterbox import Letterbox
 from varireal.editing.pictures import PictureSource
 from varireal.editing.pixels import (
+    Letterbox,
     canny_edges,
     composite,
     dilate,
@@ -40,7 +40,10 @@ EXAMPLE_GREY = 100  # what the object of an image prompt stands on, as in the st
 
 @dataclasses.dataclass(frozen=True)
 class Draft:
-    """An edit on its way: pictures are uint8 (H, W, 3) and masks bool (H, W), all of the photo's own size."""
+    """Holds an attempt's pictures on their way through the editor.
+
+    They are uint8 (H, W, 3) and masks bool (H, W), all of the photo's own size.
+    """
 
     job: EditJob
     seed: int  # of this attempt
@@ -53,11 +56,12 @@ class Draft:
     picture: np.ndarray  # what the last step made
 
 
-class Step(Protocol):
-    """One step of a recipe."""
+class RecipeStep(Protocol):
+    """Does one step of a recipe."""
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Return the drafts with this step done."""
+        ...
 
 
 def edited_surface(draft: Draft, recipe: Recipe) -> np.ndarray:
@@ -72,7 +76,13 @@ def seam(region: np.ndarray, width: float) -> np.ndarray:
 
 def photo_scale(mask: np.ndarray, lengths_at: int | None) -> float:
     """Return a photo's pixels per pixel of a recipe's lengths; None: they are the photo's own."""
-    return Letterbox(*mask.shape, lengths_at).scale if lengths_at else 1.0
+    return letterbox(mask, lengths_at).scale if lengths_at else 1.0
+
+
+def letterbox(mask: np.ndarray, size: int) -> Letterbox:
+    """Return how a photo, given by its mask, lies on a square of that size."""
+    height, width = mask.shape
+    return Letterbox(height, width, size)
 
 
 def read_photo(photo: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
@@ -106,33 +116,53 @@ def lay_out(
 
 
 @dataclasses.dataclass(frozen=True)
-class MakePrior:
-    """Paste the place, the colour or the material."""
+class PasteColor:
+    """Paint the object in its new colour: the prior of a colour."""
 
     recipe: Recipe
-    pictures: PictureSource | None  # of places or materials; colours need none
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        priors = [self._prior(draft) for draft in drafts]
-        return [dataclasses.replace(draft, prior=prior, picture=prior) for draft, prior in zip(drafts, priors)]
+        return [
+            _with_prior(draft, _new_surface(draft, self.recipe, np.array(draft.job.spec.rgb, np.float32)))
+            for draft in drafts
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class PastePicture:
+    """Paste a part of one of the value's pictures: the prior of a place or a material."""
+
+    recipe: Recipe
+    pictures: PictureSource
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
+        return [_with_prior(draft, self._prior(draft)) for draft in drafts]
 
     def _prior(self, draft: Draft) -> np.ndarray:
-        softness = self.recipe.mask_blur * draft.scale
-        rng = generator("prior", draft.seed)
-        spec = draft.job.spec
-        size = draft.photo.shape[:2]
-        if draft.job.attribute == "background":
-            place = cover_crop(self.pictures.pick(spec, rng), *size, rng, PLACE_ZOOM)
-            return background_prior(draft.photo, ~draft.region, place, softness)
-        if draft.job.attribute == "color":
-            surface = np.array(spec.rgb, np.float32)
-        else:
-            picture = self.pictures.pick(spec, rng)
-            part = cover_crop(picture, *size, rng, self.recipe.crop_min, self.recipe.crop_max)
-            surface = sharpened(part, self.recipe.sharpen)
         recipe = self.recipe
-        painted = edited_surface(draft, recipe)
-        return surface_prior(draft.photo, painted, surface, recipe.alpha, recipe.keep_shading, softness)
+        rng = generator("prior", draft.seed)
+        picture = self.pictures.pick(draft.job.spec, rng)
+        height, width = draft.mask.shape
+        if draft.job.attribute == "background":
+            place = cover_crop(picture, height, width, rng, PLACE_ZOOM)
+            return background_prior(draft.photo, ~draft.region, place, recipe.mask_blur * draft.scale)
+        part = cover_crop(picture, height, width, rng, recipe.crop_min, recipe.crop_max)
+        return _new_surface(draft, recipe, sharpened(part, recipe.sharpen))
+
+
+def prior_step(recipe: Recipe, pictures: PictureSource | None) -> RecipeStep:
+    """Return the step that makes priors; edits without pictures of places or materials are colours."""
+    return PasteColor(recipe) if pictures is None else PastePicture(recipe, pictures)
+
+
+def _new_surface(draft: Draft, recipe: Recipe, surface: np.ndarray) -> np.ndarray:
+    softness = recipe.mask_blur * draft.scale
+    painted = edited_surface(draft, recipe)
+    return surface_prior(draft.photo, painted, surface, recipe.alpha, recipe.keep_shading, softness)
+
+
+def _with_prior(draft: Draft, prior: np.ndarray) -> Draft:
+    return dataclasses.replace(draft, prior=prior, picture=prior)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +173,7 @@ class Inpaint:
     inpainter: Inpainter
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        boxes = [Letterbox(*draft.mask.shape, self.inpainter.image_size) for draft in drafts]
+        boxes = [letterbox(draft.mask, self.inpainter.image_size) for draft in drafts]
         squares = self.inpainter.paint(
             [box.image(draft.picture) for box, draft in zip(boxes, drafts)],
             [box.mask(draft.repaint) for box, draft in zip(boxes, drafts)],
@@ -167,7 +197,7 @@ class Refine:
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
         recipe = self.recipe
-        boxes = [Letterbox(*draft.mask.shape, self.refiner.image_size) for draft in drafts]
+        boxes = [letterbox(draft.mask, self.refiner.image_size) for draft in drafts]
         masks = [box.mask(draft.mask) for box, draft in zip(boxes, drafts)]
         painted = [box.image(draft.picture) for box, draft in zip(boxes, drafts)]
         squares = self.refiner.refine(

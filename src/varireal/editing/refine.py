@@ -11,9 +11,9 @@ import numpy as np
 
 from varireal.config import MemoryConfig
 from varireal.editing.networks import loading
-from varireal.editing.pipelines import Pipeline
+from varireal.editing.pipelines import Pipeline, part_identity
 from varireal.errors import UserError
-from varireal.networks.checkpoints import check_checkpoint, check_file, checkpoint_identity
+from varireal.networks.checkpoints import check_checkpoint, check_file
 
 if TYPE_CHECKING:
     import torch
@@ -56,18 +56,12 @@ class RefinePipeline(Pipeline):
 
     @functools.cached_property
     def identity(self) -> dict[str, object]:
-        parts: dict[str, object] = {}
-        for name in ("controlnet", "vae", "ip_adapter"):
-            part = getattr(self._config, name)
-            if part.checkpoint:
-                parts[name] = {
-                    **part.model_dump(mode="json", exclude_none=True),
-                    "weights": checkpoint_identity(part.checkpoint, part.revision),
-                }
-        return {**super().identity, **parts}
+        parts = ("controlnet", "vae", "ip_adapter")
+        return {**super().identity, **{name: part_identity(getattr(self._config, name)) for name in parts}}
 
     def _parts(self, dtype: torch.dtype) -> dict[str, Any]:
-        from diffusers import AutoencoderKL, ControlNetModel
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+        from diffusers.models.controlnets.controlnet import ControlNetModel
         from transformers import CLIPVisionModelWithProjection
 
         config, adapter = self._config, self._config.ip_adapter

@@ -13,27 +13,27 @@ import functools
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import json_bytes
 from varireal.compute.engines import Engine, Pool, SetAside
 from varireal.compute.progress import progress
+from varireal.editing.attempts import IMAGE, PRIOR, Attempt, Edit, EditFilter, EditWorker, FilterAnswer
 from varireal.editing.editors import Editor
-from varireal.editing.jobs import EditFilter, EditJob, Verdict
+from varireal.editing.jobs import EditJob
 from varireal.editing.pictures import PictureSource
-from varireal.editing.results import Attempt, FinishedEdit
-from varireal.editing.worker import IMAGE, PRIOR, EditItem, EditWorker, MadeEdit
 from varireal.errors import UserError
-from varireal.store.folders import content_key, work_root
-from varireal.store.packs import Kept, PackStore
+from varireal.store import BatchStore, Kept, content_key, work_root
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from varireal.prompts import AttributeSpec
 
-VERDICT = "verdict.json"
+REVISION = 1  # raised when the same job and editor give another picture
+ANSWER_REVISION = 1  # raised when the same picture and filter give another answer
+ANSWER = "verdict.json"
 SCORE_DECIMALS = 6
 STRETCH = 2**13  # jobs, whose attempts are in memory; batches never reach over its end
 
@@ -59,14 +59,15 @@ class EditRun:
         self._max_attempts = max_attempts
         self._batch_size = batch_size
         self._keep_priors = keep_priors
-        self._set_aside: dict[tuple[str, int], SetAside] = {}  # by job and attempt
-        self._images = PackStore("edit")
-        self._verdicts = PackStore("verdict")
+        self._notes: dict[tuple[str, int], str] = {}  # why attempts could not be made, by job and number
+        self._images = BatchStore("edit")
+        self._answers = BatchStore("verdict")
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """Return what every edit of the run was made and judged with, as JSON values."""
-        return {**self._editor.identity, "filter": self._filter.identity, "max_attempts": self._max_attempts}
+        editor, edit_filter = self._identities
+        return {**editor, "filter": edit_filter, "max_attempts": self._max_attempts}
 
     @property
     def _stretch_size(self) -> int:
@@ -87,7 +88,7 @@ class EditRun:
         if self._pictures:
             self._pictures.prepare(specs, self._engine)
 
-    def finish(self, jobs: Iterable[EditJob], count: int, description: str) -> Iterator[FinishedEdit]:
+    def finish(self, jobs: Iterable[EditJob], count: int, description: str) -> Iterator[Edit]:
         """Yield every job with its attempts, in the jobs' order; what was finished earlier is not made again.
 
         What could not be made is not tried again by the same run, but by the next one.
@@ -101,7 +102,7 @@ class EditRun:
             Interrupted: a signal asked to end; what is finished is kept.
         """
         self._images.refresh()  # what the same run stored may lie in packs of parts of batches
-        self._verdicts.refresh()
+        self._answers.refresh()
         worker = EditWorker(self._editor, self._filter, self._keep_priors)
         with (
             progress(description, count) as advance,
@@ -120,27 +121,24 @@ class EditRun:
         for stretch in _batches(jobs, self._stretch_size):
             pending = stretch
             for number in range(self._max_attempts):
-                further = []
-                for batch in _batches(pending, self._batch_size):
-                    for each in self._tries(batch, number):
-                        yield from (kept.pack for kept in (each.image, each.verdict) if kept is not None)
-                        if each.verdict is None or not _read_verdict(each.verdict).accepted:
-                            further.append(each.job)
-                pending = further
+                attempts = [each for batch in _batches(pending, self._batch_size) for each in self._find(batch, number)]
+                for attempt in attempts:
+                    yield from (kept.path for kept in (attempt.kept, attempt.kept_answer) if kept is not None)
+                pending = [each.job for each in attempts if each.answer is None or not each.answer.accepted]
 
     def _stretch(
-        self, pool: Pool[EditItem, MadeEdit], jobs: Sequence[EditJob], advance: Callable[[int], None]
-    ) -> list[FinishedEdit]:
+        self, pool: Pool[Attempt, Attempt], jobs: Sequence[EditJob], advance: Callable[[int], None]
+    ) -> list[Edit]:
         """Return the jobs with all their attempts: in each round one at every job that no attempt has ended."""
-        edits = {job.image_id: FinishedEdit(job, ()) for job in jobs}
+        edits = {job.image_id: Edit(job) for job in jobs}
         pending = jobs
         for number in range(self._max_attempts):
             last = number + 1 == self._max_attempts
 
-            def record(tries: Sequence[_Try], last: bool = last) -> None:
-                for each in tries:
-                    edits[each.job.image_id] = edits[each.job.image_id].with_attempt(each.result())
-                advance(sum(last or edits[each.job.image_id].status != "exhausted" for each in tries))
+            def record(attempts: Sequence[Attempt], last: bool = last) -> None:
+                for attempt in attempts:
+                    edits[attempt.job.image_id] = edits[attempt.job.image_id].with_attempt(attempt)
+                advance(sum(last or edits[attempt.job.image_id].status != "exhausted" for attempt in attempts))
 
             self._round(pool, pending, number, record)
             pending = [job for job in pending if edits[job.image_id].status == "exhausted"]
@@ -153,73 +151,76 @@ class EditRun:
             UserError: it vanished from the folder of finished work.
         """
         try:
-            found = {name: attempt.kept.read(name) for name in (IMAGE, PRIOR)} if attempt.kept else {}
+            files = {name: attempt.kept.read(name) for name in (IMAGE, PRIOR)} if attempt.kept else {}
         except OSError:
-            found = {}
-        if found.get(IMAGE) is None:
+            files = {}
+        if files.get(IMAGE) is None:
             raise UserError(
                 f"the finished item {attempt.key} vanished from {work_root()} while the stage ran; run it again"
             )
-        return {name: data for name, data in found.items() if data is not None}
+        return {name: data for name, data in files.items() if data is not None}
 
     def _round(
         self,
-        pool: Pool[EditItem, MadeEdit],
+        pool: Pool[Attempt, Attempt],
         jobs: Sequence[EditJob],
         number: int,
-        record: Callable[[Sequence[_Try]], None],
+        record: Callable[[Sequence[Attempt]], None],
     ) -> None:
         """Do an attempt at every job, and pass on each batch as soon as it is stored."""
-        sent: list[list[_Try]] = []
+        sent: list[list[Attempt]] = []
 
-        def unfinished() -> Iterator[list[EditItem]]:
+        def unfinished() -> Iterator[list[Attempt]]:
             for batch in _batches(jobs, self._batch_size):
-                tries = self._tries(batch, number)
-                if all(each.done for each in tries):
-                    record(tries)
+                attempts = self._find(batch, number)
+                if all(attempt.done for attempt in attempts):
+                    record(attempts)
                 else:
-                    sent.append(tries)
-                    yield [EditItem(each.job, each.seed, each.image and each.image.read(IMAGE)) for each in tries]
+                    sent.append(attempts)
+                    yield [_with_picture(attempt) for attempt in attempts]
 
         for place, results in pool.run(unfinished()):
-            tries, sent[place] = sent[place], []
-            self._keep(tries, results)
-            record(tries)
+            attempts, sent[place] = sent[place], []
+            record(self._keep(attempts, results))
 
-    def _tries(self, jobs: Sequence[EditJob], number: int) -> list[_Try]:
+    def _find(self, jobs: Sequence[EditJob], number: int) -> list[Attempt]:
         """Return an attempt at each job of a batch, with what is there of it already."""
-        tries = []
+        attempts = []
         for job in jobs:
             seed = job.attempt_seed(number)
             key = self._image_key(job, seed)
-            aside = self._set_aside.get((job.image_id, number))
-            tries.append(_Try(job, number, seed, key, self._verdict_key(job, key), set_aside=aside))
-        verdicts = self._verdicts.find([each.verdict_key for each in tries])
-        for each, image, verdict in zip(tries, self._images.find([each.key for each in tries]), verdicts):
-            each.image, each.verdict = image, verdict
-        return tries
+            note = self._notes.get((job.image_id, number))
+            attempts.append(Attempt(job, number, seed, key, self._answer_key(job, key), note=note))
+        answers = self._answers.find([attempt.answer_key for attempt in attempts])
+        images = self._images.find([attempt.key for attempt in attempts])
+        return [_stored(*each) for each in zip(attempts, images, answers)]
 
-    def _keep(self, tries: Sequence[_Try], made: Sequence[MadeEdit | SetAside]) -> None:
-        """Store the attempts of a batch; what was stored first, here or by another run, is what counts."""
-        images: dict[str, dict[str, bytes]] = {}
-        verdicts: dict[str, dict[str, bytes]] = {}
-        for each, result in zip(tries, made):
+    def _keep(self, attempts: Sequence[Attempt], results: Sequence[Attempt | SetAside]) -> list[Attempt]:
+        """Store a batch that a worker did; what was stored first, here or by another run, is what counts."""
+        images: dict[str, Mapping[str, bytes]] = {}
+        answers: dict[str, Mapping[str, bytes]] = {}
+        for attempt, result in zip(attempts, results):
             if isinstance(result, SetAside):
-                each.set_aside = self._set_aside[each.job.image_id, each.number] = result
+                self._notes[attempt.job.image_id, attempt.number] = result.note
                 continue
-            if each.image is None:
-                images[each.key] = result.files
-            if each.verdict is None:
-                verdicts[each.verdict_key] = {VERDICT: _verdict_bytes(result.verdict)}
-        stored = {kept.key: kept for kept in self._images.put(images)}
-        judged = {kept.key: kept for kept in self._verdicts.put(verdicts)}
-        for each in tries:
-            each.image = each.image or stored.get(each.key)
-            each.verdict = each.verdict or judged.get(each.verdict_key)
+            if attempt.kept is None:
+                images[attempt.key] = result.files
+            if attempt.kept_answer is None:
+                answers[attempt.answer_key] = {ANSWER: _answer_bytes(result.judged)}
+        stored = {kept.key: kept for store, new in ((self._images, images), (self._answers, answers))
+                  for kept in store.put(new)}  # fmt: skip
+        return [
+            dataclasses.replace(
+                _stored(attempt, stored.get(attempt.key), stored.get(attempt.answer_key)),
+                note=self._notes.get((attempt.job.image_id, attempt.number)),
+            )
+            for attempt in attempts
+        ]
 
     def _image_key(self, job: EditJob, seed: int) -> str:
         return content_key(
             {
+                "revision": REVISION,
                 "photo": job.photo.sha256,
                 "mask": job.mask_sha256,
                 "attribute": job.attribute,
@@ -232,9 +233,10 @@ class EditRun:
             }
         )
 
-    def _verdict_key(self, job: EditJob, image_key: str) -> str:
+    def _answer_key(self, job: EditJob, image_key: str) -> str:
         return content_key(
             {
+                "revision": ANSWER_REVISION,
                 "image": image_key,
                 "class": job.photo.class_name,
                 "attribute": job.attribute,
@@ -249,38 +251,24 @@ class EditRun:
         return self._editor.identity, self._filter.identity
 
 
-@dataclasses.dataclass
-class _Try:
-    """An attempt at a job on its way: what is stored of it, or that it was set aside."""
-
-    job: EditJob
-    number: int
-    seed: int
-    key: str
-    verdict_key: str
-    image: Kept | None = None
-    verdict: Kept | None = None
-    set_aside: SetAside | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.set_aside is not None or (self.image is not None and self.verdict is not None)
-
-    def result(self) -> Attempt | SetAside:
-        """Return what became of it, once it is done."""
-        if self.set_aside is not None:
-            return self.set_aside
-        assert self.image is not None and self.verdict is not None
-        return Attempt(self.seed, self.key, _read_verdict(self.verdict), self.image)
+def _with_picture(attempt: Attempt) -> Attempt:
+    """Return the attempt as a worker needs it: with the picture, if that was made before."""
+    data = attempt.kept.read(IMAGE) if attempt.kept else None
+    return attempt if data is None else dataclasses.replace(attempt, files={IMAGE: data})
 
 
-def _verdict_bytes(verdict: Verdict) -> bytes:
-    scores = {name: round(score, SCORE_DECIMALS) for name, score in verdict.scores.items()}
-    return json_bytes(dataclasses.asdict(dataclasses.replace(verdict, scores=scores)))
+def _stored(attempt: Attempt, kept: Kept | None, kept_answer: Kept | None) -> Attempt:
+    """Return the attempt with what is stored of it, besides what was known to be."""
+    kept, kept_answer = attempt.kept or kept, attempt.kept_answer or kept_answer
+    answer = attempt.answer
+    if answer is None and kept_answer is not None:
+        answer = FilterAnswer(**json.loads(kept_answer.read(ANSWER) or b""))
+    return dataclasses.replace(attempt, kept=kept, kept_answer=kept_answer, answer=answer)
 
 
-def _read_verdict(kept: Kept) -> Verdict:
-    return Verdict(**json.loads(kept.read(VERDICT) or b""))
+def _answer_bytes(answer: FilterAnswer) -> bytes:
+    scores = {name: round(score, SCORE_DECIMALS) for name, score in answer.scores.items()}
+    return json_bytes(dataclasses.asdict(dataclasses.replace(answer, scores=scores)))
 
 
 def _batches(jobs: Iterable[EditJob], size: int) -> Iterator[list[EditJob]]:

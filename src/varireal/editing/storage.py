@@ -14,7 +14,7 @@ from varireal.config import EditConfig
 MEGABYTE = 10**6
 
 
-class Store(Protocol):
+class PictureWriter(Protocol):
     """Takes the pictures of one edit after the other."""
 
     def __call__(self, name: str, pictures: Mapping[str, bytes]) -> dict[str, str]:
@@ -22,10 +22,11 @@ class Store(Protocol):
 
         Both are by kind: ``image``, ``prior``, and ``attempt-0`` and so on for the attempts that were rejected.
         """
+        ...
 
 
 @contextlib.contextmanager
-def files(folder: Path, config: EditConfig) -> Iterator[Store]:
+def files(folder: Path, config: EditConfig) -> Iterator[PictureWriter]:
     """Store pictures as ``images/<name>.png``, ``priors/<name>.png`` and ``attempts/<name>.0.png``."""
     made: set[Path] = set()
 
@@ -49,7 +50,7 @@ def files(folder: Path, config: EditConfig) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def shards(folder: Path, config: EditConfig) -> Iterator[Store]:
+def shards(folder: Path, config: EditConfig) -> Iterator[PictureWriter]:
     """Store pictures in ``shards/<number>.tar``: an edit is a sample of ``<name>.png``, ``<name>.prior.png``, and
     ``<name>.attempt-0.png`` and so on."""
     with named_os_errors(folder), ShardWriter(folder / "shards", config.shard_mb * MEGABYTE) as writer:

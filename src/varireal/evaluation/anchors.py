@@ -6,21 +6,23 @@ Fine-tuning hides a wrong preprocessing or activation (OpenAI's weights need Qui
 from __future__ import annotations
 
 import dataclasses
-import json
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from varireal.base.files import json_bytes
+from varireal.base.files import json_bytes, read_json
 from varireal.compute.devices import resolve_device, resolve_dtype
 from varireal.config import AnchorConfig
 from varireal.evaluation.plan import EvaluationSet, shared_inputs
 from varireal.networks.clip import Clip, load_clip
-from varireal.store.folders import WorkStore, content_key
-from varireal.training.data import load_images
-from varireal.training.loop import text_scores
-from varireal.training.pixels import PixelCache
+from varireal.store import FolderStore, content_key
+
+if TYPE_CHECKING:
+    import torch
+
+    from varireal.config import Params
+
+logger = logging.getLogger(__name__)
 
 FILE = "anchor.json"  # of a kept measurement
 
@@ -35,7 +37,7 @@ class Gate:
 
     @property
     def passed(self) -> bool:
-        """Whether they are within the tolerance."""
+        """Return whether they are within the tolerance."""
         return abs(self.found - self.expected) <= self.tolerance
 
     def as_json(self) -> dict[str, Any]:
@@ -48,23 +50,47 @@ def anchor_key(test: EvaluationSet, anchor: AnchorConfig, classes: Sequence[str]
     return content_key({**shared_inputs(test), "classes": list(classes), "templates": anchor.templates})
 
 
-def measure(test: EvaluationSet, anchor: AnchorConfig, classes: Sequence[str], store: WorkStore) -> Gate:
+def zero_shot_gate(params: Params, test: EvaluationSet, classes: Sequence[str], store: FolderStore) -> Gate | None:
+    """Check zero-shot CLIP where its accuracy is known, and warn of a miss; None where it is not.
+
+    Call it before anything long.
+
+    Raises:
+        UserError: as for :func:`measure`.
+    """
+    anchor = params.evaluate.anchor(params.clip.model, params.clip.pretrained, len(test.photos))
+    if anchor is None:
+        return None
+    gate = measure(test, anchor, classes, store)
+    if not gate.passed:
+        logger.warning(
+            "zero-shot CLIP reaches %.1f %% on the test split, but %s (%s) is known to reach %.1f %%: preprocessing "
+            "or activation (QuickGELU) must be wrong, and so are all results; check clip.model and clip.pretrained",
+            gate.found, params.clip.model, params.clip.pretrained, gate.expected,
+        )  # fmt: skip
+    return gate
+
+
+def measure(test: EvaluationSet, anchor: AnchorConfig, classes: Sequence[str], store: FolderStore) -> Gate:
     """Return CLIP's accuracy with the anchor's sentences beside the known one; it is measured once for all runs.
 
     Raises:
         UserError: CLIP or a photo cannot be loaded, or the store's disk is full.
     """
     key = anchor_key(test, anchor, classes)
-    folder = store.get(key)
-    if folder is None:
+    kept = store.get(key)
+    if kept is None:
+        from varireal.training.data import load_images
+        from varireal.training.loop import text_scores
+        from varireal.training.pixels import PixelCache
+
         clip = load_clip(test.clip.model, test.clip.pretrained, resolve_device(test.compute))
         images = load_images(test.photos, PixelCache(clip, store.root))
         dtype, texts = resolve_dtype(test.compute), class_features(clip, classes, anchor.templates)
         logits = text_scores(clip, clip.model, texts, images, test.batch_size, dtype)
         top1 = 100 * (logits.argmax(1) == images.labels).double().mean().item()
-        folder = store.put(key, {FILE: json_bytes({"top1": top1})})
-    found = json.loads((folder / FILE).read_text(encoding="utf-8"))["top1"]
-    return Gate(anchor.top1, found, anchor.tolerance)
+        [kept] = store.put({key: {FILE: json_bytes({"top1": top1})}})
+    return Gate(anchor.top1, read_json(kept.path / FILE)["top1"], anchor.tolerance)
 
 
 def class_features(clip: Clip, classes: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
@@ -72,5 +98,7 @@ def class_features(clip: Clip, classes: Sequence[str], templates: Sequence[str])
 
     So CLIP's authors and open_clip do it: a sentence for every template, with the class name in the place of ``{}``.
     """
+    import torch
+
     encoded = [clip.encode_texts([template.replace("{}", name) for name in classes]) for template in templates]
     return torch.nn.functional.normalize(torch.stack(encoded).mean(0), dim=-1)

@@ -15,7 +15,7 @@ from varireal.errors import UserError
 from varireal.evaluation.cells import Cell
 from varireal.networks.clip import clip_identity
 from varireal.prompts.templates import class_prompt
-from varireal.store.folders import content_key
+from varireal.store import content_key
 from varireal.training.plan import ADAPTER_FILES
 
 REVISION = 3  # raised when the meaning of the same inputs changes
@@ -49,15 +49,21 @@ def read_test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
+class ModelPass:
     """One model's pass over the test split; ``adapter`` None is zero-shot."""
 
     adapter: Path | None
     key: str
+    units: int = 1
+
+    @property
+    def name(self) -> str:
+        """Return its name in a message."""
+        return f"the predictions of {self.adapter or 'zero-shot'}"
 
 
-def plan_predictions(test: EvaluationSet, evaluated: Sequence[Cell]) -> list[Prediction]:
-    """Return a prediction per cell; cells with the same adapter bytes share a key.
+def plan_predictions(test: EvaluationSet, evaluated: Sequence[Cell]) -> list[ModelPass]:
+    """Return a pass per cell; cells with the same adapter bytes share a key.
 
     Raises:
         UserError: the split test is empty, or CLIP's files are missing.
@@ -68,7 +74,7 @@ def plan_predictions(test: EvaluationSet, evaluated: Sequence[Cell]) -> list[Pre
     plan = []
     for cell in evaluated:
         hashes = [sha256_file(cell.adapter / name) for name in ADAPTER_FILES] if cell.adapter else None
-        plan.append(Prediction(cell.adapter, content_key({**shared, "adapter": hashes})))
+        plan.append(ModelPass(cell.adapter, content_key({**shared, "adapter": hashes})))
     return plan
 
 

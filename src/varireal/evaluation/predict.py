@@ -1,56 +1,71 @@
-"""Predictions on the test split, adapter after adapter, each kept as soon as it is made."""
+"""Predictions on the test split, one pass of a model after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import torch
 
 from varireal.base.manifest import ImageRecord
 from varireal.compute.devices import resolve_device, resolve_dtype
-from varireal.compute.processes import keep_freed_memory
-from varireal.evaluation.plan import PREDICTIONS, EvaluationSet, Prediction
+from varireal.config import ComputeConfig
+from varireal.evaluation.plan import PREDICTIONS, EvaluationSet, ModelPass
 from varireal.evaluation.table import table_bytes
-from varireal.networks.clip import load_clip
-from varireal.store.folders import WorkStore
-from varireal.training.data import load_images
-from varireal.training.loop import scores
-from varireal.training.lora import load_adapter, remove_lora
-from varireal.training.pixels import PixelCache
-from varireal.training.sentences import unpadded
+from varireal.networks.clip import Clip, load_clip
+
+if TYPE_CHECKING:
+    import torch
+
+    from varireal.training.data import LabelledImages
+
+NETWORK_MODULES = ("open_clip", "varireal.training.loop", "varireal.training.lora")  # imported before the first pass
 
 
-def predict(
-    test: EvaluationSet,
-    plan: Sequence[Prediction],
-    store: WorkStore,
-    num_threads: int | None,
-    *,
-    report: Callable[[int], None],
-) -> None:
-    """Load CLIP and the photos once, then predict with one adapter after the other and put each into the store.
+class PredictionWorker:
+    """Holds CLIP and the test photos, which it loads at its first pass."""
 
-    ``report`` is called with 1 after every adapter.
+    def __init__(self, test: EvaluationSet, compute: ComputeConfig, work: Path) -> None:
+        """Take the folder of finished work, which holds decoded pictures."""
+        self._test, self._compute, self._work = test, compute, work
+        self._clip: Clip | None = None
+        self._images: LabelledImages | None = None
+        self._adapted = False  # CLIP had an adapter before, and so has split attention
 
-    Raises:
-        UserError: CLIP, an adapter or a photo cannot be loaded, or the store's disk is full.
-    """
-    keep_freed_memory()
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
-    device = resolve_device(test.compute)
-    dtype = resolve_dtype(test.compute)
-    clip = load_clip(test.clip.model, test.clip.pretrained, device)  # in float32, computing by autocast
-    images = load_images(test.photos, PixelCache(clip, store.root))
-    with unpadded(clip, test.sentences) as tokens:
-        for item in plan:
-            model = clip.model if item.adapter is None else load_adapter(clip.model, item.adapter)
-            logits = scores(clip, model, tokens, images, test.batch_size, dtype)
+    def __call__(self, items: Sequence[ModelPass]) -> list[dict[str, bytes]]:
+        """Return the table of each model's predictions as a file.
+
+        Raises:
+            UserError: CLIP, an adapter or a photo cannot be loaded.
+        """
+        return [{PREDICTIONS: table_bytes(prediction_table(self._test.photos, self._predict(item)))} for item in items]
+
+    def _predict(self, item: ModelPass) -> torch.Tensor:
+        from varireal.training.data import load_images
+        from varireal.training.loop import scores
+        from varireal.training.lora import load_adapter, remove_lora
+        from varireal.training.pixels import PixelCache
+        from varireal.training.towers import unpadded
+
+        test = self._test
+        if self._clip is None or (self._adapted and item.adapter is None):
+            # in float32, computing by autocast; zero-shot is CLIP as it came to the last bit, so never split
+            self._clip = load_clip(test.clip.model, test.clip.pretrained, resolve_device(self._compute))
+            self._adapted = False
+        clip = self._clip
+        if self._images is None:
+            self._images = load_images(test.photos, PixelCache(clip, self._work))
+        with unpadded(clip, test.sentences) as tokens:
+            model = clip.model
             if item.adapter is not None:
-                remove_lora(model)
-            store.put(item.key, {PREDICTIONS: table_bytes(prediction_table(test.photos, logits))})
-            report(1)
+                self._adapted = True
+                model = load_adapter(clip.model, item.adapter)
+            try:
+                return scores(clip, model, tokens, self._images, test.batch_size, resolve_dtype(self._compute))
+            finally:
+                if item.adapter is not None:
+                    remove_lora(model)
 
 
 def prediction_table(photos: Sequence[ImageRecord], logits: torch.Tensor) -> pa.Table:
@@ -59,6 +74,8 @@ def prediction_table(photos: Sequence[ImageRecord], logits: torch.Tensor) -> pa.
     ``logits`` is float32 (N, C), rows in the photos' order. Of equal logits the lower class index comes first; with
     fewer than five classes every photo is correct among the first five.
     """
+    import torch
+
     truth = torch.tensor([photo.class_index for photo in photos])
     ranked = logits.argsort(dim=1, descending=True, stable=True)
     return pa.table(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from varireal.base.manifest import ImageRecord, read_manifest, usable
 from varireal.base.seeding import derive_seed
 from varireal.config import ClipConfig, ComputeConfig, Params
 from varireal.errors import UserError
-from varireal.measuring.region import region_settings
+from varireal.measuring.change import region_settings
 from varireal.networks.clip import clip_identity
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 REVISION = 1  # raised when the meaning of the same inputs changes
 # arrays of an item: unit features of the pictures and of their sentences, (N, D); per edit the columns of CHANGES
@@ -24,8 +25,8 @@ CHANGES = ("changed_outside", "psnr_inside", "psnr_outside", "ssim_inside", "ssi
 
 
 @dataclasses.dataclass(frozen=True)
-class Measure:
-    """How pictures are looked at."""
+class FeatureSettings:
+    """How features are taken."""
 
     clip: ClipConfig
     compute: ComputeConfig
@@ -43,27 +44,38 @@ class Measure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """Pictures that are measured together: photos, or one cell's edits with the photo of each."""
+class PictureGroup:
+    """Pictures that are measured together: photos, or one cell's edits."""
 
     key: str
     pictures: tuple[ImageRecord, ...]
-    photos: tuple[ImageRecord, ...] = ()  # of the edits, in their order; none for photos themselves
+
+    @property
+    def edits(self) -> bool:
+        """Return whether the pictures are edits, which are compared with their photos and sentences."""
+        return self.pictures[0].origin == "edit"
+
+    @property
+    def name(self) -> str:
+        """Return its name in a message."""
+        return f"measuring {self.pictures[0].image_id} and others"
+
+    @property
+    def units(self) -> int:
+        """Return how many pictures it has."""
+        return len(self.pictures)
 
 
-def photos_task(measure: Measure, photos: Sequence[ImageRecord]) -> Task | None:
-    """Return the task of taking the photos' features, or None where there is no photo."""
+def group_photos(how: FeatureSettings, photos: Sequence[ImageRecord]) -> PictureGroup | None:
+    """Return the photos as a group, or None where there is no photo."""
     if not photos:
         return None
     pictures = [[photo.image_id, photo.sha256] for photo in photos]
-    return Task(content_key({**measure.identity, "pictures": pictures}), tuple(photos))
+    return PictureGroup(content_key({**how.identity, "pictures": pictures}), tuple(photos))
 
 
-def edits_task(measure: Measure, edits: Sequence[ImageRecord], photos: Mapping[str, ImageRecord]) -> Task | None:
-    """Return the task of measuring edits against their photos, or None where there is no edit.
-
-    Args:
-        photos: the photos by image_id.
+def group_edits(how: FeatureSettings, edits: Sequence[ImageRecord]) -> PictureGroup | None:
+    """Return the edits as a group that is compared with their photos, or None where there is no edit.
 
     Raises:
         UserError: the photo or the mask of an edit is missing.
@@ -71,16 +83,17 @@ def edits_task(measure: Measure, edits: Sequence[ImageRecord], photos: Mapping[s
     if not edits:
         return None
     rows = []
+    hash_of = functools.cache(sha256_file)  # photos and masks have several edits each
     for edit in edits:
-        if edit.photo_id not in photos:
-            raise UserError(f"the photos' manifest has no {edit.photo_id}, of which {edit.image_id} is an edit")
-        mask = Path(str(edit.mask_path))
-        if not mask.is_file():
-            raise UserError(f"the mask {mask} of edit {edit.image_id} is missing; run `dvc checkout` or dvc repro")
-        hashes = [edit.sha256, photos[edit.photo_id].sha256, sha256_file(mask)]
+        photo, mask = Path(str(edit.photo_path)), Path(str(edit.mask_path))
+        for what, path in (("photo", photo), ("mask", mask)):
+            if not path.is_file():
+                raise UserError(
+                    f"the {what} {path} of edit {edit.image_id} is missing; run `dvc checkout` or dvc repro"
+                )
+        hashes = [edit.sha256, hash_of(photo), hash_of(mask)]
         rows.append([edit.image_id, *hashes, edit.attribute, edit.prompt, *dataclasses.astuple(region_settings(edit))])
-    key = content_key({**measure.identity, "edits": rows})
-    return Task(key, tuple(edits), tuple(photos[edit.photo_id] for edit in edits))
+    return PictureGroup(content_key({**how.identity, "edits": rows}), tuple(edits))
 
 
 def sample(edits: Sequence[ImageRecord], most: int | None, seed: int) -> list[ImageRecord]:
@@ -89,26 +102,41 @@ def sample(edits: Sequence[ImageRecord], most: int | None, seed: int) -> list[Im
     return sorted(ranked[:most], key=lambda edit: edit.image_id)
 
 
-def plan_measuring(
-    params: Params,
-) -> tuple[Measure, Task, Task | None, dict[tuple[str, str], Task | None], dict[tuple[str, str], int]]:
-    """Return how and what is measured: photos of the splits train and val, and every cell's edits and their number.
+@dataclasses.dataclass(frozen=True)
+class MeasuringPlan:
+    """How and what the stage measures."""
+
+    how: FeatureSettings
+    train: PictureGroup
+    val: PictureGroup | None  # None: the split is empty
+    cells: dict[tuple[str, str], PictureGroup | None]  # by attribute and feasibility; None: no edit is usable
+    usable: dict[tuple[str, str], int]  # edits, of which a sample may be measured
+
+    @property
+    def groups(self) -> list[PictureGroup]:
+        """Return all groups, the largest first, so that workers end at about the same time."""
+        groups = [group for group in (self.train, self.val, *self.cells.values()) if group is not None]
+        return sorted(groups, key=lambda group: -group.units)
+
+
+def plan_measuring(params: Params) -> MeasuringPlan:
+    """Plan the photos of the splits train and val, and every cell's edits.
 
     Raises:
         UserError: photos, edits or masks are missing.
     """
-    how = Measure(params.measure.network(params.clip), params.compute, params.measure.batch_size)
-    photos = {photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)}
-    train, val = (photos_task(how, [p for p in photos.values() if p.split == split]) for split in ("train", "val"))
+    how = FeatureSettings(params.measure.network(params.clip), params.compute, params.measure.batch_size)
+    photos = read_manifest(paths.PHOTOS_MANIFEST)
+    train, val = (group_photos(how, [photo for photo in photos if photo.split == split]) for split in ("train", "val"))
     if train is None:
         raise UserError("the data set has no photo in the split train; give it some (dataset.train_* in params.yaml)")
-    cells: dict[tuple[str, str], Task | None] = {}
-    counts = {}
+    cells: dict[tuple[str, str], PictureGroup | None] = {}
+    counts: dict[tuple[str, str], int] = {}
     for attribute in params.grid.attributes:
         for feasibility in params.grid.feasibilities:
             rows = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
             edits = usable(rows, params.mix.include_exhausted)
             chosen = sample(edits, params.measure.edits_per_cell, params.seed)
             counts[attribute, feasibility] = len(edits)
-            cells[attribute, feasibility] = edits_task(how, chosen, photos)
-    return how, train, val, cells, counts
+            cells[attribute, feasibility] = group_edits(how, chosen)
+    return MeasuringPlan(how, train, val, cells, counts)

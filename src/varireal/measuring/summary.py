@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from varireal.measuring.features import clip_scores, cmmd, diversity
-from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, Task
-from varireal.store.folders import WorkStore
+from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, MeasuringPlan, PictureGroup
+from varireal.store import FolderStore
+
+logger = logging.getLogger(__name__)
 
 DECIMALS = 4
 
@@ -30,9 +33,9 @@ class Photos:
         return self.features[[places[name] for name in wanted]]
 
 
-def read_photos(store: WorkStore, task: Task) -> Photos:
-    """Return the photos of a task that is done."""
-    return Photos(tuple(photo.image_id for photo in task.pictures), _read(store, task)[FEATURES])
+def read_photos(store: FolderStore, group: PictureGroup) -> Photos:
+    """Return the photos of a group that is measured."""
+    return Photos(tuple(photo.image_id for photo in group.pictures), _read(store, group)[FEATURES])
 
 
 def photo_figures(train: Photos, val: Photos | None) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def photo_figures(train: Photos, val: Photos | None) -> dict[str, Any]:
     }
 
 
-def cell_figures(store: WorkStore, task: Task | None, usable: int, train: Photos) -> dict[str, Any]:
+def cell_figures(store: FolderStore, group: PictureGroup | None, usable: int, train: Photos) -> dict[str, Any]:
     """Return the figures of one cell's edits; those that nothing can be said about are None.
 
     * ``edits`` that training may use, ``measured`` of them (a sample where there are many).
@@ -60,16 +63,16 @@ def cell_figures(store: WorkStore, task: Task | None, usable: int, train: Photos
     * ``cmmd``: distance of the edits from the photos of train; ``diversity``: mean cosine distance of two edits.
 
     Args:
-        task: what was measured, or None where no edit is usable.
+        group: what was measured, or None where no edit is usable.
         train: the photos that were edited.
     """
     names = ("changed_outside", "pixels_changed_outside", "region_share", "ssim_inside", "ssim_outside", "psnr_inside",
              "clip_score", "clip_score_of_photo", "cmmd", "diversity")  # fmt: skip
-    if task is None:
+    if group is None:
         return {"edits": usable, "measured": 0, **dict.fromkeys(names)}
-    found = _read(store, task)
-    changed = dict(zip(CHANGES, found[CHANGED].T))
-    features, sentences = found[FEATURES], found[SENTENCES]
+    arrays = _read(store, group)
+    changed = dict(zip(CHANGES, arrays[CHANGED].T))
+    features, sentences = arrays[FEATURES], arrays[SENTENCES]
     leaks = changed["changed_outside"]
     known = not np.isnan(leaks).any()
     values = {
@@ -81,19 +84,31 @@ def cell_figures(store: WorkStore, task: Task | None, usable: int, train: Photos
         "psnr_inside": _median(changed["psnr_inside"]),
         "clip_score": _rounded(clip_scores(features, sentences).mean()),
         "clip_score_of_photo": _rounded(
-            clip_scores(train.of([edit.photo_id for edit in task.pictures]), sentences).mean()
+            clip_scores(train.of([edit.photo_id for edit in group.pictures]), sentences).mean()
         ),
         "cmmd": _rounded(cmmd(features, train.features)),
         "diversity": _rounded(diversity(features)),
     }
-    return {"edits": usable, "measured": len(task.pictures), **{name: values[name] for name in names}}
+    return {"edits": usable, "measured": len(group.pictures), **{name: values[name] for name in names}}
 
 
-def _read(store: WorkStore, task: Task) -> dict[str, np.ndarray]:
-    folder = store.get(task.key)
-    if folder is None:
-        raise RuntimeError(f"what was measured of {task.pictures[0].image_id} and others was not kept")
-    return {path.name: _load(path) for path in sorted(folder.iterdir())}
+def measure_figures(plan: MeasuringPlan, store: FolderStore) -> dict[str, Any]:
+    """Return the figures of the real photos and, by attribute and feasibility, of every cell's edits.
+
+    Raises:
+        UserError: what was measured has vanished from the store.
+    """
+    train = read_photos(store, plan.train)
+    cells: dict[str, dict[str, Any]] = {}
+    for (attribute, feasibility), group in plan.cells.items():
+        figures = cell_figures(store, group, plan.usable[attribute, feasibility], train)
+        cells.setdefault(attribute, {})[feasibility] = figures
+        logger.info("%s %s: %s", attribute, feasibility, figures)
+    return {"real": photo_figures(train, plan.val and read_photos(store, plan.val)), "cells": cells}
+
+
+def _read(store: FolderStore, group: PictureGroup) -> dict[str, np.ndarray]:
+    return {path.name: _load(path) for path in sorted(store.require(group.key).path.iterdir())}
 
 
 def _load(path: Path) -> np.ndarray:

@@ -1,51 +1,55 @@
-"""Taking features of pictures and sentences, and comparing edits with their photos, one task after the other."""
+"""What measures: features of pictures and sentences, and edits compared with their photos, a group at a time."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from varireal.base.files import read_image, read_mask
 from varireal.base.manifest import ImageRecord
 from varireal.compute.devices import resolve_device, resolve_dtype
-from varireal.compute.processes import keep_freed_memory
 from varireal.errors import UserError
-from varireal.measuring.change import measure_change
-from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, Measure, Task
-from varireal.measuring.region import region_of
+from varireal.measuring.change import measure_change, region_of
+from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, FeatureSettings, PictureGroup
 from varireal.networks.clip import Clip, load_clip
-from varireal.store.folders import WorkStore
 
 Item = TypeVar("Item")
 
 
-def measure(
-    how: Measure, tasks: Sequence[Task], store: WorkStore, num_threads: int | None, *, report: Callable[[int], None]
-) -> None:
-    """Load CLIP once, then do one task after the other and put each into the store.
+NETWORK_MODULES = ("open_clip",)  # what workers import before their first group
 
-    ``report`` is called with the number of pictures of every task done.
 
-    Raises:
-        UserError: CLIP, a picture or a mask cannot be loaded, or the store's disk is full.
-    """
-    keep_freed_memory()
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
-    clip = load_clip(how.clip.model, how.clip.pretrained, resolve_device(how.compute), resolve_dtype(how.compute))
-    for task in tasks:
-        files = {FEATURES: picture_features(clip, task.pictures, how.batch_size)}
-        if task.photos:
-            files[SENTENCES] = sentence_features(clip, [str(edit.prompt) for edit in task.pictures], how.batch_size)
-            files[CHANGED] = np.array([changes(*pair) for pair in zip(task.pictures, task.photos)])
-        store.put(task.key, {name: _npy(values) for name, values in files.items()})
-        report(len(task.pictures))
+class MeasuringWorker:
+    """Holds CLIP, which it loads at its first group."""
+
+    def __init__(self, how: FeatureSettings) -> None:
+        self._how = how
+        self._clip: Clip | None = None
+
+    def __call__(self, items: Sequence[PictureGroup]) -> list[dict[str, bytes]]:
+        """Return the arrays of each group as files.
+
+        Raises:
+            UserError: CLIP, a picture or a mask cannot be loaded.
+        """
+        how = self._how
+        if self._clip is None:
+            device, dtype = resolve_device(how.compute), resolve_dtype(how.compute)
+            self._clip = load_clip(how.clip.model, how.clip.pretrained, device, dtype)
+        return [self._measure(group, self._clip) for group in items]
+
+    def _measure(self, group: PictureGroup, clip: Clip) -> dict[str, bytes]:
+        size = self._how.batch_size
+        files = {FEATURES: picture_features(clip, group.pictures, size)}
+        if group.edits:
+            files[SENTENCES] = sentence_features(clip, [str(edit.prompt) for edit in group.pictures], size)
+            files[CHANGED] = np.array([changes(edit) for edit in group.pictures])
+        return {name: _npy(values) for name, values in files.items()}
 
 
 def picture_features(clip: Clip, pictures: Sequence[ImageRecord], batch_size: int) -> np.ndarray:
@@ -63,24 +67,24 @@ def sentence_features(clip: Clip, sentences: Sequence[str], batch_size: int) -> 
     return rows[[places[sentence] for sentence in sentences]]
 
 
-def changes(edit: ImageRecord, photo: ImageRecord) -> list[float]:
+def changes(edit: ImageRecord) -> list[float]:
     """Return the columns CHANGES of an edit; NaN where there is nothing to measure.
 
     Raises:
         UserError: a picture or the mask cannot be read, or their sizes differ.
     """
-    before, after = (read_image(Path(each.path)) for each in (photo, edit))
+    before, after = read_image(Path(str(edit.photo_path))), read_image(Path(edit.path))
     mask = read_mask(Path(str(edit.mask_path)))
     if before.shape != after.shape or mask.shape != before.shape[:2]:
         raise UserError(
-            f"the edit {edit.path}, its photo {photo.path} and the mask {edit.mask_path} differ in size; "
+            f"the edit {edit.path}, its photo {edit.photo_path} and the mask {edit.mask_path} differ in size; "
             "make the edits anew with dvc repro"
         )
     region = region_of(edit, mask)
     if region is None:
         return [np.nan] * len(CHANGES)
-    found = {**dataclasses.asdict(measure_change(before, after, region)), "region_share": float(region.mean())}
-    return [np.nan if found[name] is None else float(found[name]) for name in CHANGES]
+    values = {**dataclasses.asdict(measure_change(before, after, region)), "region_share": float(region.mean())}
+    return [np.nan if values[name] is None else float(values[name]) for name in CHANGES]
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -1,4 +1,4 @@
-"""Checkpoints of diffusers and transformers: a local folder or a hub id. Light: no weights are loaded or downloaded."""
+"""Check and name checkpoints of diffusers and transformers, in folders or on the hub, without loading weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_hub_id(checkpoint: str) -> bool:
-    """Return whether a name means a repository of the hub: ``owner/name``, and no folder here begins like that."""
+    """Tell whether a name means a repository of the hub: ``owner/name``, and no folder here begins like that."""
     return (
         _HUB_ID.fullmatch(checkpoint) is not None
         and not Path(checkpoint).parts[0].startswith(".")
@@ -67,11 +67,10 @@ def check_file(checkpoint: str, key: str, subfolder: str | None, name: str) -> N
 
 
 def checkpoint_identity(checkpoint: str, revision: str | None) -> str:
-    """Return what stands for the weights in a content key: a hash of the folder, else the hub id and its commit.
+    """Name the weights in a content key: by a hash of the folder, else by the hub id and its commit.
 
-    A revision of the hub may be a branch, which moves (none means the branch main): it stands for the commit that the
-    local cache has for it, or the hub has where nothing is cached. If neither answers, the name itself is taken, with
-    a warning, as then nothing tells new weights from old. Name a commit to be safe from moves altogether.
+    A revision may be a branch, which moves (None means main): its commit is read from the local cache, else asked of
+    the hub. If neither knows it, the name itself is taken, with a warning, as nothing then tells new weights from old.
 
     Raises:
         UserError: the folder is missing or empty.
@@ -91,15 +90,15 @@ def checkpoint_identity(checkpoint: str, revision: str | None) -> str:
 
 @functools.cache
 def _hub_commit(checkpoint: str, revision: str) -> str | None:
-    """Return the commit of a branch or tag from the local cache, else from the hub; None if neither answers."""
+    """Look up the commit of a branch or tag in the local cache, else at the hub; None if neither answers."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HTTPError  # of whichever HTTP library it uses
     from huggingface_hub.file_download import repo_folder_name
 
     folder = repo_folder_name(repo_id=checkpoint, repo_type="model")
-    kept = Path(constants.HF_HUB_CACHE) / folder / "refs" / revision
-    if kept.is_file():
-        return kept.read_text(encoding="ascii").strip()
+    cached = Path(constants.HF_HUB_CACHE) / folder / "refs" / revision
+    if cached.is_file():
+        return cached.read_text(encoding="ascii").strip()
     try:
         return HfApi().model_info(checkpoint, revision=revision, timeout=HUB_SECONDS).sha
     except (OSError, HTTPError) as error:

@@ -1,4 +1,4 @@
-"""CLIP models through open_clip: by name and tag, from a folder, or from the hub; weights as safetensors only.
+"""CLIP models of open_clip, with their tokenizer and their preprocessing of photos.
 
 open_clip and torch are imported inside the functions: they take seconds.
 """
@@ -7,30 +7,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from varireal.base.files import sha256_file, sha256_folder
 from varireal.base.seeding import forked_torch_rng
 from varireal.errors import UserError
+from varireal.networks.clip_weights import (
+    HUB,
+    LOCAL,
+    check_name,
+    find_local_weights,
+    find_weights,
+    refuse_pickle,
+    shorten,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
 logger = logging.getLogger(__name__)
-
-LOCAL = "local-dir:"
-HUB = "hf-hub:"
-CONFIG = "open_clip_config.json"
-# open_clip's own order of preference among the weights of a folder, without the pickles
-HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Clip:
     model: Any  # open_clip.CLIP or CustomTextCLIP
     tokenizer: Any  # list of sentences -> int64 (N, context length)
     image_size: int  # side of the square input, in pixels
-    mean: tuple[float, float, float]  # per channel, of values in [0, 1]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]  # per channel, of values in [0, 1]
+    std: tuple[float, ...]
     preprocessing: str  # open_clip's settings of the geometry, as JSON: what a resized picture depends on
     geometry: Any  # open_clip's resize and crop of a PIL picture: the part of its transform before the normalisation
 
@@ -56,14 +57,14 @@ class Clip:
         return float(self.model.logit_scale.detach().float().exp())
 
     def resize(self, image: np.ndarray) -> np.ndarray:
-        """Return a uint8 RGB picture (H, W, 3) as the model sees it: uint8 (image_size, image_size, 3)."""
+        """Resize and crop a uint8 RGB picture (H, W, 3) as open_clip does: uint8 (image_size, image_size, 3)."""
         import numpy as np
         from PIL import Image
 
         return np.asarray(self.geometry(Image.fromarray(image)))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return resized uint8 pixels (N, S, S, 3), or float ones in [0, 255], as the model's input (N, 3, S, S)."""
+        """Turn resized pixels (N, S, S, 3), uint8 or float in [0, 255], into the model's input (N, 3, S, S)."""
         import torch
 
         values = pixels.to(self.device).permute(0, 3, 1, 2).to(torch.float32).div(255)
@@ -71,7 +72,7 @@ class Clip:
         return values.sub_(mean).div_(std).to(self.model.logit_scale.dtype)
 
     def encode_images(self, images: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
-        """Return the unit feature vectors, float32 (N, D), of uint8 RGB pictures of any size, without gradients.
+        """Compute the unit feature vectors, float32 (N, D), of uint8 RGB pictures of any size, without gradients.
 
         All pictures go through the network at once: the caller chooses the batch.
         """
@@ -87,7 +88,7 @@ class Clip:
         return self.tokenizer(list(sentences)).to(self.device)
 
     def encode_texts(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Return the unit feature vectors, float32 (N, D), of sentences, without gradients."""
+        """Compute the unit feature vectors, float32 (N, D), of sentences, without gradients."""
         import torch
 
         with torch.no_grad():
@@ -95,7 +96,7 @@ class Clip:
 
 
 def check_clip(model: str, pretrained: str | None, key: str = "clip") -> None:
-    """Check what can be checked without importing or downloading anything: the folder or the weights file.
+    """Check the folder or the weights file, without importing or downloading anything.
 
     ``key`` is the section of params.yaml that asked for the model, for the message.
 
@@ -107,13 +108,13 @@ def check_clip(model: str, pretrained: str | None, key: str = "clip") -> None:
             raise UserError(
                 f"{key}.pretrained = {pretrained!r} has no meaning beside a folder of weights; set it to null"
             )
-        _local_weights(Path(model.removeprefix(LOCAL)), key)
+        find_local_weights(Path(model.removeprefix(LOCAL)), key)
     elif not model.startswith(HUB) and pretrained and Path(pretrained).suffix:
-        _refuse_pickle(Path(pretrained), key)
+        refuse_pickle(Path(pretrained), key)
 
 
 def clip_identity(model: str, pretrained: str | None, key: str = "clip") -> str:
-    """Return what stands for the weights in a content key: a hash of local files, else the name and the tag.
+    """Name the weights in a content key: by a hash of local files, else by model and tag.
 
     ``key`` is what asked for the model, for the message.
 
@@ -147,18 +148,23 @@ def load_clip(
     Raises:
         UserError: the name, the tag or the folder is unknown, or the weights are no safetensors of that model.
     """
-    check_clip(model, pretrained, key)
-    import open_clip
     import torch
-    from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    quick_gelu = False
-    if not model.startswith((LOCAL, HUB)):
-        quick_gelu = _check_name(open_clip, model, pretrained, key)
-    weights = _weights(open_clip, model, pretrained, key)
+    check_clip(model, pretrained, key)
+    network = _build_network(model, pretrained, key)
+    network = network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    return _add_preprocessing(network, model, key)
+
+
+def _build_network(model: str, pretrained: str | None, key: str) -> Any:
+    """Build open_clip's network and load its weights, in the precision they are kept in."""
+    import open_clip
+
+    quick_gelu = check_name(model, pretrained, key)
+    weights = find_weights(model, pretrained, key)
     try:
         with forked_torch_rng("clip", model), _without_open_clips_warning():
-            network = open_clip.create_model(
+            network: Any = open_clip.create_model(
                 model,
                 pretrained=pretrained,
                 load_weights=False,
@@ -167,37 +173,43 @@ def load_clip(
                 pretrained_text=False,
             )
         if weights is not None:
-            open_clip.load_checkpoint(network, str(weights))
+            open_clip.load_checkpoint(cast(Any, network), str(weights))
     except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(
-            f"{key}.model = {model!r} cannot be loaded ({_short(error)}); check the folder or name"
+            f"{key}.model = {model!r} cannot be loaded ({shorten(error)}); check the folder or name"
         ) from error
     if weights is None:
         logger.warning("%s.pretrained is null: %s starts from random weights", key, model)
-    network = network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    return network
+
+
+def _add_preprocessing(network: Any, model: str, key: str) -> Clip:
+    """Read how a network wants its pictures, and put its tokenizer beside it."""
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
     config = PreprocessCfg(**network.visual.preprocess_cfg)
     sides = {config.size} if isinstance(config.size, int) else set(config.size)
     if len(sides) != 1:
         raise UserError(
             f"{key}.model = {model!r} takes pictures of {config.size} pixels; only square inputs are supported"
         )
-    steps = image_transform_v2(config, is_train=False).transforms
+    steps = cast(Any, image_transform_v2(config, is_train=False)).transforms
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("mean", "std")}
     return Clip(
         model=network,
         tokenizer=open_clip.get_tokenizer(model),
         image_size=sides.pop(),
         mean=tuple(config.mean),
         std=tuple(config.std),
-        preprocessing=json.dumps(
-            {name: value for name, value in dataclasses.asdict(config).items() if name not in ("mean", "std")}
-        ),
+        preprocessing=json.dumps(settings),
         geometry=functools.partial(_apply, steps[:-2]),  # the last two turn it into a tensor and normalise
     )
 
 
 @contextlib.contextmanager
-def _without_open_clips_warning() -> Iterator[None]:
-    """Hold back open_clip's "initialized randomly", which is untrue here: the weights are loaded right after."""
+def _without_open_clips_warning() -> Generator[None]:
+    """Hold back open_clip's warning "initialized randomly": the weights are loaded right after."""
     root = logging.getLogger()  # open_clip logs there
 
     def keep(record: logging.LogRecord) -> bool:
@@ -211,108 +223,7 @@ def _without_open_clips_warning() -> Iterator[None]:
 
 
 def _apply(steps: Sequence[Any], picture: Any) -> Any:
+    """Put a picture through the steps, one after the other."""
     for step in steps:
         picture = step(picture)
     return picture
-
-
-def _short(error: BaseException) -> str:
-    """Return the beginning of an error's text on one line: state dict errors run over pages."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}…"
-
-
-def _local_weights(folder: Path, key: str) -> Path:
-    """Return the safetensors of an open_clip folder."""
-    if not folder.is_dir():
-        raise UserError(f"{key}.model names the folder {folder}, which does not exist; check the path in params.yaml")
-    try:
-        json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{key}.model: the folder {folder} has no {CONFIG}; it needs one in open_clip's format"
-        ) from error
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{key}.model: {folder / CONFIG} is no JSON with a 'model_cfg' ({_short(error)})") from error
-    found = [folder / name for name in WEIGHTS if (folder / name).is_file()] or sorted(folder.glob("*.safetensors"))
-    if not found:
-        raise UserError(
-            f"{key}.model: the folder {folder} has no .safetensors weights; pickled weights (.bin, .pt) are not read, "
-            "convert them with safetensors.torch.save_file"
-        )
-    return found[0]
-
-
-def _refuse_pickle(path: Path, key: str) -> None:
-    """Refuse a weights file that is missing or is not safetensors; a tag with a dot in it is not a file."""
-    if path.is_file() and path.suffix != ".safetensors":
-        raise UserError(f"{key}.pretrained = {str(path)!r}: only .safetensors are read, as other formats can run code")
-    if path.suffix in {".safetensors", ".bin", ".pt", ".pth"} and not path.is_file():
-        raise UserError(f"{key}.pretrained = {str(path)!r} does not exist; check the path in params.yaml")
-
-
-def _check_name(open_clip: Any, model: str, pretrained: str | None, key: str) -> bool:
-    """Check a built-in name and its tag; return whether the tag's weights need QuickGELU."""
-    names = open_clip.list_models()
-    if model not in names:
-        close = difflib.get_close_matches(model, names, n=3)
-        hint = f"did you mean {' or '.join(close)}" if close else "for example ViT-B-16"
-        raise UserError(
-            f"{key}.model = {model!r} is no open_clip model; {hint}, or local-dir:<folder>, or hf-hub:<id>?"
-        )
-    if not pretrained or Path(pretrained).is_file():
-        return False
-    settings = open_clip.get_pretrained_cfg(model, pretrained)
-    if not settings:
-        tags = open_clip.list_pretrained_tags_by_model(model)
-        raise UserError(
-            f"{key}.pretrained = {pretrained!r} is neither a safetensors file nor a tag of {model}; "
-            f"its tags: {', '.join(tags) or 'none'}"
-        )
-    return bool(settings.get("quick_gelu", False))
-
-
-def _weights(open_clip: Any, model: str, pretrained: str | None, key: str) -> Path | None:
-    """Return the safetensors to load (downloaded by open_clip if need be), or None for random weights."""
-    if model.startswith(LOCAL):
-        return _local_weights(Path(model.removeprefix(LOCAL)), key)
-    if pretrained and Path(pretrained).is_file():
-        return Path(pretrained)
-    if model.startswith(HUB):
-        return _hub_weights(model.removeprefix(HUB), model, key)
-    if not pretrained:
-        return None
-    repository = str(open_clip.get_pretrained_cfg(model, pretrained).get("hf_hub") or "").rpartition("/")[0]
-    return _hub_weights(repository, f"{model} ({pretrained})", key)
-
-
-def _hub_weights(repository: str, name: str, key: str) -> Path:
-    """Download the safetensors of a hub repository in open_clip's format, and never a pickle.
-
-    open_clip's table has a repository for most tags, such as timm/vit_base_patch16_clip_224.openai for OpenAI's; its
-    own download would fall back to pickles there.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    for file in HUB_WEIGHTS if repository else ():
-        try:
-            return Path(hf_hub_download(repository, file))
-        except LocalEntryNotFoundError as error:  # a kind of EntryNotFoundError, but it says that there is no network
-            raise _no_download(name, key, error) from error
-        except EntryNotFoundError:
-            continue
-        except (OSError, RuntimeError, ValueError) as error:
-            raise _no_download(name, key, error) from error
-    raise UserError(
-        f"{key}.model: {name} is published as a pickle only, which can run code and is not read; where you trust it, "
-        "convert it once: load it with open_clip.create_model, write its state_dict with safetensors.torch.save_file, "
-        f"and name the file in {key}.pretrained"
-    )
-
-
-def _no_download(name: str, key: str, error: BaseException) -> UserError:
-    return UserError(
-        f"{key}.model: {name} cannot be downloaded ({_short(error)}); check the name and the network, "
-        "or use local-dir:<folder>"
-    )

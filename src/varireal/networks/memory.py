@@ -1,4 +1,4 @@
-"""Batches that are too large for the device's memory are halved until they fit."""
+"""Halve batches that are too large for the device's memory until they fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Fitting:
-    """Runs batches in parts that fit, and remembers the largest size that is not known to fail.
+    """Run batches in parts that fit, and remember the largest size that is not known to fail.
 
     A result depends neither on its place in a batch nor on its neighbours, so parts give the same results as the whole,
     to within the last bits that the size of a batch shows in.
@@ -38,7 +38,7 @@ class Fitting:
         made: list[Result] = []
         while len(made) < len(places):
             part = places[len(made) :][: self._most]
-            drawn = _drawn(draw, part)
+            drawn = _try_to_draw(draw, part)
             if drawn is not None:
                 made += drawn
             elif len(part) == 1:
@@ -56,14 +56,20 @@ class Fitting:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error of torch says that a device's memory is full; Apple's devices say it in words alone."""
+    """Tell whether an error of torch says that a device's memory is full.
+
+    Apple's devices say it in words alone, without a class of its own.
+    """
     import torch
 
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
 
 
-def _drawn(draw: Callable[[Sequence[int]], list[Result]], part: Sequence[int]) -> list[Result] | None:
-    """Return what is drawn, or None if the memory does not suffice; the failed attempt's tensors are let go of."""
+def _try_to_draw(draw: Callable[[Sequence[int]], list[Result]], part: Sequence[int]) -> list[Result] | None:
+    """Return what is drawn, or None if the memory does not suffice.
+
+    A function of its own, so that the tensors of a failed attempt are freed when it returns.
+    """
     try:
         return draw(part)
     except RuntimeError as error:
@@ -73,6 +79,7 @@ def _drawn(draw: Callable[[Sequence[int]], list[Result]], part: Sequence[int]) -
 
 
 def _free_memory() -> None:
+    """Give back what Python and torch still hold of a failed attempt."""
     import torch
 
     gc.collect()

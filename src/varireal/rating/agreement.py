@@ -6,15 +6,14 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from varireal.base.manifest import FEASIBILITIES
+from varireal.config import Params
 from varireal.errors import UserError
-from varireal.rating.items import Item
-from varireal.rating.store import ANSWERS, Answer, Rating, latest
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from varireal.rating.edits import RatedEdit, read_edits
+from varireal.rating.store import ANSWERS, Answer, Rating, all_raters, latest
+from varireal.tables import Grid, Line, columns
 
 MEANT: dict[str, Answer] = {"feasible": "possible", "infeasible": "impossible"}  # what a rater who agrees answers
 TOGETHER = "all attributes"
@@ -24,7 +23,7 @@ INTENTION = ("rated", "broken", "feasible: could / could not", "infeasible: coul
 def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
     """Return Cohen's kappa of two lists of answers about the same things (1: always agree, 0: as by chance).
 
-    None where it is not defined: there is nothing to compare, or all answers are one and the same.
+    It is None where there is nothing to compare, or all answers are one and the same.
     """
     from sklearn.metrics import cohen_kappa_score
 
@@ -32,21 +31,21 @@ def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the division by zero that gives the undefined value
-        found = float(cohen_kappa_score(first, second))
-    return None if math.isnan(found) else round(found, 4)
+        value = float(cohen_kappa_score(first, second))
+    return None if math.isnan(value) else round(value, 4)
 
 
-def against_intention(ratings: Iterable[tuple[Item, Answer]]) -> dict[str, Any]:
+def against_intention(ratings: Iterable[tuple[RatedEdit, Answer]]) -> dict[str, Any]:
     """Return how ratings agree with what the edits were meant to be.
 
     Kappa and agreement (0..1) are over the ratings that are not "broken"; ``broken_share`` (0..1) is of all.
     """
     confusion = {meant: dict.fromkeys(ANSWERS, 0) for meant in FEASIBILITIES}
     meant, answered = [], []
-    for item, answer in ratings:
-        confusion[item.feasibility][answer] += 1
+    for edit, answer in ratings:
+        confusion[edit.feasibility][answer] += 1
         if answer != "broken":
-            meant.append(MEANT[item.feasibility])
+            meant.append(MEANT[edit.feasibility])
             answered.append(answer)
     rated = sum(sum(row.values()) for row in confusion.values())
     return {
@@ -58,17 +57,28 @@ def against_intention(ratings: Iterable[tuple[Item, Answer]]) -> dict[str, Any]:
     }
 
 
-def between_raters(first: Mapping[Item, Answer], second: Mapping[Item, Answer]) -> dict[str, Any]:
+def between_raters(first: Mapping[RatedEdit, Answer], second: Mapping[RatedEdit, Answer]) -> dict[str, Any]:
     """Return the agreement of two raters on the edits that both rated; "broken" is an answer like the others."""
     shared = sorted(first.keys() & second.keys())
     return {
         "shared": len(shared),
-        "agreement": _share(sum(first[item] == second[item] for item in shared), len(shared)),
-        "kappa": kappa([first[item] for item in shared], [second[item] for item in shared]),
+        "agreement": _share(sum(first[edit] == second[edit] for edit in shared), len(shared)),
+        "kappa": kappa([first[edit] for edit in shared], [second[edit] for edit in shared]),
     }
 
 
-def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[Item]) -> dict[str, Any]:
+def summarize_ratings(params: Params) -> dict[str, Any]:
+    """Return the agreement of all raters about the edits of the grid, the content of metrics/ratings.json.
+
+    Raises:
+        UserError: there is no rating of one of these edits, or a file is unreadable.
+    """
+    by_rater = all_raters()
+    cells = read_edits(params.grid.attributes, params.grid.feasibilities, exhausted=True)
+    return summarize(by_rater, (edit for edits in cells.values() for edit in edits))
+
+
+def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[RatedEdit]) -> dict[str, Any]:
     """Return the agreement of all raters, per attribute and over all of them.
 
     A rater's last answer about an edit counts. Ratings of pictures that are not among ``edits`` (made anew since, or
@@ -79,7 +89,9 @@ def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[Item]) -
     """
     known = set(edits)
     given = {rater: latest(list(ratings)) for rater, ratings in sorted(by_rater.items())}
-    kept = {rater: {item: a for item, a in answers.items() if item in known} for rater, answers in given.items()}
+    kept: dict[str, dict[RatedEdit, Answer]] = {
+        rater: {edit: answer for edit, answer in answers.items() if edit in known} for rater, answers in given.items()
+    }
     counted = sum(map(len, kept.values()))
     left_out = sum(map(len, given.values())) - counted
     if not counted:
@@ -87,24 +99,24 @@ def summarize(by_rater: Mapping[str, Sequence[Rating]], edits: Iterable[Item]) -
             f"none of {left_out} ratings is about an edit below data/edits as it is now; "
             "rate these with `varireal rate --rater NAME`"
         )
-    attributes = sorted({item.attribute for answers in kept.values() for item in answers})
+    attributes = sorted({edit.attribute for answers in kept.values() for edit in answers})
     return {
         "raters": list(kept),
         "ratings": counted,
         "left_out": left_out,
-        "attributes": {attribute: _summary(_of(kept, {attribute})) for attribute in attributes},
+        "attributes": {attribute: _summary(_of(kept, attribute)) for attribute in attributes},
         "all": _summary(kept),
     }
 
 
-def _of(kept: Mapping[str, Mapping[Item, Answer]], attributes: set[str]) -> dict[str, dict[Item, Answer]]:
+def _of(kept: Mapping[str, Mapping[RatedEdit, Answer]], attribute: str) -> dict[str, dict[RatedEdit, Answer]]:
     return {
-        rater: {item: answer for item, answer in answers.items() if item.attribute in attributes}
+        rater: {edit: answer for edit, answer in answers.items() if edit.attribute == attribute}
         for rater, answers in kept.items()
     }
 
 
-def _summary(kept: Mapping[str, Mapping[Item, Answer]]) -> dict[str, Any]:
+def _summary(kept: Mapping[str, Mapping[RatedEdit, Answer]]) -> dict[str, Any]:
     own = {rater: answers for rater, answers in kept.items() if answers}
     return {
         "raters": {rater: against_intention(answers.items()) for rater, answers in own.items()},
@@ -119,16 +131,24 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def tables(summary: Mapping[str, Any]) -> list[Table]:
-    """Return the tables for the terminal: against what was asked for, and between raters if there are several."""
-    sections = {**summary["attributes"], TOGETHER: summary["all"]}
-    found = [_intention_table(summary)]
-    return [*found, _between_table(sections)] if len(summary["raters"]) > 1 else found
+def agreement_grids(summary: Mapping[str, Any]) -> list[Grid]:
+    """Return the tables against what was asked for, and between raters if there are several."""
+    intention = Grid(
+        "Ratings against the feasibility asked for",
+        (*columns("attribute", "rater"), *columns(*INTENTION, kind="number")),
+        tuple(Line(row, section=row[0]) for row in intention_rows(summary)),
+    )
+    between = Grid(
+        "Raters against each other",
+        (*columns("attribute", "raters"), *columns("both rated", "agree", "kappa", kind="number")),
+        tuple(map(Line, _between_rows(summary))),
+    )
+    return [intention, between] if len(summary["raters"]) > 1 else [intention]
 
 
 def intention_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield attribute, rater and the figures of ``INTENTION`` in words, for every attribute and for all together."""
-    for attribute, section in {**summary["attributes"], TOGETHER: summary["all"]}.items():
+    for attribute, section in _sections(summary).items():
         rows = dict(section["raters"])
         if len(rows) > 1:
             rows["all raters"] = section["together"]
@@ -140,34 +160,15 @@ def intention_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             yield attribute, rater, *figures, _kappa_words(row["kappa"])
 
 
-def _intention_table(summary: Mapping[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="Ratings against the feasibility asked for", title_justify="left", title_style="bold")
-    for name in ("attribute", "rater"):
-        table.add_column(name)
-    for name in INTENTION:
-        table.add_column(name, justify="right")
-    for _, rows in itertools.groupby(intention_rows(summary), key=lambda row: row[0]):
-        for row in rows:
-            table.add_row(*row)
-        table.add_section()
-    return table
-
-
-def _between_table(sections: Mapping[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="Raters against each other", title_justify="left", title_style="bold")
-    for name in ("attribute", "raters"):
-        table.add_column(name)
-    for name in ("both rated", "agree", "kappa"):
-        table.add_column(name, justify="right")
-    for attribute, section in sections.items():
+def _between_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for attribute, section in _sections(summary).items():
         for pair in section["between"]:
-            cells = (str(pair["shared"]), _percent(pair["agreement"]), _kappa_words(pair["kappa"]))
-            table.add_row(attribute, " and ".join(pair["raters"]), *cells)
-    return table
+            figures = (str(pair["shared"]), _percent(pair["agreement"]), _kappa_words(pair["kappa"]))
+            yield attribute, " and ".join(pair["raters"]), *figures
+
+
+def _sections(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {**summary["attributes"], TOGETHER: summary["all"]}
 
 
 def _percent(share: float | None) -> str:

@@ -8,23 +8,29 @@ where the browser says which page sent it, come from this one. Pictures are aske
 from __future__ import annotations
 
 import hmac
-import http.server
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from varireal.config import Params
 from varireal.errors import UserError
-from varireal.rating.items import Item, check_picture, picture_bytes
-from varireal.rating.store import ANSWERS, Rating, RatingsFile, latest
+from varireal.rating.edits import RatedEdit, check_picture, choose, in_order_for, picture_bytes, read_edits
+from varireal.rating.store import ANSWERS, Rating, RatingsFile, latest, ratings_path
+
+if TYPE_CHECKING:
+    from flask import Flask, Request, Response
 
 HOST = "127.0.0.1"
 LOCAL_NAMES = {"127.0.0.1", "localhost"}
 LONGEST_BODY = 1_000  # bytes; an answer takes about 40
+REQUEST_SECONDS = 30  # for a request to arrive
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -48,38 +54,49 @@ class Refused(Exception):
 class Session:
     """One rater's pictures in their order, with the answers so far."""
 
-    def __init__(self, rater: str, items: Sequence[Item], paths: Mapping[Item, Path], ratings: RatingsFile) -> None:
+    def __init__(
+        self, rater: str, edits: Sequence[RatedEdit], paths: Mapping[RatedEdit, Path], ratings: RatingsFile
+    ) -> None:
         """Check that every picture is there.
 
         Raises:
             UserError: one is missing or is not the one that its manifest names.
         """
         self.rater = rater
-        self._items = list(items)
+        self._edits = list(edits)
         self._paths = paths
         self._ratings = ratings
-        for item in self._items:
-            check_picture(item, paths[item])
+        for edit in self._edits:
+            check_picture(edit, paths[edit])
 
     def state(self) -> dict[str, Any]:
         """Return what the page knows: the answer to every picture, or None, in the order in which they are shown."""
         answers = latest(self._ratings.ratings)
-        return {"rater": self.rater, "answers": [answers.get(item) for item in self._items]}
+        return {"rater": self.rater, "answers": [answers.get(edit) for edit in self._edits]}
 
     @property
-    def answered(self) -> int:
-        """Return how many pictures have an answer."""
-        return sum(answer is not None for answer in self.state()["answers"])
+    def progress(self) -> str:
+        """Return how many pictures have an answer, such as ``12 of 60 answered``."""
+        answers = self.state()["answers"]
+        return f"{len(answers) - answers.count(None)} of {len(answers)} answered"
 
     def picture(self, number: str) -> bytes:
-        """Return a picture as PNG; a request for one that there is not is refused."""
-        if not (number.isascii() and number.isdigit() and int(number[:9]) < len(self._items)):
+        """Return a picture as PNG.
+
+        Raises:
+            Refused: there is none of this number.
+        """
+        if not (number.isascii() and number.isdigit() and int(number[:9]) < len(self._edits)):
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such picture")
-        item = self._items[int(number[:9])]
-        return picture_bytes(item, self._paths[item])
+        edit = self._edits[int(number[:9])]
+        return picture_bytes(edit, self._paths[edit])
 
     def answer(self, body: bytes) -> None:
-        """Store ``{"item": number, "answer": answer}``; anything else is refused."""
+        """Store ``{"item": number, "answer": answer}``.
+
+        Raises:
+            Refused: the body is anything else.
+        """
         try:
             row = json.loads(body)
         except ValueError as error:
@@ -87,15 +104,35 @@ class Session:
         if not isinstance(row, dict) or row.keys() != {"item", "answer"} or row["answer"] not in ANSWERS:
             raise Refused(HTTPStatus.BAD_REQUEST, f"an answer has item and answer, one of {', '.join(ANSWERS)}")
         number = row["item"]
-        if type(number) is not int or not 0 <= number < len(self._items):
+        if type(number) is not int or not 0 <= number < len(self._edits):
             raise Refused(HTTPStatus.BAD_REQUEST, "there is no such picture")
-        self._ratings.append(Rating(self._items[number], row["answer"]))
+        self._ratings.append(Rating(self._edits[number], row["answer"]))
 
 
-class RatingServer(http.server.ThreadingHTTPServer):
+@contextmanager
+def open_session(params: Params, rater: str, count: int, attributes: Sequence[str]) -> Iterator[Session]:
+    """Choose ``count`` edits for a rater and open the file of the rater's answers.
+
+    Args:
+        attributes: only edits of these; empty: of all in the grid.
+
+    Raises:
+        UserError: the rater's name cannot be used or is in use, or there is no edit to rate.
+    """
+    ratings_path(rater)
+    cells = read_edits(
+        attributes or params.grid.attributes, params.grid.feasibilities, exhausted=params.mix.include_exhausted
+    )
+    paths = {edit: path for edits in cells.values() for edit, path in edits.items()}
+    chosen = in_order_for(rater, choose(cells, count, params.seed), params.seed)
+    if not chosen:
+        raise UserError("the manifests below data/edits hold no accepted edit to rate; see metrics/edit for why")
+    with RatingsFile(rater) as ratings:
+        yield Session(rater, chosen, paths, ratings)
+
+
+class RatingServer:
     """Serves one session on the loopback interface; ``url`` is its secret address."""
-
-    daemon_threads = True
 
     def __init__(self, session: Session, port: int = 0) -> None:
         """Bind the port (0: any that is free).
@@ -103,14 +140,37 @@ class RatingServer(http.server.ThreadingHTTPServer):
         Raises:
             UserError: the port is taken or not allowed.
         """
-        self.session = session
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Handler(WSGIRequestHandler):
+            timeout = REQUEST_SECONDS
+
+            def version_string(self) -> str:
+                return "varireal"
+
+            def log(self, type: str, message: str, *args: Any) -> None:
+                """Keep requests, and with them the token, out of the log."""
+
         self.token = secrets.token_urlsafe(24)
-        try:
-            super().__init__((HOST, port), _Handler)
+        app = rating_app(session, self.token)
+        try:  # werkzeug would print that a port is taken, and exit
+            listening = socket.create_server((HOST, port))
         except OSError as error:
+            reason = str(error.strerror).partition(" (")[0]  # in brackets stands the address once more
             raise UserError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}); choose another with --port, 0 for any"
+                f"port {port} of {HOST} cannot be used ({reason}); choose another with --port, 0 for any"
             ) from error
+        with listening:
+            self._server = make_server(HOST, port, app, threaded=True, request_handler=Handler, fd=listening.fileno())
+        self.server_address: tuple[str, int] = self._server.socket.getsockname()
+        self.serve_forever = self._server.serve_forever
+        self.shutdown = self._server.shutdown
+
+    def __enter__(self) -> RatingServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.server_close()
 
     @property
     def url(self) -> str:
@@ -118,74 +178,92 @@ class RatingServer(http.server.ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_address[1]}/{self.token}/"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: RatingServer
-    timeout = 30  # seconds for a request to arrive
-    server_version = "varireal"
-    sys_version = ""
+def rating_app(session: Session, token: str) -> Flask:
+    """Return the page of a session, all of it below ``/<token>/``."""
+    from flask import Flask, Response, request
+    from werkzeug.exceptions import HTTPException
 
-    def do_GET(self) -> None:
-        self._respond(self._get)
+    app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # no redirects
+    page = f"/{token}/"
 
-    def do_POST(self) -> None:
-        self._respond(self._post)
+    @app.before_request
+    def check() -> None:
+        _check_host_and_token(request, token)
 
-    def _get(self) -> tuple[str, bytes]:
-        session, path = self.server.session, self._path()
-        if path == "":
-            return "text/html; charset=utf-8", _page(session.rater)
-        if path == "state":
-            return "application/json", json.dumps(session.state()).encode()
-        if path in STATIC:
-            return STATIC[path], (files("varireal.rating") / "page" / path).read_bytes()
-        if path.startswith("picture/"):
-            return "image/png", session.picture(path.removeprefix("picture/"))
-        raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
+    @app.get(page)
+    def index() -> bytes:
+        return _page(session.rater)
 
-    def _post(self) -> tuple[str, bytes]:
-        if self._path() != "answer":
-            raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
-        origin, site = self.headers.get("Origin"), self.headers.get("Sec-Fetch-Site", "same-origin")
-        if (origin is not None and origin != f"http://{self.headers.get('Host')}") or site != "same-origin":
-            raise Refused(HTTPStatus.FORBIDDEN, "answers are taken from this page only")
-        if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "an answer is JSON")
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit() and int(length[:9]) <= LONGEST_BODY):
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "an answer is short and says how long it is")
-        self.server.session.answer(self.rfile.read(int(length)))
-        return "application/json", b"{}"
+    @app.get(f"{page}state")
+    def state() -> Response:
+        return Response(json.dumps(session.state()), mimetype="application/json")
 
-    def _path(self) -> str:
-        """Return the path below the token, after a check of the token and of the name that was asked for."""
-        if self.headers.get("Host", "").rsplit(":", 1)[0] not in LOCAL_NAMES:
-            raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "this page is for this machine only")
-        _, token, path = [*self.path.partition("?")[0].split("/", 2), "", ""][:3]
-        if not hmac.compare_digest(token.encode(), self.server.token.encode()):
-            raise Refused(
-                HTTPStatus.FORBIDDEN, "this address is old or wrong; use the one that `varireal rate` printed"
-            )
-        return path
+    @app.get(f"{page}<any({', '.join(map(repr, STATIC))}):name>")
+    def static(name: str) -> Response:
+        return Response((files("varireal.rating") / "page" / name).read_bytes(), content_type=STATIC[name])
 
-    def _respond(self, answer: Callable[[], tuple[str, bytes]]) -> None:
-        status, kind = HTTPStatus.OK, "text/plain; charset=utf-8"
-        try:
-            kind, body = answer()
-        except Refused as error:
-            status, body = error.status, str(error).encode()
-        except UserError as error:
-            logger.error("%s", error)  # it may name the picture's folder, and so its label
-            status, body = HTTPStatus.INTERNAL_SERVER_ERROR, b"this failed; the terminal of `varireal rate` says why"
-        self.send_response(status)
-        cache = "private, max-age=3600" if kind == "image/png" else "no-store"
-        headers = {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": cache}
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+    @app.get(f"{page}picture/", defaults={"number": ""})
+    @app.get(f"{page}picture/<path:number>")
+    def picture(number: str) -> Response:
+        return Response(session.picture(number), mimetype="image/png")
 
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Keep requests, and with them the token, out of the log."""
+    @app.post(f"{page}answer")
+    def answer() -> Response:
+        _check_answer(request)
+        session.answer(request.get_data())
+        return Response("{}", mimetype="application/json")
+
+    @app.errorhandler(Refused)
+    def refuse(error: Refused) -> Response:
+        return Response(str(error), error.status, mimetype="text/plain")
+
+    @app.errorhandler(HTTPException)
+    def refuse_unknown(error: HTTPException) -> Response:
+        missing = error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+        return refuse(Refused(HTTPStatus.NOT_FOUND, "there is no such page")) if missing else _failed()
+
+    @app.errorhandler(Exception)
+    def fail(error: Exception) -> Response:
+        expected = isinstance(error, UserError)
+        logger.error("%s", error if expected else "the page failed", exc_info=None if expected else error)
+        return _failed()
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        is_picture = response.mimetype == "image/png"
+        response.headers["Cache-Control"] = "private, max-age=3600" if is_picture else "no-store"
+        return response
+
+    return app
+
+
+def _check_host_and_token(request: Request, token: str) -> None:
+    if request.headers.get("Host", "").rsplit(":", 1)[0] not in LOCAL_NAMES:
+        raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "this page is for this machine only")
+    if not hmac.compare_digest(request.path.split("/")[1].encode(), token.encode()):
+        raise Refused(HTTPStatus.FORBIDDEN, "this address is old or wrong; use the one that `varireal rate` printed")
+
+
+def _check_answer(request: Request) -> None:
+    """Check where an answer comes from and how long it is, before it is read."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
+    if (origin is not None and origin != f"http://{request.headers.get('Host')}") or site != "same-origin":
+        raise Refused(HTTPStatus.FORBIDDEN, "answers are taken from this page only")
+    if request.mimetype != "application/json":
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "an answer is JSON")
+    length = request.headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit() and int(length[:9]) <= LONGEST_BODY):
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "an answer is short and says how long it is")
+
+
+def _failed() -> Response:
+    """Answer without a cause, which may name a picture's folder and so its label."""
+    from flask import Response
+
+    text = "this failed; the terminal of `varireal rate` says why"
+    return Response(text, HTTPStatus.INTERNAL_SERVER_ERROR, mimetype="text/plain")
 
 
 def _page(rater: str) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from varireal.base.files import named_os_errors
 from varireal.errors import UserError
-from varireal.rating.items import Item
+from varireal.rating.edits import RatedEdit
 
 Answer = Literal["possible", "impossible", "broken"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class Rating:
     """A rater's answer about an edit."""
 
-    item: Item
+    edit: RatedEdit
     answer: Answer
 
 
@@ -51,7 +51,7 @@ def ratings_path(rater: str, folder: Path = FOLDER) -> Path:
 
 
 def read_ratings(path: Path) -> list[Rating]:
-    """Return the answers in a rater's file, the oldest first. What a killed process left of a last line is no answer.
+    """Read the answers in a rater's file, the oldest first, without half a last line of a killed process.
 
     Raises:
         UserError: the file is unreadable, or a line is no rating (the line is named).
@@ -59,13 +59,13 @@ def read_ratings(path: Path) -> list[Rating]:
     return [_parse(line, f"{path}, line {number}") for number, line in enumerate(_whole_lines(path)[0], start=1)]
 
 
-def latest(ratings: list[Rating]) -> dict[Item, Answer]:
-    """Return the last answer about every edit: who goes back corrects the one before."""
-    return {rating.item: rating.answer for rating in ratings}
+def latest(ratings: list[Rating]) -> dict[RatedEdit, Answer]:
+    """Return the last answer about every edit, as going back corrects the one before."""
+    return {rating.edit: rating.answer for rating in ratings}
 
 
 def all_raters(folder: Path = FOLDER) -> dict[str, list[Rating]]:
-    """Return the answers of every rater, by name.
+    """Read the answers of every rater, by name.
 
     Raises:
         UserError: there is none, or as for :func:`read_ratings` and :func:`ratings_path`.
@@ -77,7 +77,7 @@ def all_raters(folder: Path = FOLDER) -> dict[str, list[Rating]]:
 
 
 class RatingsFile:
-    """A rater's file, open for more answers; usable from several threads, held by one process at a time."""
+    """A rater's file, open for more answers from several threads of one process."""
 
     def __init__(self, rater: str, folder: Path = FOLDER) -> None:
         """Lock the file and drop what a killed process left of a last line.
@@ -130,7 +130,7 @@ class RatingsFile:
             UserError: the disk is full or not writable.
         """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        row = {"time": now, **dataclasses.asdict(rating.item), "answer": rating.answer}
+        row = {"time": now, **dataclasses.asdict(rating.edit), "answer": rating.answer}
         with self._thread_lock, named_os_errors(self._path):
             self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             self._file.flush()
@@ -149,7 +149,7 @@ class RatingsFile:
 
 
 def _whole_lines(path: Path) -> tuple[list[bytes], bool]:
-    """Return the whole lines of a file, and whether half a line follows them. A file that is not there has none."""
+    """Read the whole lines of a file, none if there is no file, and return whether half a line follows them."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -171,11 +171,11 @@ def _parse(line: bytes, where: str) -> Rating:
         row: Any = json.loads(line)
     except ValueError as error:
         raise UserError(f"{where} is no JSON ({error}); restore the file, or delete that line") from error
-    names = [field.name for field in dataclasses.fields(Item)]
+    names = [field.name for field in dataclasses.fields(RatedEdit)]
     problem = next(_problems(row, names), None)
     if problem:
         raise UserError(f"{where}: {problem}; restore the file, or delete that line")
-    return Rating(Item(*(row[name] for name in names)), row["answer"])
+    return Rating(RatedEdit(*(row[name] for name in names)), row["answer"])
 
 
 def _problems(row: Any, names: list[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from varireal.evaluation.statistics import crossed_mean
 from varireal.reporting.experiments import Experiment
 from varireal.reporting.side_by_side import check_same_test_set
 from varireal.reporting.words import signed, undecided_words
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ENDS = {0.0: "feasible", 1.0: "infeasible"}  # the ratios at which the condition mixed is a pure one
 # settings that the points of a sweep may differ in, and those that no prediction depends on
 NOT_OF_THE_STUDY: dict[str, Any] = {
-    "mix": {"ratio", "shares"}, "edit": {"edits_per_photo"}, "compute": {"device", "num_threads"},
+    "mix": {"ratio"}, "edit": {"edits_per_photo"}, "compute": {"device", "num_threads"},
     "report": True, "tracking": True, "watch": True,
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,12 +56,11 @@ def intervals_figure(verdicts: Sequence[Verdict], family: Family, margin: float)
     return written.getvalue()
 
 
-def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: Mapping[str, ImageRecord]) -> bytes:
+def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]]) -> bytes:
     """Return edits as JPEG bytes: a block for every title, in it photo, prior and edit one below the other.
 
     Args:
         rows: a title and its edits each, as many in every row as there are.
-        photos: the photos by image_id.
 
     Raises:
         UserError: a picture is missing or cannot be read.
@@ -77,7 +76,7 @@ def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: Mappi
         for column, edit in enumerate(edits):
             left, top = column * (SIDE + GAP), line * block + LABEL
             pen.text((left + 2, top + 1), f"{edit.class_name}: {edit.value}"[:26], fill="#59636e")
-            for place, picture in enumerate(_pictures(edit, photos)):
+            for place, picture in enumerate(_pictures(edit)):
                 if picture is not None:
                     sheet.paste(picture, (left, top + LABEL + place * SIDE))
     written = io.BytesIO()
@@ -85,11 +84,11 @@ def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]], photos: Mappi
     return written.getvalue()
 
 
-def _pictures(edit: ImageRecord, photos: Mapping[str, ImageRecord]) -> list[Image | None]:
+def _pictures(edit: ImageRecord) -> list[Image | None]:
     """Return an edit's pictures in the order of ``KINDS``; priors are not always kept."""
     from PIL import Image, ImageOps
 
-    paths = picture_paths(edit, photos)
+    paths = picture_paths(edit)
     return [
         ImageOps.pad(Image.fromarray(read_image(Path(paths[kind]))), (SIDE, SIDE), color="white")
         if kind in paths

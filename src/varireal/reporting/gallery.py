@@ -76,22 +76,21 @@ def choose_examples(edits: Iterable[ImageRecord], status: Status, count: int, se
     return [edit for turn in rounds for edit in turn if edit is not None][:count]
 
 
-def build_examples(chosen: Sequence[ImageRecord], photos: Mapping[str, ImageRecord]) -> list[Example]:
+def build_examples(chosen: Sequence[ImageRecord]) -> list[Example]:
     """Return the examples with their pictures, at the largest size at which all fit one page.
 
     Pictures of rejected attempts are the first to shrink, and left out if even the smallest are too many.
 
     Args:
         chosen: the edits to show.
-        photos: the photos by image_id.
 
     Raises:
         UserError: a picture is missing or cannot be read.
     """
-    shown = [(path, kind in EXACT) for edit in chosen for kind, path in picture_paths(edit, photos).items()]
+    shown = [(path, kind in EXACT) for edit in chosen for kind, path in picture_paths(edit).items()]
     tried = [(each["path"], False) for edit in chosen for each in _attempts(edit) if "path" in each]
     uris, small = _fit(shown, tried)
-    return [_example(edit, photos, uris, small) for edit in chosen]
+    return [_example(edit, uris, small) for edit in chosen]
 
 
 def _fit(shown: Sequence[Picture], tried: Sequence[Picture]) -> tuple[dict[str, str], dict[str, str]]:
@@ -137,16 +136,10 @@ def data_uri(path: Path, side: int, exact: bool, quality: int = EXACT_QUALITY) -
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def picture_paths(edit: ImageRecord, photos: Mapping[str, ImageRecord]) -> dict[str, str]:
-    """Return the paths of an edit's pictures by kind: photo, mask, prior (not always kept) and edit.
-
-    Args:
-        photos: the photos by image_id.
-    """
-    paths = {
-        "photo": photos[edit.photo_id].path, "mask": edit.mask_path, "prior": edit.prior_path, "edit": edit.path,
-    }  # fmt: skip
-    return {kind: path for kind, path in paths.items() if path is not None}
+def picture_paths(edit: ImageRecord) -> dict[str, str]:
+    """Return the paths of an edit's pictures by kind: photo, mask, prior (not always kept) and edit."""
+    named = {"photo": edit.photo_path, "mask": edit.mask_path, "prior": edit.prior_path, "edit": edit.path}
+    return {kind: path for kind, path in named.items() if path is not None}
 
 
 def _attempts(edit: ImageRecord) -> list[dict[str, Any]]:
@@ -164,9 +157,7 @@ def _try(edit: ImageRecord, number: int, told: dict[str, Any], small: Mapping[st
     return Try(told["seed"], told["accepted"], tuple(sorted(told["scores"].items())), shot)
 
 
-def _example(
-    edit: ImageRecord, photos: Mapping[str, ImageRecord], uris: Mapping[str, str], small: Mapping[str, str]
-) -> Example:
+def _example(edit: ImageRecord, uris: Mapping[str, str], small: Mapping[str, str]) -> Example:
     value = edit.value or ""
     alts = {
         "photo": f"Photo of class {edit.class_name}",
@@ -182,6 +173,6 @@ def _example(
         value=value,
         prompt=edit.prompt or "",
         seed=edit.seed,
-        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in picture_paths(edit, photos).items()},
+        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in picture_paths(edit).items()},
         tries=tuple(_try(edit, number, told, small) for number, told in enumerate(_attempts(edit), start=1)),
     )

@@ -27,6 +27,8 @@ from varireal.tables import Grid
 if TYPE_CHECKING:
     from varireal.config import GridConfig, Params
 
+EditsByCell = dict[tuple[str, str], list[ImageRecord]]  # by attribute and feasibility, in the order of the grid
+
 ON_A_SHEET = 8  # edits of a kind
 
 
@@ -38,14 +40,6 @@ class StudyReport:
     files: dict[str, bytes]  # of the folder reports, by their paths in it
     grids: list[Grid]
     headline: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyPictures:
-    """The manifests of a study: its photos, and the edits of every cell."""
-
-    photos: dict[str, ImageRecord]  # by image_id
-    edits: dict[tuple[str, str], list[ImageRecord]]  # by attribute and feasibility, in the order of the grid
 
 
 def build_report(params: Params) -> StudyReport:
@@ -61,7 +55,7 @@ def build_report(params: Params) -> StudyReport:
     predictions = read_predictions(paths.PREDICTIONS, grid_models(grid))
     right = right_answers(predictions, grid)
     verdicts = judge(comparisons(grid), right, margin, params.seed)
-    pictures = _read_pictures(grid)
+    edits = _read_edits(grid)
     page = render_page(
         dataset=dataset,
         results=results,
@@ -69,7 +63,7 @@ def build_report(params: Params) -> StudyReport:
         verdicts=verdicts,
         margin=margin,
         classes=build_class_tables(predictions, grid, dataset["classes"]),
-        examples=_examples(params, pictures),
+        examples=_examples(params, edits),
         params=_as_yaml(params),
         clip=params.measure.network(params.clip).model,
         made=made,
@@ -89,7 +83,7 @@ def build_report(params: Params) -> StudyReport:
             paths.SUMMARY.name: summary(rows, verdicts, margin).encode(),
             paths.PROVENANCE.name: json_bytes(dataclasses.asdict(made)),
             **_figures(verdicts, margin),
-            **_sheets(pictures, params.seed),
+            **_sheets(edits, params.seed),
         },
         grids=[
             terminal_grid(rows, dataset["name"]),
@@ -100,24 +94,21 @@ def build_report(params: Params) -> StudyReport:
     )
 
 
-def _read_pictures(grid: GridConfig) -> StudyPictures:
-    return StudyPictures(
-        photos={photo.image_id: photo for photo in read_manifest(paths.PHOTOS_MANIFEST)},
-        edits={
-            (attribute, feasibility): read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
-            for attribute in grid.attributes
-            for feasibility in grid.feasibilities
-        },
-    )
+def _read_edits(grid: GridConfig) -> EditsByCell:
+    return {
+        (attribute, feasibility): read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
+        for attribute in grid.attributes
+        for feasibility in grid.feasibilities
+    }
 
 
-def _examples(params: Params, pictures: StudyPictures) -> list[Example]:
+def _examples(params: Params, by_cell: EditsByCell) -> list[Example]:
     """Return the edits that the page shows, for every attribute and feasibility of the grid."""
     chosen = []
-    for edits in pictures.edits.values():
+    for edits in by_cell.values():
         chosen += choose_examples(edits, "accepted", params.report.examples, params.seed)
         chosen += choose_examples(edits, "exhausted", params.report.exhausted_examples, params.seed)
-    return build_examples(chosen, pictures.photos)
+    return build_examples(chosen)
 
 
 def _figures(verdicts: list[Verdict], margin: float) -> dict[str, bytes]:
@@ -128,13 +119,13 @@ def _figures(verdicts: list[Verdict], margin: float) -> dict[str, bytes]:
     }
 
 
-def _sheets(pictures: StudyPictures, seed: int) -> dict[str, bytes]:
+def _sheets(by_cell: EditsByCell, seed: int) -> dict[str, bytes]:
     """Return a sheet of edits for every attribute, with a block for every feasibility."""
     rows: dict[str, list[tuple[str, list[ImageRecord]]]] = {}
-    for (attribute, feasibility), edits in pictures.edits.items():
+    for (attribute, feasibility), edits in by_cell.items():
         chosen = choose_examples(edits, "accepted", ON_A_SHEET, seed)
         rows.setdefault(attribute, []).append((f"{attribute} {feasibility}", chosen))
-    return {f"sheets/{attribute}.jpg": edits_sheet(own, pictures.photos) for attribute, own in rows.items()}
+    return {f"sheets/{attribute}.jpg": edits_sheet(own) for attribute, own in rows.items()}
 
 
 def _as_yaml(params: Params) -> str:

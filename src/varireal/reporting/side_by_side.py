@@ -110,7 +110,7 @@ def differing_settings(first: Experiment, second: Experiment) -> dict[str, tuple
 
 
 def _order(model: Model) -> tuple[Any, ...]:
-    """Baselines first, then attribute by attribute."""
+    """Return a key that sorts baselines first, then attribute by attribute."""
     return (bool(model.attribute), model != ZERO_SHOT, model.attribute, model.condition, model.source)
 
 

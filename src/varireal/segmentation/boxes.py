@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from varireal.config.masks import ChoiceConfig
+    from varireal.config.data import ChoiceConfig
 
 SCORE_DECIMALS = 4  # as shown in the manifest
 BOX_DECIMALS = 1

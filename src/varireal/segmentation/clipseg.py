@@ -12,7 +12,7 @@ from varireal.segmentation.boxes import SCORE_DECIMALS
 from varireal.segmentation.networks import Network, NetworkKind, read_photos, resized
 
 KIND = NetworkKind("CLIPSeg", "CLIPSegForImageSegmentation", "CLIPSegProcessor", ("clipseg",))
-METHOD = 1  # raised when the way from photo to mask changes, so that kept masks are made anew
+REVISION = 1  # raised when the same photo gets another mask
 
 
 class ClipsegSegmenter:
@@ -26,7 +26,7 @@ class ClipsegSegmenter:
     def identity(self) -> dict[str, Any]:
         """Return the network's identity and the threshold."""
         threshold = self._config.clipseg.threshold
-        return {"source": "clipseg", **self._network.identity, "threshold": threshold, "method": METHOD}
+        return {"source": "clipseg", **self._network.identity, "threshold": threshold, "revision": REVISION}
 
     def phrase(self, photo: ImageRecord) -> str:
         """Return what is looked for in the photo."""

@@ -21,7 +21,7 @@ DETECTOR = NetworkKind(
 )
 # the checkpoints on the hub hold the video tracker's memory beside the network for single pictures
 SAM2 = NetworkKind("SAM 2", "Sam2Model", "Sam2Processor", ("sam2", "sam2_video"))
-METHOD = 1  # raised when the way from photo to mask changes, so that kept masks are made anew
+REVISION = 1  # raised when the same photo gets another mask
 
 
 class GroundedSam2Segmenter:
@@ -45,7 +45,7 @@ class GroundedSam2Segmenter:
             **self._config.detector.model_dump(include={"box_threshold", "text_threshold"}),
             "choice": self._config.choice.model_dump(),
             "min_area": self._config.min_area,
-            "method": METHOD,
+            "revision": REVISION,
         }
 
     def phrase(self, photo: ImageRecord) -> str:

@@ -9,7 +9,7 @@ from varireal.config import SegmentConfig
 if TYPE_CHECKING:
     import numpy as np
 
-    from varireal.config.masks import CleaningConfig
+    from varireal.config.data import CleaningConfig
 
 
 def mask_problem(mask: np.ndarray, config: SegmentConfig) -> str | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KIND = NetworkKind("segmentation model", "AutoModelForSemanticSegmentation", "AutoImageProcessor")
 SHOWN_LABELS = 40
-METHOD = 2  # raised when the way from photo to mask changes, so that kept masks are made anew
+REVISION = 2  # raised when the same photo gets another mask
 
 
 class ModelSegmenter:
@@ -39,7 +39,7 @@ class ModelSegmenter:
             **self._network.identity,
             "object_labels": sorted(self._config.object_labels),
             "threshold": self._config.threshold,
-            "method": METHOD,
+            "revision": REVISION,
         }
 
     def phrase(self, photo: ImageRecord) -> None:

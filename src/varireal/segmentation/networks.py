@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.base.files import read_image, read_json
 from varireal.base.manifest import ImageRecord
 from varireal.compute.devices import resolve_device, resolve_dtype
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity, is_hub_id

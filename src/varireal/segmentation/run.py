@@ -18,7 +18,7 @@ from varireal.config import SegmentConfig
 from varireal.errors import UserError
 from varireal.segmentation.base import Segment, Segmenter
 from varireal.segmentation.masks import clean_mask, mask_problem
-from varireal.store.folders import WorkStore, content_key
+from varireal.store import FolderStore, content_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class MaskFinder:
     A batch is the unit that is kept and resumed: its last bits may depend on which photos share it.
     """
 
-    def __init__(self, segmenters: Sequence[Segmenter], store: WorkStore, pool: Pool[Any, Segment | None]) -> None:
+    def __init__(self, segmenters: Sequence[Segmenter], store: FolderStore, pool: Pool[Any, Segment | None]) -> None:
         """Take the segmenters, and a pool of a :class:`SegmentWorker` that holds the same."""
         self._segmenters, self._store, self._pool = segmenters, store, pool
 
@@ -74,8 +74,8 @@ class MaskFinder:
         def unfinished() -> Iterator[list[tuple[int, ImageRecord]]]:
             for batch in batches:
                 key = _batch_key(segmenter, identity, batch)
-                if (folder := self._store.get(key)) is not None:
-                    kept.append((batch, folder))
+                if (finished := self._store.get(key)) is not None:
+                    kept.append((batch, finished.path))
                 else:
                     sent[len(sent)] = (batch, key)
                     yield [(number, photo) for photo in batch]
@@ -84,7 +84,7 @@ class MaskFinder:
             yield from _kept_segments(kept)
             batch, key = sent[place]
             if not any(isinstance(segment, SetAside) for segment in segments):
-                self._store.put(key, _batch_files(segments))
+                self._store.put({key: _batch_files(segments)})
             yield from zip(batch, segments)
         yield from _kept_segments(kept)
 
@@ -126,7 +126,7 @@ def segment_photos(
     segmenters: Sequence[Segmenter],
     photos: Sequence[ImageRecord],
     config: SegmentConfig,
-    store: WorkStore,
+    store: FolderStore,
     engine: Engine,
     folder: Path,
     recorded_as: Path,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # the checkpoints on the hub hold the video tracker beside the detector, which is all that photos need
 KIND = NetworkKind("SAM 3", "Sam3Model", "Sam3Processor", ("sam3", "sam3_video"))
 OUTPUTS = ("pred_logits", "pred_boxes", "pred_masks", "presence_logits")
-METHOD = 1  # raised when the way from photo to mask changes, so that kept masks are made anew
+REVISION = 1  # raised when the same photo gets another mask
 
 
 class Sam3Segmenter:
@@ -38,7 +38,7 @@ class Sam3Segmenter:
             **self._config.sam3.model_dump(include={"score_threshold", "mask_threshold"}),
             "choice": self._config.choice.model_dump(),
             "min_area": self._config.min_area,
-            "method": METHOD,
+            "revision": REVISION,
         }
 
     def phrase(self, photo: ImageRecord) -> str:

@@ -75,11 +75,11 @@ def load_merged(folder: Path, compute: ComputeConfig) -> tuple[Clip, AdapterDesc
             f"{folder / ADAPTER_FILES[0]} is not the adapter that {path} describes; copy both from one training again"
         )
     model, pretrained = description.clip.model, description.clip.pretrained
-    found = clip_identity(model, pretrained, f"{path}, clip")
-    if found != description.clip_weights:
+    weights = clip_identity(model, pretrained, f"{path}, clip")
+    if weights != description.clip_weights:
         raise UserError(
             f"{folder} was trained on other weights of {model} (then {_short(description.clip_weights)}, now "
-            f"{_short(found)}); put those back, or train anew (dvc repro)"
+            f"{_short(weights)}); put those back, or train anew (dvc repro)"
         )
     from varireal.compute.devices import resolve_device, resolve_dtype
     from varireal.training.lora import load_adapter

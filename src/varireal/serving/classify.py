@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varireal.base.files import read_image
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
+from varireal.compute.progress import progress
+from varireal.config import ComputeConfig
+from varireal.datasets.folder_scan import walk_pictures
 from varireal.errors import UserError
-from varireal.serving.adapter import Labels
+from varireal.serving.adapter import Labels, load_merged
+from varireal.tables import Grid, Line, Styled, columns
 
 if TYPE_CHECKING:
     from varireal.networks.clip import Clip
@@ -25,7 +29,7 @@ class Classifier:
     """A CLIP with its classes."""
 
     def __init__(self, clip: Clip, labels: Labels) -> None:
-        from varireal.training.sentences import unpadded
+        from varireal.training.towers import unpadded
 
         self._clip = clip
         self.classes = tuple(labels.classes)
@@ -46,22 +50,60 @@ def _without_gradients(encode: Any, tokens: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class RankedClass:
+    """A class that a photo may show, and how probable that is."""
+
+    name: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class RankedClasses:
     """The likeliest classes of one photo, or why it cannot be read."""
 
     photo: Path
-    ranked: tuple[tuple[int, float], ...]  # class index and probability, likeliest first
+    classes: tuple[RankedClass, ...]  # likeliest first
     problem: str | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return photo and classes as JSON values."""
+        return {
+            "photo": str(self.photo),
+            "classes": [
+                {"class": each.name, "class_index": each.index, "probability": each.probability}
+                for each in self.classes
+            ],
+        }
 
-def ranked(probabilities: np.ndarray, top: int) -> tuple[tuple[int, float], ...]:
+
+def rank_classes(probabilities: np.ndarray, names: Sequence[str], top: int) -> tuple[RankedClass, ...]:
     """Return the ``top`` likeliest classes of one photo, probabilities (C,); of equals the lower index comes first."""
     order = np.argsort(-probabilities, kind="stable")[:top]
-    return tuple((int(index), float(probabilities[index])) for index in order)
+    return tuple(RankedClass(names[index], index, float(probabilities[index])) for index in map(int, order))
 
 
-def predict_photos(classifier: Classifier, photos: Sequence[Path], top: int) -> Iterator[Prediction]:
-    """Yield a prediction for every photo, in their order; one that cannot be read does not stop the others."""
+def name_classes(adapter: Path, device: str, named: Sequence[Path], top: int) -> list[RankedClasses]:
+    """Return the likeliest classes of photos by an adapter.
+
+    Args:
+        named: photos, and folders that are searched for pictures.
+
+    Raises:
+        UserError: a folder holds no picture, or as for :func:`varireal.serving.adapter.load_merged`.
+    """
+    photos = _photos(named)
+    classifier = Classifier(*load_merged(adapter, ComputeConfig(device=device)))
+    answers = []
+    with progress("Photos", len(photos)) as advance:
+        for ranked in predict_photos(classifier, photos, top):
+            answers.append(ranked)
+            advance(1)
+    return answers
+
+
+def predict_photos(classifier: Classifier, photos: Sequence[Path], top: int) -> Iterator[RankedClasses]:
+    """Yield the classes of every photo, in their order; one that cannot be read does not stop the others."""
     with ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(photos), BATCH):
             batch = photos[start : start + BATCH]
@@ -70,9 +112,35 @@ def predict_photos(classifier: Classifier, photos: Sequence[Path], top: int) -> 
             rows = iter(classifier.probabilities(readable) if readable else ())
             for photo, image in zip(batch, decoded):
                 if isinstance(image, np.ndarray):
-                    yield Prediction(photo, ranked(next(rows), top))
+                    yield RankedClasses(photo, rank_classes(next(rows), classifier.classes, top))
                 else:
-                    yield Prediction(photo, (), image)
+                    yield RankedClasses(photo, (), image)
+
+
+def classes_grid(answers: Sequence[RankedClasses]) -> Grid:
+    """Return photos and their classes as a table, with a rule between photos."""
+    lines = []
+    for number, answer in enumerate(answers):
+        for rank, each in enumerate(answer.classes):
+            photo, style = (str(answer.photo), "bold") if rank == 0 else ("", "")
+            cells = (photo, Styled(each.name, style), f"{100 * each.probability:.1f} %")
+            lines.append(Line(cells, section=str(number)))
+    return Grid(
+        "",
+        (*columns("photo", "class", wrap="fold"), *columns("probability", kind="number", wrap="never")),
+        tuple(lines),
+    )
+
+
+def _photos(named: Sequence[Path]) -> list[Path]:
+    """Return the photos that are named, with those of folders in their place."""
+    photos: list[Path] = []
+    for path in named:
+        inside = list(walk_pictures(path)) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"the folder {path} holds no picture; name a photo or a folder of photos")
+        photos += inside
+    return photos
 
 
 def _decoded(path: Path) -> np.ndarray | str:

@@ -12,7 +12,6 @@ from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES, Attribute, Feasibi
 from varireal.cli import cell_option, stage_options
 from varireal.config import Params
 from varireal.editing.cell import plan_cell
-from varireal.editing.outputs import CellFigures, write_cell
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +26,10 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
     Photos without a usable mask are left out and named in the metrics. Finished edits are kept by content key in
     .work/, so that a run that was stopped goes on where it was.
     """
-    jobs, count, specs, run = plan_cell(params, attribute, feasibility)
-    run.prepare(specs)
-    for _ in run.finish(jobs, count, f"edit {attribute} {feasibility}"):
-        pass  # all are finished before the first is written, so that a kill leaves no half of a cell behind
-    counted = CellFigures(run.thresholds)
-    final = paths.edit_folder(attribute, feasibility)
+    name, final = f"{attribute} {feasibility}", paths.edit_folder(attribute, feasibility)
+    cell = plan_cell(params, attribute, feasibility)
+    cell.make(name)  # all are finished before the first is written, so that a kill leaves no half of a cell behind
     with staged_folder(final) as staging:
-        edits = run.finish(jobs, count, f"write {attribute} {feasibility}")
-        write_cell(staging, final, run, counted.counting(edits), params.edit)
-    figures = counted.result(jobs.failures)
+        figures = cell.write(name, staging, final, params.edit)
     write_json(paths.METRICS / "edit" / f"{attribute}_{feasibility}.json", figures)
-    logger.info("%s %s: %d edits, %d accepted", attribute, feasibility, figures["edits"], figures["accepted"])
+    logger.info("%s: %d edits, %d accepted", name, figures["edits"], figures["accepted"])

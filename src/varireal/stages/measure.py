@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING
+import dataclasses
 
 import click
 
 from varireal import paths
+from varireal.base.files import write_json
 from varireal.cli import stage_options
-
-if TYPE_CHECKING:
-    from varireal.config import Params
-    from varireal.measuring.plan import Measure, Task
-    from varireal.store.folders import WorkStore
-
-logger = logging.getLogger(__name__)
+from varireal.compute.missing import finish, missing_pieces
+from varireal.config import Params
+from varireal.measuring.plan import plan_measuring
+from varireal.measuring.summary import measure_figures
+from varireal.measuring.work import NETWORK_MODULES, MeasuringWorker
+from varireal.store import FolderStore
 
 
 @click.command()
@@ -27,37 +26,14 @@ def command(params: Params) -> None:
     follow their prompts (CLIP score), how far they lie from the real photos (CMMD), how diverse they are. Finished
     cells are kept by content key in .work/. docs/measures.md says what each figure means.
     """
-    from varireal.base.files import write_json
-    from varireal.measuring.plan import plan_measuring
-    from varireal.measuring.summary import cell_figures, photo_figures, read_photos
-    from varireal.store.folders import WorkStore
-
-    how, train, val, cells, counts = plan_measuring(params)
-    store = WorkStore("measure")
-    _measure_missing(how, [train, val, *cells.values()], store)
-
-    real = read_photos(store, train)
-    found = {cell: cell_figures(store, task, counts[cell], real) for cell, task in cells.items()}
-    nested = {a: {f: found[a, f] for f in params.grid.feasibilities} for a in params.grid.attributes}
-    real_figures = photo_figures(real, val and read_photos(store, val))
-    write_json(paths.MEASURED, {"real": real_figures, "cells": nested})
-    for (attribute, feasibility), figures in found.items():
-        logger.info("%s %s: %s", attribute, feasibility, figures)
-
-
-def _measure_missing(how: Measure, tasks: list[Task | None], store: WorkStore) -> None:
-    """Measure what is not kept from an earlier run, in as many processes as the cores allow."""
-    from varireal.compute.devices import resolve_device
-    from varireal.compute.processes import run_side_by_side, warm_up, worker_plan
-    from varireal.compute.progress import progress
-
-    missing = list({task.key: task for task in tasks if task and store.get(task.key) is None}.values())
-    logger.info("%d of %d sets of pictures to measure", len(missing), len(tasks))
-    if not missing:
-        return
-    warm_up("varireal.measuring.work")
-    workers, threads = worker_plan(resolve_device(how.compute).type == "cpu", how.compute.num_threads, len(missing))
-    missing.sort(key=lambda task: -len(task.pictures))  # so that all are done at about the same time
-    shares = [(how, missing[k::workers], store, threads) for k in range(workers)]
-    with progress("measure", sum(len(task.pictures) for task in missing)) as advance:
-        run_side_by_side("varireal.measuring.work:measure", shares, advance)
+    plan, store = plan_measuring(params), FolderStore("measure")
+    missing = missing_pieces(plan.groups, store, "%d of %d sets of pictures to measure")
+    finish(
+        missing,
+        store,
+        lambda compute: MeasuringWorker(dataclasses.replace(plan.how, compute=compute)),
+        params.compute,
+        NETWORK_MODULES,
+        "measure",
+    )
+    write_json(paths.MEASURED, measure_figures(plan, store))

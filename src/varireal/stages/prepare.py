@@ -19,7 +19,7 @@ def command(params: Params) -> None:
     """
     from varireal.base.files import staged_folder, write_json
     from varireal.base.manifest import write_manifest
-    from varireal.compute.parallel import available_cores
+    from varireal.compute.processes import available_cores
     from varireal.datasets import open_dataset
     from varireal.datasets.preparation import write_photos, write_pictures
 

@@ -25,7 +25,7 @@ def command(params: Params) -> None:
     from varireal.segmentation import NETWORK_MODULES, SEGMENTERS
     from varireal.segmentation.metrics import mask_metrics
     from varireal.segmentation.run import segment_photos
-    from varireal.store.folders import WorkStore
+    from varireal.store import FolderStore
 
     config = params.segment
     sources = [source for source in (config.source, config.fallback) if source is not None]
@@ -43,7 +43,7 @@ def command(params: Params) -> None:
     if config.query == "domain" and not words and {"grounded_sam2", "sam3", "clipseg"} & set(sources):
         raise UserError("segment.query is domain, but dataset.domain_word is empty; set it, or use query class")
     with staged_folder(paths.SEGMENTED) as folder:
-        done = segment_photos(segmenters, photos, config, WorkStore("segment"), engine, folder, paths.SEGMENTED)
+        done = segment_photos(segmenters, photos, config, FolderStore("segment"), engine, folder, paths.SEGMENTED)
         write_manifest(folder / paths.MASKS_MANIFEST.name, done)
         metrics = mask_metrics(done, truth, config, folder)
     write_json(paths.METRICS / "segment.json", metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import subprocess
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -19,21 +20,24 @@ WITHOUT_EFFECT = {"report", "tracking", "watch"}  # sections that no prediction 
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """An experiment of the repository."""
+class SavedExperiment:
+    """An experiment that the repository holds, finished or in the queue."""
 
     name: str
     rev: str  # of the commit, or of the stash where it is still in the queue
 
 
-def finished(repo: Repo) -> list[Found]:
-    """Return the finished experiments of all commits, sorted by name."""
+def finished(repo: Repo) -> list[SavedExperiment]:
+    """List the finished experiments of all commits, sorted by name."""
     by_baseline: dict[str, list[tuple[str, str]]] = repo.experiments.ls(all_commits=True)
-    return sorted((Found(name, rev) for own in by_baseline.values() for name, rev in own), key=lambda f: f.name)
+    names_and_revs = sorted(itertools.chain.from_iterable(by_baseline.values()))
+    return [SavedExperiment(name, rev) for name, rev in names_and_revs]
 
 
-def same_as_now(candidates: Iterable[Found], params: Params, pipeline: dict[str, Any]) -> list[Found]:
-    """Return the candidates with these settings whose code and inputs are those of the working directory.
+def same_as_now(
+    candidates: Iterable[SavedExperiment], params: Params, pipeline: dict[str, Any]
+) -> list[SavedExperiment]:
+    """Select the candidates with these settings whose code and inputs are those of the working directory.
 
     Args:
         params: the settings looked for; sections that no prediction depends on are not compared.
@@ -42,11 +46,11 @@ def same_as_now(candidates: Iterable[Found], params: Params, pipeline: dict[str,
     wanted = _deciding(params)
     watched = _watched(pipeline)
     return [
-        found
-        for found in candidates
-        if (settings := _settings(found.rev)) is not None
+        experiment
+        for experiment in candidates
+        if (settings := _settings(experiment.rev)) is not None
         and _deciding(settings) == wanted
-        and _git("diff", "--quiet", found.rev, "--", *watched).returncode == 0
+        and _git("diff", "--quiet", experiment.rev, "--", *watched).returncode == 0
     ]
 
 
@@ -62,8 +66,8 @@ def free_name(name: str, taken: Iterable[str]) -> str:
 
 def _watched(pipeline: dict[str, Any]) -> list[str]:
     """Return the files and folders that predictions depend on, as far as git keeps them: code, weights, banks."""
-    keys: dict[str, Any] = pipeline["stages"]
-    written = [dep for name, stage in keys.items() if name != LAST for dep in stage.get("deps", [])]
+    stages: dict[str, Any] = pipeline["stages"]
+    written = [dep for name, stage in stages.items() if name != LAST for dep in stage.get("deps", [])]
     # what params.yaml names (${watch...}, ${prompt.bank}) lies in these folders, or the settings differ
     return sorted({path for path in written if "${" not in path} | {"dvc.yaml", "data/banks", "models"})
 

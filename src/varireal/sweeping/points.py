@@ -13,7 +13,7 @@ from typing import Any
 from varireal.config import Params, load_params
 from varireal.errors import UserError
 
-SWEPT = ("mix.ratio", "mix.shares", "edit.edits_per_photo")  # what a sweep sets itself
+SWEPT = ("mix.ratio", "edit.edits_per_photo")  # what a sweep sets itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Point:
 def plan_points(
     ratios: Sequence[float], edits_per_photo: Sequence[int], settings: Sequence[str], conf: Path
 ) -> list[Point]:
-    """Return the points, those with the most edits a photo first: what they make is all that the others need.
+    """Return the points; those with the most edits a photo come first, as they make all that the others need.
 
     Args:
         ratios: shares of infeasible images, at least two.
@@ -64,7 +64,7 @@ def plan_points(
 
 
 def compose(overrides: Sequence[str], conf: Path, name: str) -> Params:
-    """Return the settings that `dvc exp run` would write from conf/ with these overrides.
+    """Compose the settings that `dvc exp run` would write from conf/ with these overrides.
 
     Raises:
         UserError: an override is wrong, or the settings it leads to are; ``name`` says of which experiment.
@@ -76,7 +76,8 @@ def compose(overrides: Sequence[str], conf: Path, name: str) -> Params:
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "params.yaml"
         try:
-            compose_and_dump(str(written), str(conf.resolve()), None, "config.yaml", folder, list(overrides))
+            plugins = conf.resolve().parent / ".dvc/plugins"
+            compose_and_dump(str(written), str(conf.resolve()), None, "config.yaml", str(plugins), list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
             lines = str(error).splitlines() or [type(error).__name__]
             raise UserError(f"the settings {' '.join(overrides)} cannot be composed: {lines[0]}") from error
@@ -87,7 +88,7 @@ def compose(overrides: Sequence[str], conf: Path, name: str) -> Params:
 
 
 def count_stages(pipeline: dict[str, Any], params: Params) -> int:
-    """Return how many stages a pipeline has with these settings, every cell of a matrix counted.
+    """Count the stages of a pipeline with these settings, every cell of a matrix for itself.
 
     Args:
         pipeline: dvc.yaml as read.

@@ -12,7 +12,7 @@ from varireal.reporting.data import explaining
 from varireal.reporting.dose import DoseResponse, dose_headline, dose_paths, interval
 from varireal.reporting.provenance import flat_settings
 from varireal.reporting.words import signed
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 if TYPE_CHECKING:
     from varireal.config import Params
@@ -79,7 +79,7 @@ def _entry(cell: CellResult, run: SeedRun, params: Params, results: Results) -> 
     }
     ratio = "none"
     if cell.attribute is not None and cell.condition is not None:
-        ratio = str(next(share for name, share in params.mix.shares.items() if name == cell.condition))
+        ratio = str(params.mix.share(cell.condition))
         edits = results.measured.get((cell.attribute, cell.condition))  # none of a mixed cell's own
         metrics |= {f"data/{name}": value for name, value in explaining(edits).items()} if edits else {}
         metrics["synthetic_images"] = float(results.mixes[cell.attribute, cell.condition]["images"])
@@ -116,7 +116,7 @@ def study_name(dataset: str, made: Provenance) -> str:
     Such as ``rendered_aircraft · ratio 0.25 (ratio-0p25)``.
     """
     told = sorted(made.changed_settings, key=lambda key: (key != "mix.ratio", key))  # what is swept comes first
-    changes = {key: made.changed_settings[key] for key in told if not key.startswith("mix.shares.")}
+    changes = {key: made.changed_settings[key] for key in told if not key.startswith("watch.")}
     words = [f"{key.rsplit('.', 1)[-1]} {_short(value)}" for key, value in list(changes.items())[:MOST_CHANGES]]
     if len(changes) > MOST_CHANGES:
         words.append(f"{len(changes) - MOST_CHANGES} more changes")

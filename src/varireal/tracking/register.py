@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from varireal import paths
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
-from varireal.store.folders import content_key
+from varireal.store import content_key
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
 from varireal.tracking.study import study_key
 
@@ -78,7 +78,7 @@ def register_best(study: LoggedStudy, name: str) -> str:
 
 def _pack(adapter: Path, scratch: Path) -> Path:
     from varireal.serving.adapter import load_merged
-    from varireal.serving.export.mlflow_folder import write_mlflow
+    from varireal.serving.export.models import write_mlflow
 
     clip, description = load_merged(adapter, ComputeConfig(device="cpu"))
     packed, weights = scratch / "model", scratch / "weights"

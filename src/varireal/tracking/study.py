@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varireal.store.folders import content_key
+from varireal.store import content_key
 from varireal.tracking.entries import Entry, parent_entry, study_entries, study_name
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
 from varireal.tracking.view import study_note, view_link

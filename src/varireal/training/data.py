@@ -23,7 +23,7 @@ ASPECT_LIMIT = math.log(4 / 3)  # of a random crop: 3:4 to 4:3, as in torchvisio
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSet:
+class LabelledImages:
     """Images as the network sees them, before the normalisation."""
 
     pixels: torch.Tensor | Pixels  # uint8 (N, S, S, 3)
@@ -33,7 +33,7 @@ class ImageSet:
         return len(self.labels)
 
 
-def load_images(records: Sequence[ImageRecord], cache: PixelCache, root: Path = Path()) -> ImageSet:
+def load_images(records: Sequence[ImageRecord], cache: PixelCache, root: Path = Path()) -> LabelledImages:
     """Return the images of a manifest at the model's square size; what no run before has decoded is decoded now.
 
     Raises:
@@ -41,7 +41,7 @@ def load_images(records: Sequence[ImageRecord], cache: PixelCache, root: Path = 
     """
     if not records:
         raise UserError("there is no image to load; check the splits in data/prepared/dataset.json")
-    return ImageSet(cache.load(records, root), torch.tensor([record.class_index for record in records]))
+    return LabelledImages(cache.load(records, root), torch.tensor([record.class_index for record in records]))
 
 
 class Rounds:

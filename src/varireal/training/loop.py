@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,10 @@ from torch.nn import functional
 
 from varireal.base.seeding import SeedPart
 from varireal.errors import UserError
-from varireal.training.data import Augmentation, ImageSet, Rounds
+from varireal.training.data import Augmentation, LabelledImages, Rounds
 from varireal.training.lora import merged, trainable_parameters
-from varireal.training.state import Checkpoint, State, restore, to_bytes
-from varireal.training.steps import Network, Pool, autocast
+from varireal.training.state import CheckpointFile, State, restore, to_bytes
+from varireal.training.steps import AdaptedClip, ImagePool, autocast
 from varireal.training.team import Alone, Team
 
 if TYPE_CHECKING:
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
     from varireal.networks.clip import Clip
 
 VAL_BATCH = 64  # images per forward pass without gradients
-
-
-@dataclasses.dataclass(frozen=True)
-class Surroundings:
-    """What a fine-tuning runs in; its result depends on none of it but the dtype, beyond the last bits of a float."""
-
-    dtype: torch.dtype = torch.float32  # that the network computes in, by autocast; all weights are float32
-    team: Team = dataclasses.field(default_factory=Alone)
-    checkpoint: Checkpoint | None = None  # written by the first process; None: never
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -52,7 +42,7 @@ def scores(
     clip: Clip,
     model: Any,
     tokens: torch.Tensor,
-    images: ImageSet,
+    images: LabelledImages,
     batch_size: int,
     dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
@@ -69,7 +59,7 @@ def scores(
 
 
 def text_scores(
-    clip: Clip, model: Any, texts: torch.Tensor, images: ImageSet, batch_size: int, dtype: torch.dtype
+    clip: Clip, model: Any, texts: torch.Tensor, images: LabelledImages, batch_size: int, dtype: torch.dtype
 ) -> torch.Tensor:
     """Return the logits of all images against unit vectors of texts, float32 (N, C) on the CPU, without gradients."""
     parts = []
@@ -82,7 +72,7 @@ def text_scores(
 
 
 def look_at(
-    clip: Clip, model: Any, tokens: torch.Tensor, val: ImageSet, dtype: torch.dtype = torch.float32
+    clip: Clip, model: Any, tokens: torch.Tensor, val: LabelledImages, dtype: torch.dtype = torch.float32
 ) -> tuple[float, float]:
     """Return the mean cross-entropy and the top-1 accuracy in percent on the val images."""
     logits = scores(clip, model, tokens, val, VAL_BATCH, dtype)
@@ -94,12 +84,15 @@ def fine_tune(
     clip: Clip,
     model: Any,
     tokens: torch.Tensor,
-    sources: Sequence[Pool],
-    val: ImageSet,
+    sources: Sequence[ImagePool],
+    val: LabelledImages,
     config: TrainConfig,
     seed: Sequence[SeedPart],
     advance: Callable[[int], None],
-    surroundings: Surroundings | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    team: Team | None = None,
+    checkpoint: CheckpointFile | None = None,
 ) -> State:
     """Train the adapter of ``model`` and leave its best weights in it; return what happened.
 
@@ -113,17 +106,19 @@ def fine_tune(
         seed: with the step it seeds order, augmentation and dropout. The same seed gives the same draws in every cell
             of the grid, which makes paired comparisons sharper.
         advance: called with the number of steps just done, or found done.
+        dtype: that the network computes in, by autocast; all weights are float32.
+        team: the processes that share every batch; None: this one alone.
+        checkpoint: written by the first process; None: never.
 
     Raises:
         UserError: the loss is no number any more, or a checkpoint cannot be written.
     """
-    around = surroundings or Surroundings()
-    dtype, team, checkpoint = around.dtype, around.team, around.checkpoint
+    team = team or Alone()
     parameters = trainable_parameters(model)
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     # without scaling, float16 gradients vanish; torch's own first scale of 2**16 costs several steps until it fits
     scaler = torch.amp.GradScaler(clip.device.type, init_scale=2.0**12, enabled=dtype == torch.float16)
-    network = Network(clip, model, tokens, dtype, Augmentation(config.augmentation))
+    adapted = AdaptedClip(clip, model, tokens, dtype, Augmentation(config.augmentation))
     rounds = [Rounds(len(pool.images), "train", *seed, "order", k) for k, pool in enumerate(sources)]
     saved = team.from_first(checkpoint.read() if checkpoint and team.rank == 0 else None)
     state = State() if saved is None else restore(saved, parameters, optimizer, scaler)
@@ -137,7 +132,7 @@ def fine_tune(
         positions = [order.draw(state.step * pool.share, pool.share) for order, pool in zip(rounds, sources)]
         optimizer.zero_grad(set_to_none=True)
         own, step_seed = range(team.rank, parts, team.size), ("train", *seed, state.step)
-        loss = network.add_gradients(sources, positions, parts, own, step_seed, scaler)
+        loss = adapted.add_gradients(sources, positions, parts, own, step_seed, scaler)
         team.add_up([loss, *(parameter.grad for parameter in parameters)])
         scaler.step(optimizer)
         scaler.update()

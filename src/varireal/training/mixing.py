@@ -8,14 +8,26 @@ images as it must; at the shares 0 and 1 it is the pure set.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from varireal.base.manifest import FEASIBILITIES, Feasibility, ImageRecord, manifest_columns
+from varireal.base.manifest import (
+    FEASIBILITIES,
+    Attribute,
+    Condition,
+    Feasibility,
+    ImageRecord,
+    copy_rows,
+    manifest_columns,
+    usable,
+)
 from varireal.base.seeding import derive_seed
+from varireal.config import MixConfig
 from varireal.errors import UserError
 
 
@@ -33,6 +45,47 @@ class Candidate(NamedTuple):
 
 Edit = TypeVar("Edit", Candidate, ImageRecord)
 Edits = Mapping[Feasibility, Sequence[Edit]]
+
+
+def choose_from_manifests(
+    manifests: Mapping[Feasibility, Path],
+    classes: Sequence[str],
+    attribute: Attribute,
+    condition: Condition,
+    config: MixConfig,
+    seed: int,
+) -> list[Candidate]:
+    """Return the edits that a condition trains on, in the order of their names.
+
+    Args:
+        manifests: of all cells of the attribute, by feasibility.
+
+    Raises:
+        UserError: as for :func:`candidates` and :func:`choose`.
+    """
+    with _without_collection():
+        edits = {name: usable(candidates(path), config.include_exhausted) for name, path in manifests.items()}
+        chosen = choose(edits, classes, attribute, config.share(condition), config.images_per_class, seed)
+        return sorted(chosen, key=lambda candidate: candidate.image_id)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no cycles in the block: candidates have none, and among a million of them the search takes seconds."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def write_mix(path: Path, manifests: Mapping[Feasibility, Path], chosen: Sequence[Candidate]) -> None:
+    """Write the manifest of a training set: the rows of the chosen edits, in their order."""
+    sources = list(manifests)
+    rows = [(sources.index(candidate.feasibility), candidate.row) for candidate in chosen]
+    copy_rows(path, list(manifests.values()), rows)
 
 
 def candidates(manifest: Path) -> Iterator[Candidate]:

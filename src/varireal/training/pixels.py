@@ -17,9 +17,9 @@ import torch
 from filelock import FileLock
 
 from varireal.base.files import json_bytes, named_os_errors, read_image, sha256_file
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.errors import UserError
-from varireal.store.folders import WorkStore, content_key
+from varireal.store import FolderStore, content_key
 
 if TYPE_CHECKING:
     from varireal.base.manifest import ImageRecord
@@ -66,7 +66,7 @@ class PixelCache:
         self._clip = clip
         made_by = {"revision": REVISION, "pillow": version("pillow"), "torchvision": version("torchvision")}
         self._geometry = content_key({**made_by, "preprocessing": clip.preprocessing})
-        self._store = WorkStore(f"pixels-{self._geometry[:16]}", work)
+        self._store = FolderStore(f"pixels-{self._geometry[:16]}", work)
         self._shape = (clip.image_size, clip.image_size, 3)
 
     def load(self, records: Sequence[ImageRecord], root: Path = Path()) -> Pixels:
@@ -120,7 +120,8 @@ class PixelCache:
                 rows = list(pool.map(lambda name: self._one(name, missing[name]), chosen))
                 index = {"sha256": chosen, "crc32": [zlib.crc32(row) for row in rows]}
                 key = content_key({"geometry": self._geometry, "images": chosen})
-                self._store.put(key, {PIXELS: b"".join(row.tobytes() for row in rows), INDEX: json_bytes(index)})
+                pixels = b"".join(row.tobytes() for row in rows)
+                self._store.put({key: {PIXELS: pixels, INDEX: json_bytes(index)}})
 
     def _one(self, sha256: str, path: Path) -> np.ndarray:
         picture = read_image(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -17,7 +16,7 @@ from varireal.config import ClipConfig, ComputeConfig, Params, TrainConfig
 from varireal.errors import UserError
 from varireal.networks.clip import check_clip, clip_identity
 from varireal.prompts.templates import class_prompt
-from varireal.store.folders import WorkStore, content_key
+from varireal.store import FolderStore, content_key
 
 TrainingSource = Literal["real", "synthetic", "real+synthetic"]
 
@@ -29,7 +28,7 @@ DESCRIPTION = "varireal.json"  # beside the adapter in models/adapters: what it 
 
 
 @dataclasses.dataclass(frozen=True)
-class Study:
+class TrainingSet:
     """Everything that the fine-tunings of one stage share."""
 
     clip: ClipConfig
@@ -42,8 +41,20 @@ class Study:
     val: tuple[ImageRecord, ...]
     synthetic: tuple[ImageRecord, ...]  # the condition's edits; empty for the real-only baseline
 
+    def description(self) -> dict[str, Any]:
+        """Return what every adapter says of its training, as JSON values."""
+        return {
+            "clip": self.clip.model_dump(mode="json"),
+            "clip_weights": clip_identity(self.clip.model, self.clip.pretrained),
+            "train": self.train.model_dump(mode="json"),
+            "run_seed": self.run_seed,
+            "classes": list(self.classes),
+            "sentences": list(self.sentences),
+            "images": {"real": len(self.real), "synthetic": len(self.synthetic), "val": len(self.val)},
+        }
 
-def read_study(params: Params, mix_folder: Path | None) -> Study:
+
+def read_training_set(params: Params, mix_folder: Path | None) -> TrainingSet:
     """Return what the fine-tunings on a mix share, or those on real photos alone (None); the test split is left out.
 
     Raises:
@@ -52,7 +63,7 @@ def read_study(params: Params, mix_folder: Path | None) -> Study:
     check_clip(params.clip.model, params.clip.pretrained)
     photos = read_manifest(paths.PHOTOS_MANIFEST)
     info = read_json(paths.DATASET_INFO)
-    return Study(
+    return TrainingSet(
         clip=params.clip,
         train=params.train,
         compute=params.compute,
@@ -72,42 +83,56 @@ class FineTuning:
     source: TrainingSource
     seed: int
     key: str
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """Return its name in a message."""
+        return f"the fine-tuning {self.source} seed {self.seed}"
+
+    @property
+    def units(self) -> int:
+        """Return its optimisation steps, which are the units of a progress."""
+        return self.steps
 
 
-def fine_tunings(study: Study, sources: Sequence[TrainingSource], seeds: Sequence[int]) -> list[FineTuning]:
+def fine_tunings(
+    training_set: TrainingSet, sources: Sequence[TrainingSource], seeds: Sequence[int]
+) -> list[FineTuning]:
     """Return the fine-tunings of a stage; two with the same inputs have the same key, whatever their cell is called.
 
     Raises:
         UserError: the split train or val is empty, the batch is too small for two origins, the processes cannot share
             it, or CLIP's files are missing.
     """
-    for split, rows in (("train", study.real), ("val", study.val)):
+    for split, rows in (("train", training_set.real), ("val", training_set.val)):
         if not rows:
             raise UserError(
                 f"the data set has no photo in the split {split}; give it some (dataset.{split}_* in params.yaml)"
             )
-    size, parts = max(launched_processes(), study.compute.processes), study.train.accumulation_steps
+    size, parts = max(launched_processes(), training_set.compute.processes), training_set.train.accumulation_steps
     if parts % size:
         raise UserError(
             f"{size} processes cannot share {parts} parts of a batch; "
             f"set train.accumulation_steps to a multiple of {size}"
         )
-    if "real+synthetic" in sources and study.train.batch_size < 2:
+    if "real+synthetic" in sources and training_set.train.batch_size < 2:
         raise UserError("train.batch_size = 1 cannot hold a real and a synthetic image; set it to 2 or more")
     shared = {
         "revision": REVISION,
-        "clip": clip_identity(study.clip.model, study.clip.pretrained),
-        "train": study.train.model_dump(mode="json", exclude=WITHOUT_EFFECT),
-        "dtype": study.compute.dtype,
-        "run_seed": study.run_seed,
-        "sentences": list(study.sentences),
-        "val": _content(study.val),
+        "clip": clip_identity(training_set.clip.model, training_set.clip.pretrained),
+        "train": training_set.train.model_dump(mode="json", exclude=WITHOUT_EFFECT),
+        "dtype": training_set.compute.dtype,
+        "run_seed": training_set.run_seed,
+        "sentences": list(training_set.sentences),
+        "val": _content(training_set.val),
     }
-    images = {"real": _content(study.real), "synthetic": _content(study.synthetic)}
+    images = {"real": _content(training_set.real), "synthetic": _content(training_set.synthetic)}
     plan = []
     for source in sources:
         used = {origin: images[origin] for origin in source.split("+")}
-        plan += [FineTuning(source, seed, content_key({**shared, "images": used, "seed": seed})) for seed in seeds]
+        keys = {seed: content_key({**shared, "images": used, "seed": seed}) for seed in seeds}
+        plan += [FineTuning(source, seed, key, training_set.train.max_steps) for seed, key in keys.items()]
     return plan
 
 
@@ -115,7 +140,7 @@ def _content(records: Sequence[ImageRecord]) -> list[list[str | int]]:
     return [[record.sha256, record.class_index] for record in records]
 
 
-def write_adapters(folder: Path, plan: Sequence[FineTuning], store: WorkStore, description: dict[str, Any]) -> None:
+def write_adapters(folder: Path, plan: Sequence[FineTuning], store: FolderStore, description: dict[str, Any]) -> None:
     """Copy finished fine-tunings to ``<folder>/<source>/seed-<n>/`` (real: ``<folder>/seed-<n>/``).
 
     ``description`` is what the adapters of the stage share, for varireal.json.
@@ -123,7 +148,7 @@ def write_adapters(folder: Path, plan: Sequence[FineTuning], store: WorkStore, d
     for item in plan:
         target = adapter_path(folder, item.source, item.seed)
         for name in ADAPTER_FILES:
-            atomic_write_bytes(target / name, (_kept(store, item) / name).read_bytes())
+            atomic_write_bytes(target / name, (store.require(item.key).path / name).read_bytes())
         weights = {"adapter_sha256": sha256_file(target / ADAPTER_FILES[0])}
         about = {**description, **weights, "source": item.source, "seed": item.seed, **read_result(store, item)}
         atomic_write_bytes(target / DESCRIPTION, json_bytes(about))
@@ -134,19 +159,12 @@ def adapter_path(folder: Path, source: TrainingSource, seed: int) -> Path:
     return folder / f"seed-{seed}" if source == "real" else folder / source / f"seed-{seed}"
 
 
-def read_result(store: WorkStore, item: FineTuning) -> dict[str, Any]:
+def read_result(store: FolderStore, item: FineTuning) -> dict[str, Any]:
     """Return the best step and the curve of a finished fine-tuning."""
-    return json.loads((_kept(store, item) / RESULT).read_text(encoding="utf-8"))
+    return read_json(store.require(item.key).path / RESULT)
 
 
-def _kept(store: WorkStore, item: FineTuning) -> Path:
-    folder = store.get(item.key)
-    if folder is None:
-        raise RuntimeError(f"the fine-tuning {item.source} seed {item.seed} was not kept")
-    return folder
-
-
-def metrics(plan: Sequence[FineTuning], store: WorkStore) -> dict[str, Any]:
+def metrics(plan: Sequence[FineTuning], store: FolderStore) -> dict[str, Any]:
     """Return the figures of a stage: accuracy on val (percent) by source with its spread over seeds, and all curves."""
     runs = [{"source": item.source, "seed": item.seed, **read_result(store, item)} for item in plan]
     by_source: dict[str, Any] = {}

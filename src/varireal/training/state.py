@@ -10,7 +10,6 @@ import dataclasses
 import json
 import logging
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,16 +62,16 @@ class State:
             self.best_weights = [parameter.detach().clone() for parameter in parameters]
 
 
-class Checkpoint:
+class CheckpointFile:
     """The file of one fine-tuning in a folder of its own."""
 
     def __init__(self, folder: Path, every: int | None) -> None:
-        """Write it every so many steps; None: never."""
+        """Let it be written every so many steps; None: never."""
         self._folder = folder
         self._every = every
 
     def due(self, step: int) -> bool:
-        """Whether it is to be written after that many steps."""
+        """Return whether it is to be written after that many steps."""
         return self._every is not None and step % self._every == 0
 
     def read(self) -> bytes | None:
@@ -89,10 +88,6 @@ class Checkpoint:
             UserError: the disk is full or not writable; the old file is still there.
         """
         atomic_write_bytes(self._folder / FILE, data)
-
-    def remove(self) -> None:
-        """Remove the file and its folder, if they are there."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def to_bytes(
@@ -124,7 +119,7 @@ def restore(
     """Set parameters, optimiser and scaler to a checkpoint and return its state; a damaged one means the beginning."""
     try:
         tensors, numbers = load(data), _numbers(data)
-        found = [tensors[f"parameter.{k}"] for k in range(len(parameters))]
+        values = [tensors[f"parameter.{k}"] for k in range(len(parameters))]
         best = [tensors[f"best.{k}"] for k in range(len(parameters))] if numbers["looks"] else None
         state = State(numbers["step"], numbers["losses"], [Look(**look) for look in numbers["looks"]], best)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -135,7 +130,7 @@ def restore(
         if name.startswith("optimizer."):
             _, k, moment = name.split(".")
             moments.setdefault(int(k), {})[moment] = tensor
-    for parameter, value in zip(parameters, found):
+    for parameter, value in zip(parameters, values):
         parameter.data.copy_(value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     scaler.load_state_dict(numbers["scaler"])

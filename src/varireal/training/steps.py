@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from varireal.base.seeding import SeedPart, forked_torch_rng
-from varireal.training.data import Augmentation, ImageSet
+from varireal.training.data import Augmentation, LabelledImages
 
 if TYPE_CHECKING:
     from varireal.config import TrainConfig
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pool:
+class ImagePool:
     """Training images of one origin, and what they weigh in the loss."""
 
-    images: ImageSet
+    images: LabelledImages
     share: int  # images of each batch that come from here
     weight: float  # factor of their mean cross-entropy
 
 
-def pools(real: ImageSet | None, synthetic: ImageSet | None, config: TrainConfig) -> list[Pool]:
+def pools(real: LabelledImages | None, synthetic: LabelledImages | None, config: TrainConfig) -> list[ImagePool]:
     """Return the pools of a training source; a batch has ``batch_size`` images whatever the source.
 
     With both, half of each batch is real (the smaller half, if the size is odd) and the loss is
@@ -36,11 +36,11 @@ def pools(real: ImageSet | None, synthetic: ImageSet | None, config: TrainConfig
         only = synthetic if real is None else real
         if only is None:
             raise ValueError("a fine-tuning needs real or synthetic images")
-        return [Pool(only, config.batch_size, 1.0)]
+        return [ImagePool(only, config.batch_size, 1.0)]
     half = config.batch_size // 2
     return [
-        Pool(real, half, config.lambda_real),
-        Pool(synthetic, config.batch_size - half, 1 - config.lambda_real),
+        ImagePool(real, half, config.lambda_real),
+        ImagePool(synthetic, config.batch_size - half, 1 - config.lambda_real),
     ]
 
 
@@ -50,7 +50,7 @@ def autocast(clip: Clip, dtype: torch.dtype) -> torch.autocast:
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class AdaptedClip:
     """CLIP with an adapter, the class sentences, and how a batch goes through them."""
 
     clip: Clip
@@ -61,7 +61,7 @@ class Network:
 
     def add_gradients(
         self,
-        sources: Sequence[Pool],
+        sources: Sequence[ImagePool],
         positions: Sequence[torch.Tensor],
         parts: int,
         own: range,
@@ -94,7 +94,9 @@ class Network:
         texts.backward(features.grad.to(texts.dtype))
         return total
 
-    def part_loss(self, sources: Sequence[Pool], rows: Sequence[torch.Tensor], texts: torch.Tensor) -> torch.Tensor:
+    def part_loss(
+        self, sources: Sequence[ImagePool], rows: Sequence[torch.Tensor], texts: torch.Tensor
+    ) -> torch.Tensor:
         """Return what the images at ``rows`` of each pool add to the loss, in one forward pass, float32 scalar."""
         pixels = torch.cat([pool.images.pixels[chosen] for pool, chosen in zip(sources, rows)])
         inputs = self.clip.normalise(self.augmentation(pixels.to(self.clip.device)))

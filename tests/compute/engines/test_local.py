@@ -10,7 +10,7 @@ from tests.compute.engines.workers import Failing, Products, Squares, Together
 
 from varireal.compute.engines import SetAside
 from varireal.compute.engines.local import LocalEngine
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
 

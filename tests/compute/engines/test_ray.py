@@ -23,7 +23,7 @@ from varireal.base.manifest import read_manifest
 from varireal.compute.engines import SetAside
 from varireal.compute.engines.local import LocalEngine
 from varireal.compute.engines.ray import RayEngine
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
 
@@ -32,7 +32,7 @@ BATCHES = [[0, 1, 2], [3, 4, 5], [6, 7]]
 RECIPE = {"dilation": 1, "mask_blur": 0.7, "strength": 1.0, "num_inference_steps": 2, "guidance_scale": 2.0}
 STAGES = [["segment"], ["edit", *CELLS[0]]]
 SECONDS = 240  # after which a test is broken, not slow
-pytestmark = pytest.mark.skipif(available_cores() < 2, reason="needs two cores")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(available_cores() < 2, reason="needs two cores")]
 
 
 @pytest.fixture(scope="module")

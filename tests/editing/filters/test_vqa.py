@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from tests.editing.filters.tiny_vlms import KINDS
+from varireal.editing.filters.questions import INSTRUCTION, ask
 
 from varireal.base.manifest import ATTRIBUTES, ImageRecord
 from varireal.config import ComputeConfig, FilterConfig
 from varireal.editing.filters import FILTERS
-from varireal.editing.filters.questions import INSTRUCTION, ask
 from varireal.editing.filters.vqa import VqaFilter
 from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
 from varireal.prompts import AttributeSpec, PromptTable
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 CPU = ComputeConfig(device="cpu")
 CLASSES = ["jet", "glider"]

@@ -61,7 +61,7 @@ def test_the_activation_of_a_tag_survives_the_export(tiny_clip, tmp_path, monkey
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/tiny-vit.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path / "configs")
-    monkeypatch.setattr("varireal.networks.clip._check_name", lambda *_: True)
+    monkeypatch.setattr("varireal.networks.clip.check_name", lambda *_: True)
     adapter = make_adapter(
         tmp_path / "adapters", ClipConfig(model="tiny-vit", pretrained=str(tiny_clip / "open_clip_model.safetensors"))
     )

@@ -11,7 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from varireal.compute.interruption import check_interruption, is_interrupted
@@ -27,7 +27,10 @@ MOST_HOPELESS = 3  # items set aside before a single batch was done: it is not t
 
 
 class Worker(Protocol[Item, Result]):
-    """Does batches of items. It is pickled before its first call, and loads its networks in the process of that."""
+    """Does batches of items. It is pickled before its first call, and loads its networks in the process of that.
+
+    While a batch runs it may call :func:`varireal.compute.progress.report_units`.
+    """
 
     def __call__(self, items: Sequence[Item]) -> list[Result]:
         """Return a result per item, in their order.
@@ -64,8 +67,21 @@ class Engine(Protocol):
     def device(self) -> str:
         """Return where the workers' networks run: ``cpu``, ``mps``, ``cuda`` (one GPU a worker) or a certain one."""
 
-    def open(self, worker: Worker[Item, Result], most: int) -> contextlib.AbstractContextManager[Pool[Item, Result]]:
-        """Return a pool for up to ``most`` batches at a time."""
+    def open(
+        self,
+        worker: Worker[Item, Result],
+        most: int,
+        *,
+        on_units: Callable[[int, int], None] | None = None,
+        finish_running: bool = True,
+    ) -> contextlib.AbstractContextManager[Pool[Item, Result]]:
+        """Return a pool for up to ``most`` batches at a time.
+
+        Args:
+            on_units: gets a batch's number and how many of its units are done, whenever its worker reports them; a
+                batch that is tried again reports from the beginning. Not every engine passes reports on.
+            finish_running: at a signal to end wait for the batches that run; false: end at once.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +100,11 @@ class Crew(Protocol):
     def send(self, ticket: int, items: Sequence[Any]) -> None:
         """Give a batch to an idle worker."""
 
-    def receive(self) -> tuple[int, list[Any] | Lost] | None:
-        """Wait for one of the batches that were sent, or until another worker is idle; lost workers are replaced."""
+    def receive(self, on_units: Callable[[int, int], None]) -> tuple[int, list[Any] | Lost] | None:
+        """Wait for one of the batches that were sent, or until another worker is idle; lost workers are replaced.
+
+        Meanwhile ``on_units`` gets the tickets of batches and how many units of them are done, where workers report.
+        """
 
     def close(self) -> None:
         """End all workers."""
@@ -111,8 +130,9 @@ class _Part:
 class CrewPool(Generic[Item, Result]):
     """A pool over any crew."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, on_units: Callable[[int, int], None] | None = None) -> None:
         self._crew = crew
+        self._on_units = on_units or (lambda number, done: None)
         self._done_any = False
         self._set_aside = 0
 
@@ -139,7 +159,8 @@ class CrewPool(Generic[Item, Result]):
             if not running:
                 check_interruption()
                 return
-            if (received := self._crew.receive()) is None:
+            received = self._crew.receive(lambda ticket, done: self._on_units(running[ticket].number, done))
+            if received is None:
                 continue
             ticket, outcome = received
             part = running.pop(ticket)

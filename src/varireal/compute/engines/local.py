@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import multiprocessing
 import os
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
+from varireal.compute.devices import visible_gpus
 from varireal.compute.engines.base import CrewPool, Item, Lost, Pool, Result, Worker, one_line
 from varireal.compute.interruption import deferring
 from varireal.compute.processes import keep_freed_memory, start_process, warm_up, worker_plan
+from varireal.compute.progress import units_to
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +47,14 @@ class LocalEngine:
         return self._device
 
     @contextlib.contextmanager
-    def open(self, worker: Worker[Item, Result], most: int) -> Iterator[Pool[Item, Result]]:
+    def open(
+        self,
+        worker: Worker[Item, Result],
+        most: int,
+        *,
+        on_units: Callable[[int, int], None] | None = None,
+        finish_running: bool = True,
+    ) -> Iterator[Pool[Item, Result]]:
         on_cpu = self._device == "cpu"
         count, threads = worker_plan(on_cpu, self._compute.num_threads, most)
         gpus = visible_gpus() if self._device == "cuda" else []
@@ -55,21 +65,12 @@ class LocalEngine:
         if count == 1:
             crew: InProcess | Processes = InProcess(worker, prepare)
         else:
-            crew = Processes(worker, prepare, count, gpus, self._modules)
-        with deferring():
+            crew = Processes(worker, prepare, count, gpus, self._modules if on_cpu else None)
+        with deferring() if finish_running else contextlib.nullcontext():
             try:
-                yield CrewPool(crew)
+                yield CrewPool(crew, on_units)
             finally:
                 crew.close()
-
-
-def visible_gpus() -> list[str]:
-    """Return the names of the GPUs that CUDA may use, as CUDA_VISIBLE_DEVICES has them."""
-    import torch
-
-    if names := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return names.split(",")
-    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def set_up(threads: int | None, networks: bool) -> None:
@@ -84,10 +85,13 @@ def set_up(threads: int | None, networks: bool) -> None:
         torch.set_num_threads(threads)
 
 
-def attempt(worker: Worker[Item, Result], items: Sequence[Item]) -> list[Result] | Lost | UserError:
-    """Return what a worker makes of a batch, or how it failed."""
+def attempt(
+    worker: Worker[Item, Result], items: Sequence[Item], on_units: Callable[[int], None] | None = None
+) -> list[Result] | Lost | UserError:
+    """Return what a worker makes of a batch, or how it failed; ``on_units`` gets what it reports meanwhile."""
     try:
-        return worker(items)
+        with units_to(on_units):
+            return worker(items)
     except UserError as error:
         return error
     except Exception as error:
@@ -109,19 +113,26 @@ class InProcess:
     def send(self, ticket: int, items: Sequence[Any]) -> None:
         self._sent = (ticket, items)
 
-    def receive(self) -> tuple[int, list[Any] | Lost]:
+    def receive(self, on_units: Callable[[int, int], None]) -> tuple[int, list[Any] | Lost]:
         if not self._prepared:
             self._prepare()
             self._prepared = True
         assert self._sent is not None
         (ticket, items), self._sent = self._sent, None
-        outcome = attempt(self._worker, items)
+        outcome = attempt(self._worker, items, lambda done: on_units(ticket, done))
         if isinstance(outcome, UserError):
             raise outcome
         return ticket, outcome
 
     def close(self) -> None:
         """There is nothing to end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Units:
+    """How many units of its batch a worker process has done."""
+
+    done: int
 
 
 class Processes:
@@ -133,8 +144,9 @@ class Processes:
         prepare: functools.partial[None],
         count: int,
         gpus: Sequence[str],
-        modules: Sequence[str],
+        modules: Sequence[str] | None,
     ) -> None:
+        """Take what all workers import, for them to be forked from a process that has; None: they start afresh."""
         self._worker, self._prepare, self._count, self._modules = worker, prepare, count, modules
         self._gpus = [gpus[number % len(gpus)] if gpus else None for number in range(count)]
         self._processes: dict[connection.Connection, tuple[Any, str | None]] = {}
@@ -146,7 +158,8 @@ class Processes:
 
     def send(self, ticket: int, items: Sequence[Any]) -> None:
         if not self._processes:
-            warm_up("varireal.compute.engines.local", *self._modules)
+            if self._modules is not None:
+                warm_up("varireal.compute.engines.local", *self._modules)
             for gpu in self._gpus:
                 self._start(gpu)
         pipe = self._free.pop(0)
@@ -154,14 +167,19 @@ class Processes:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its end is seen at the next receive
             pipe.send(items)
 
-    def receive(self) -> tuple[int, list[Any] | Lost]:
+    def receive(self, on_units: Callable[[int, int], None]) -> tuple[int, list[Any] | Lost]:
         while True:
             pipe = connection.wait(list(self._running))[0]
-            ticket = self._running.pop(pipe)
+            ticket = self._running[pipe]
             try:
                 outcome = pipe.recv()
             except (EOFError, ConnectionResetError):
+                del self._running[pipe]
                 return ticket, self._replace(pipe)
+            if isinstance(outcome, _Units):
+                on_units(ticket, outcome.done)
+                continue
+            del self._running[pipe]
             if isinstance(outcome, UserError):
                 raise outcome
             self._free.append(pipe)
@@ -180,7 +198,7 @@ class Processes:
 
     def _start(self, gpu: str | None) -> None:
         own, its = multiprocessing.Pipe()
-        process = start_process(_serve, its)
+        process = start_process(_serve, its, fork=self._modules is not None)
         its.close()  # so that the end of the process is the end of the pipe
         own.send((gpu, self._prepare))
         own.send(self._worker)
@@ -207,6 +225,6 @@ def _serve(pipe: connection.Connection) -> None:
         prepare()
         worker = pipe.recv()
         while True:
-            pipe.send(attempt(worker, pipe.recv()))
+            pipe.send(attempt(worker, pipe.recv(), lambda done: pipe.send(_Units(done))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.compute.engines.base import CrewPool, Item, Lost, Pool, Result, Worker, one_line
 from varireal.compute.engines.local import attempt, set_up
 from varireal.compute.interruption import check_interruption, deferring, keeping_handlers
-from varireal.compute.parallel import available_cores
-from varireal.compute.processes import signals_held
+from varireal.compute.processes import available_cores, signals_held
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,14 +67,22 @@ class RayEngine:
         return self._device
 
     @contextlib.contextmanager
-    def open(self, worker: Worker[Item, Result], most: int) -> Iterator[Pool[Item, Result]]:
+    def open(
+        self,
+        worker: Worker[Item, Result],
+        most: int,
+        *,
+        on_units: Callable[[int, int], None] | None = None,
+        finish_running: bool = True,
+    ) -> Iterator[Pool[Item, Result]]:
+        """Return a pool; what workers report while they run stays with them."""
         on_cpu = self._device == "cpu"
         threads = self._compute.num_threads or (1 if on_cpu else None)
         prepare = functools.partial(set_up, threads, self._networks)
         needs = {"num_cpus": threads or 1, "num_gpus": int(self._device == "cuda")}
         most = max(1, most) if self._device != "mps" else 1
         most = min(most, self._compute.workers or most)
-        with deferring():
+        with deferring() if finish_running else contextlib.nullcontext():
             crew = Actors((worker, prepare, Path.cwd()), most, needs, self._connected)
             try:
                 yield CrewPool(crew)
@@ -198,7 +205,7 @@ class Actors:
         actor = self._free.pop(0)
         self._calls[actor.work.remote(items)] = _Call(actor, ticket)
 
-    def receive(self) -> tuple[int, list[Any] | Lost] | None:
+    def receive(self, on_units: Callable[[int, int], None]) -> tuple[int, list[Any] | Lost] | None:
         import ray
 
         (answer,), _ = ray.wait(list(self._calls), num_returns=1)

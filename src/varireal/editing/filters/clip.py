@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from varireal.config import ComputeConfig, FilterConfig
-from varireal.editing.jobs import EditJob, Verdict
+from varireal.editing.attempts import FilterAnswer
+from varireal.editing.jobs import EditJob
 from varireal.networks.clip import Clip, check_clip, clip_identity, load_clip
 from varireal.prompts import PromptTable
 from varireal.prompts.templates import class_prompt, edit_prompt
-from varireal.store.folders import content_key
+from varireal.store import content_key
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +35,9 @@ class ClipFilter:
         self._class_sentences = tuple(class_prompt(name, table.domain_word) for name in table.classes)
         self._encoded: dict[tuple[str, ...], torch.Tensor] = {}
 
-    @functools.cached_property
+    @property
     def identity(self) -> dict[str, object]:
-        """Return the model, the thresholds and the candidates: all that decides a verdict besides picture and job."""
+        """Return the model, the thresholds and the candidates: all that decides an answer besides picture and job."""
         from varireal.compute.devices import device_type
 
         return {
@@ -55,14 +56,14 @@ class ClipFilter:
         """Return the least probabilities that pass."""
         return {"attribute": self._config.attribute_threshold, "class": self._config.class_threshold}
 
-    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
+    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Judge the pictures.
 
         The scores are probabilities: softmax, with CLIP's own scale, over the candidates' sentences.
         """
         clip = self._clip
         features = clip.encode_images(images)
-        return [self._verdict(clip, feature, job) for feature, job in zip(features, jobs)]
+        return [self._answer(clip, feature, job) for feature, job in zip(features, jobs)]
 
     @functools.cached_property
     def _clip(self) -> Clip:
@@ -72,7 +73,7 @@ class ClipFilter:
         device, dtype = resolve_device(self._compute), resolve_dtype(self._compute)
         return load_clip(str(config.model), config.pretrained, device, dtype, "filter")
 
-    def _verdict(self, clip: Clip, feature: torch.Tensor, job: EditJob) -> Verdict:
+    def _answer(self, clip: Clip, feature: torch.Tensor, job: EditJob) -> FilterAnswer:
         name = job.photo.class_name
         specs = self._table.all_specs(job.attribute, name)
         sentences = tuple(edit_prompt(job.attribute, spec.phrase, name, self._table.domain_word) for spec in specs)
@@ -82,7 +83,7 @@ class ClipFilter:
             "class": self._probability(clip, feature, self._class_sentences, self._table.classes.index(name)),
         }
         passed = {name: scores[name] >= least for name, least in self.thresholds.items()}
-        return Verdict(
+        return FilterAnswer(
             accepted=all(passed.values()),
             scores=scores,
             quality=scores["attribute"] - (not passed["class"]),  # whatever lost its class comes last

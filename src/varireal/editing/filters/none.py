@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from varireal.config import ComputeConfig, FilterConfig
-from varireal.editing.jobs import EditJob, Verdict
+from varireal.editing.attempts import FilterAnswer
+from varireal.editing.jobs import EditJob
 from varireal.prompts import PromptTable
 
 
@@ -20,6 +21,6 @@ class NoFilter:
     def __init__(self, config: FilterConfig, compute: ComputeConfig, table: PromptTable) -> None:
         pass
 
-    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
+    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Accept the pictures, without scores."""
-        return [Verdict(accepted=True, scores={}, quality=0.0) for _ in jobs]
+        return [FilterAnswer(accepted=True, scores={}, quality=0.0) for _ in jobs]

@@ -1,21 +1,34 @@
-"""Filter ``vqa``: a vision-language model is asked about attribute, class and possibility (see questions.py)."""
+"""Filter ``vqa``: a vision-language model is asked yes/no questions about an edited picture.
+
+It is asked whether the picture shows what was asked for (``attribute``), whether it is still of its class (``class``),
+and whether what it shows could be real (``possibility``). Which answer is hoped for is nowhere in the questions. The
+last names no value, so that the answer has to come from the picture, and it is the same for feasible and infeasible
+edits.
+"""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
 
-from varireal.base.manifest import ATTRIBUTES
+from varireal.base.manifest import ATTRIBUTES, Attribute
 from varireal.config import ComputeConfig, FilterConfig
-from varireal.editing.filters.questions import ask
+from varireal.editing.attempts import FilterAnswer
 from varireal.editing.filters.yes_no import KEY, YesNoModel
-from varireal.editing.jobs import EditJob, Verdict
+from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
 from varireal.networks.checkpoints import checkpoint_identity
 from varireal.prompts import PromptTable
+from varireal.prompts.templates import article, named_object
+
+INSTRUCTION = "Answer with yes or no."
+_POSSIBLE: dict[Attribute, str] = {
+    "background": "be in a place like the one in this image",
+    "color": "have a color like the one in this image",
+    "texture": "have a surface like the one in this image",
+}
 
 
 class VqaFilter:
@@ -28,9 +41,9 @@ class VqaFilter:
         self._model = YesNoModel(str(config.model), config.revision, compute, config.batch_size)
         _check_words(table, self._model.image_token)
 
-    @functools.cached_property
+    @property
     def identity(self) -> dict[str, object]:
-        """Return the model, the questions and the thresholds: all that decides a verdict besides picture and job."""
+        """Return the model, the questions and the thresholds: all that decides an answer besides picture and job."""
         from varireal.compute.devices import device_type
 
         return {
@@ -55,7 +68,7 @@ class VqaFilter:
             "possibility": config.possibility_threshold,
         }
 
-    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[Verdict]:
+    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Judge the pictures.
 
         The scores are the probabilities of the hoped-for answers: yes for attribute and class, and for possibility yes
@@ -64,17 +77,29 @@ class VqaFilter:
         asked = [ask(job.attribute, job.spec.phrase, job.photo.class_name, self._domain_word) for job in jobs]
         pairs = [(image, text) for image, texts in zip(images, asked) for text in texts.values()]
         said = iter(self._model.yes_probabilities([image for image, _ in pairs], [text for _, text in pairs]))
-        return [self._verdict({name: next(said) for name in texts}, job) for texts, job in zip(asked, jobs)]
+        return [self._answer({name: next(said) for name in texts}, job) for texts, job in zip(asked, jobs)]
 
-    def _verdict(self, yes: dict[str, float], job: EditJob) -> Verdict:
+    def _answer(self, yes: dict[str, float], job: EditJob) -> FilterAnswer:
         possible = yes["possibility"]
         scores = {**yes, "possibility": possible if job.feasibility == "feasible" else 1 - possible}
         failed = sum(scores[name] < least for name, least in self.thresholds.items())
-        return Verdict(
+        return FilterAnswer(
             accepted=not failed,
             scores=scores,
             quality=fmean(scores.values()) - failed,  # of attempts that fail, the one that fails fewer questions
         )
+
+
+def ask(attribute: Attribute, phrase: str, class_name: str, domain_word: str) -> dict[str, str]:
+    """Return the questions by name, for a value's phrase ("under water", "navy blue", "brick textured")."""
+    subject = domain_word.strip() or "main object"
+    thing = named_object(class_name, domain_word)
+    texts = {
+        "attribute": f"Is the {subject} in this image {phrase}?",
+        "class": f"Is this a photo of {article(thing)}?",
+        "possibility": f"Could a real {thing} {_POSSIBLE[attribute]}?",
+    }
+    return {name: f"{text} {INSTRUCTION}" for name, text in texts.items()}
 
 
 def _check_words(table: PromptTable, image_token: str) -> None:

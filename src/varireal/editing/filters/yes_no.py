@@ -117,7 +117,8 @@ class YesNoModel:
         from transformers import AutoModelForImageTextToText
 
         try:
-            model, loading = AutoModelForImageTextToText.from_pretrained(
+            # the stubs do not know output_loading_info
+            model, loading = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
                 self._checkpoint,
                 revision=self._revision,
                 use_safetensors=True,

@@ -13,7 +13,7 @@ from varireal.base.seeding import derive_seed
 from varireal.config import LlmConfig
 from varireal.errors import UserError
 from varireal.prompts.llm.backend import AskAgainError, Backend, MalformedAnswerError, Question, Reply
-from varireal.store.folders import WorkStore, content_key
+from varireal.store import FolderStore, content_key
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Asked:
 class Asker:
     """Puts questions to a model; finished answers lie in the store by content key."""
 
-    def __init__(self, backend: Backend, config: LlmConfig, store: WorkStore) -> None:
+    def __init__(self, backend: Backend, config: LlmConfig, store: FolderStore) -> None:
         self._backend, self._config, self._store = backend, config, store
 
     def ask(self, question: Question, parse: Callable[[str], T]) -> tuple[T, Asked]:
@@ -46,13 +46,13 @@ class Asker:
         """
         inputs = {**self._backend.describe(question), "messages": question.messages, "schema": question.schema,
                   "seed": question.seed}  # fmt: skip
-        folder = self._store.get(content_key(inputs))
-        if folder:
-            record = read_json(folder / _RECORD)
+        kept = self._store.get(content_key(inputs))
+        if kept:
+            record = read_json(kept.path / _RECORD)
             try:
                 return parse(record["text"]), Asked(record, kept=True)
             except MalformedAnswerError as error:
-                raise UserError(f"the kept answer {folder} cannot be used ({error}); delete this folder") from error
+                raise UserError(f"the kept answer {kept.path} cannot be used ({error}); delete this folder") from error
         rejected: list[dict[str, Any]] = []
         try:
             value, reply = self._until_usable(question, parse, rejected)
@@ -68,7 +68,7 @@ class Asker:
             **_stored(reply),
             "rejected": rejected,
         }
-        self._store.put(content_key(inputs), {_RECORD: json_bytes(record)})
+        self._store.put({content_key(inputs): {_RECORD: json_bytes(record)}})
         return value, Asked(record, kept=False)
 
     def _until_usable(
@@ -131,8 +131,9 @@ class Asker:
         if not rejected:
             return f"{message}; run the same command again to go on, finished answers are kept"
         refused = {"purpose": question.purpose, "about": question.about, **inputs, "rejected": rejected}
-        folder = self._store.put(content_key(refused), {_RECORD: json_bytes(refused)})
-        return f"{message}; the refused answers are in {folder / _RECORD}; try another llm.model, or run again to go on"
+        [kept] = self._store.put({content_key(refused): {_RECORD: json_bytes(refused)}})
+        path = kept.path / _RECORD
+        return f"{message}; the refused answers are in {path}; try another llm.model, or run again to go on"
 
 
 def _stored(reply: Reply) -> dict[str, Any]:

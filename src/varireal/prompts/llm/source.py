@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from varireal.base.manifest import Attribute, Feasibility
 from varireal.compute.progress import progress
 from varireal.config import ComputeConfig, PromptConfig
-from varireal.errors import UserError
+from varireal.errors import UserError, require_extra
 from varireal.prompts.bank import Groups, read_bank
 from varireal.prompts.llm.asking import Asked, Asker
 from varireal.prompts.llm.backend import Backend
@@ -21,7 +21,7 @@ from varireal.prompts.llm.interview import Interview, interview
 from varireal.prompts.llm.local import LocalModel
 from varireal.prompts.llm.questions import Subject
 from varireal.prompts.schema import ClassLists, PromptTable, describe_problems
-from varireal.store.folders import WorkStore
+from varireal.store import FolderStore
 
 MILLION = 1_000_000
 
@@ -33,8 +33,9 @@ class LlmSource:
         """Read the groups, if they are needed; nothing is asked yet.
 
         Raises:
-            UserError: the bank with the groups is missing or wrong.
+            UserError: the bank with the groups is missing or wrong, or the extra ``llm`` is not installed.
         """
+        require_extra("llm", "tenacity", f"prompt.source = {config.source}")
         self._config, self._backend, self._seed = config.llm, backend, seed
         self._bank = config.bank
         self._groups = read_bank(Path(config.bank)).groups if "group" in config.llm.scope.values() else Groups()
@@ -53,7 +54,7 @@ class LlmSource:
             for attribute, feasibilities in needed.items()
             for subject in self._subjects(attribute, classes, domain_word)
         ]
-        asker = Asker(self._backend, self._config, WorkStore("prompt"))
+        asker = Asker(self._backend, self._config, FolderStore("prompt"))
         with (
             progress("prompt", len(plan)) as advance,
             ThreadPoolExecutor(self._backend.concurrency) as pool,

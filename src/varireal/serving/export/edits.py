@@ -1,19 +1,23 @@
-"""Which edits are exported, under which names, and what is said of each."""
+"""Which edits are exported, under which names, what is said of each, and the folder of Hugging Face's `imagefolder`."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from varireal import paths
-from varireal.base.files import read_file, read_json, sha256_bytes
+from varireal.base.files import read_file, read_json, sha256_bytes, write_json
 from varireal.base.manifest import ImageRecord, read_manifest, usable
 from varireal.errors import UserError
+from varireal.serving.export.folder import ABOUT
 
 EVERYTHING = "all"
+SPLIT = "train"  # edits are made of training photos only
+METADATA = "metadata.jsonl"  # of an imagefolder
 # fields of a record that are said of an edit, beside its label
 FIELDS = ("image_id", "photo_id", "class_index", "attribute", "feasibility", "value", "prompt", "index", "seed",
           "status", "width", "height", "sha256")  # fmt: skip
@@ -57,8 +61,8 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
         folders = [
             paths.edit_folder(attribute, feasibility) for attribute in attributes for feasibility in feasibilities
         ]
-        found = [record for folder in folders for record in read_manifest(folder / "manifest.parquet")]
-        records = usable(found, include_exhausted)
+        made = [record for folder in folders for record in read_manifest(folder / "manifest.parquet")]
+        records = usable(made, include_exhausted)
     else:
         records = read_manifest(_mix(name) / "manifest.parquet")
     if not records:
@@ -70,10 +74,10 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
 def _mix(name: str) -> Path:
     attribute, _, condition = name.partition("_")
     folder = paths.mix_folder(attribute, condition)
-    there = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
-    if name not in there:
+    mixes = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
+    if name not in mixes:
         raise UserError(
-            f"--data {name}: there is no such mix in {folder.parent}; allowed here: {', '.join([EVERYTHING, *there])}"
+            f"--data {name}: there is no such mix in {folder.parent}; allowed here: {', '.join([EVERYTHING, *mixes])}"
         )
     return folder
 
@@ -120,10 +124,26 @@ def described(record: ImageRecord) -> dict[str, Any]:
 
 
 def with_pictures(edits: EditSet) -> Iterator[tuple[ImageRecord, bytes]]:
-    """Yield every edit with its file, with progress."""
+    """Read the file of every edit and show progress."""
     from varireal.compute.progress import progress
 
     with progress("Export", len(edits.records)) as advance:
         for record in edits.records:
             yield record, picture(record)
             advance(1)
+
+
+def write_image_folder(folder: Path, edits: EditSet) -> None:
+    """Write an imagefolder: ``train/metadata.jsonl`` and the pictures that its ``file_name`` names, relative to it.
+
+    The layout is that of https://huggingface.co/docs/datasets/image_dataset: a folder a split, one JSON object a line.
+    """
+    root = folder / SPLIT
+    lines = []
+    for record, data in with_pictures(edits):
+        name = f"{stem(record)}.{suffix(record)}"
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+        lines.append(json.dumps({"file_name": name, **described(record)}, ensure_ascii=False))
+    (root / METADATA).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_json(folder / ABOUT, {"export": "imagefolder", **edits.about()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,15 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
         clip = load_clip(f"local-dir:{folder}", None, resolve_device(ComputeConfig()))
         self._classifier = Classifier(clip, Labels.model_validate(read_json(folder / ABOUT)))
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base's annotations lack what it returns
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Return a row of classes per row of the input.
 
         Raises:
             MlflowException: a row has no photo, or one that cannot be read; the server answers with status 400.
         """
-        from varireal.serving.classify import ranked
+        from varireal.serving.classify import rank_classes
 
         top = int((params or {}).get(TOP, DEFAULT_TOP))
         if top < 1:
@@ -59,9 +62,8 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
             raise MlflowException.invalid_parameter_value(str(error)) from error
         answers = []
         for probabilities in self._classifier.probabilities(images):
-            found = ranked(probabilities, top)
-            names = [self._classifier.classes[index] for index, _ in found]
-            shares = [share for _, share in found]
+            ranked = rank_classes(probabilities, self._classifier.classes, top)
+            names, shares = [each.name for each in ranked], [each.probability for each in ranked]
             answers.append({"class": names[0], "probability": shares[0], "classes": names, "probabilities": shares})
         return pd.DataFrame(answers)
 
@@ -76,8 +78,6 @@ def _photo(row: dict[Any, Any], where: str) -> Any:
     if len(given) != 1:
         raise UserError(f"{where}: give either {IMAGE} (the photo's file in base64) or {PATH}, found {list(given)}")
     if IMAGE in given:
-        import io
-
         try:
             return decode_image(io.BytesIO(base64.b64decode(given[IMAGE], validate=True)), f"of {where}")
         except binascii.Error as error:

@@ -10,6 +10,7 @@ from typing import Any
 from varireal.base.files import write_json
 from varireal.base.manifest import ImageRecord
 from varireal.base.seeding import derive_seed
+from varireal.errors import require_extra
 from varireal.serving.export.edits import EditSet, described, stem, suffix, with_pictures
 from varireal.serving.export.folder import ABOUT
 
@@ -24,6 +25,7 @@ def write_shards(folder: Path, edits: EditSet, shard_bytes: int) -> None:
     A sample is ``<name>.png``, ``<name>.cls`` (the class index) and ``<name>.json``. Samples stand in an order that is
     shuffled but always the same, as training reads a shard from its beginning. The same edits give the same bytes.
     """
+    require_extra("export", "webdataset", "--format webdataset")
     from webdataset import TarWriter
 
     shuffled = sorted(edits.records, key=lambda record: derive_seed("export", record.image_id))

@@ -1,0 +1,121 @@
+"""The parts of a calibration: a batch of masks, of edits or of training steps on the sample, clocked."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from varireal.base.files import read_json
+from varireal.base.manifest import iterate_manifest, read_manifest, write_manifest
+from varireal.compute.devices import visible_gpus
+from varireal.compute.engines import ENGINES
+from varireal.compute.engines.local import LocalEngine
+from varireal.compute.processes import worker_plan
+from varireal.doctor.clock import ClockedEngine, pool_time
+from varireal.doctor.fine_tuning import FineTuningClock
+from varireal.doctor.sample import MASKS, PHOTOS, PROMPTS
+from varireal.editing.cell import background_region, build_engine, build_run
+from varireal.editing.jobs import JobPlan
+from varireal.errors import UserError
+from varireal.prompts import load_prompts
+from varireal.prompts.templates import class_prompt
+from varireal.segmentation import NETWORK_MODULES, SEGMENTERS
+from varireal.segmentation.run import segment_photos
+from varireal.store import FolderStore
+from varireal.training.plan import TrainingSet
+from varireal.training.worker import NETWORK_MODULES as TRAINING_MODULES
+
+if TYPE_CHECKING:
+    from varireal.base.manifest import Attribute, Feasibility
+    from varireal.config import ComputeConfig, Params
+
+
+def time_masks(params: Params, folder: Path) -> dict[str, Any]:
+    """Find a batch of masks for every worker."""
+    config = params.segment
+    sources = [source for source in (config.source, config.fallback) if source is not None]
+    modules = () if set(sources) == {"dataset"} else NETWORK_MODULES
+    engine = ClockedEngine(ENGINES[params.compute.engine](params.compute, modules))
+    compute = params.compute.model_copy(update={"device": engine.device()})
+    segmenters = [SEGMENTERS[source](config, compute, params.dataset.domain_word) for source in sources]
+    photos = read_manifest(folder / PHOTOS)
+    count = worker_count(params.compute, engine.device()) * config.batch_size
+    copies = [
+        dataclasses.replace(photo, image_id=f"{photo.image_id}~{number:04d}")
+        for number, photo in zip(range(count), itertools.cycle(photos))
+    ]
+    done = segment_photos(segmenters, copies, config, FolderStore("segment"), engine, folder, folder)
+    write_manifest(folder / MASKS, done)
+    sizes = [Path(photo.mask_path).stat().st_size for photo in done if photo.mask_path]
+    clocked = dataclasses.asdict(pool_time(engine.take(), len(copies)))
+    return {"masks": clocked, "batch": config.batch_size, "bytes": sum(sizes) / len(sizes)}
+
+
+def time_edits(params: Params, folder: Path, attribute: Attribute, feasibility: Feasibility) -> dict[str, Any]:
+    """Make and judge a batch of edits for every worker, after the pictures that they start from."""
+    table = load_prompts(folder / PROMPTS)
+    engine = ClockedEngine(build_engine(params, attribute))
+    count = worker_count(params.compute, engine.device()) * params.edit.inpaint.batch_size
+    usable = sum(photo.status == "ok" for photo in read_manifest(folder / MASKS))
+    plan = JobPlan(
+        lambda: iterate_manifest(folder / MASKS),
+        table,
+        attribute=attribute,
+        feasibility=feasibility,
+        edits_per_photo=math.ceil(count / usable),
+        seed=params.seed,
+        region=background_region(params, feasibility) if attribute == "background" else None,
+    )
+    _, specs = plan.survey()
+    jobs = list(itertools.islice(plan, count))
+    if not jobs:
+        raise UserError(f"not one photo of the sample can get a {attribute} edit: {plan.failures[0].note}")
+    run = build_run(params, table, specs, attribute, feasibility, engine)
+    run.prepare(specs)
+    drawn = engine.take()
+    edits = list(run.finish(jobs, len(jobs), "edits"))
+    files = [run.files(edit.attempts[0]) for edit in edits if edit.attempts]
+    if not files:
+        raise UserError(f"not one {attribute} edit of the sample could be made: {edits[0].note}")
+    pictures = [file for item in FolderStore("priors").items() for file in item.iterdir()]
+    return {
+        "edits": dataclasses.asdict(pool_time(engine.take(), len(jobs))),
+        "pictures": dataclasses.asdict(pool_time(drawn, len(specs))),
+        "batch": params.edit.inpaint.batch_size,
+        "passed": sum(edit.status == "accepted" for edit in edits) / len(edits),
+        "edit_bytes": sum(len(data) for each in files for data in each.values()) / len(files),
+        "value_bytes": sum(file.stat().st_size for file in pictures) / len(specs) if drawn else 0.0,
+    }
+
+
+def time_training(params: Params, folder: Path) -> dict[str, Any]:
+    """Do a few steps and two looks in every process."""
+    photos = tuple(read_manifest(folder / PHOTOS))
+    classes = tuple(read_json(folder / PROMPTS)["classes"])
+    sentences = tuple(class_prompt(name, params.dataset.domain_word) for name in classes)
+    training = TrainingSet(
+        params.clip, params.train, params.compute, params.seed, classes, sentences,
+        real=photos, val=(), synthetic=(),
+    )  # fmt: skip
+    compute = params.compute.model_copy(update={"workers": None})  # a limit of segment and edit alone
+    engine = LocalEngine(compute, TRAINING_MODULES)
+    tunings = len(params.grid.sources) * len(params.grid.seeds)
+    workers, _ = worker_plan(engine.device() == "cpu", compute.num_threads, tunings)
+    with engine.open(FineTuningClock(training, folder / "pixels"), workers) as pool:
+        clocked = [result for _, results in pool.run([[number] for number in range(workers)]) for result in results]
+    names = ("step", "look", "look_image", "decode_image", "image_bytes", "adapter_bytes")
+    mean = {name: sum(getattr(each, name) for each in clocked) / len(clocked) for name in names}
+    return {**mean, "workers": workers, "seconds": max(each.busy for each in clocked)}
+
+
+def worker_count(compute: ComputeConfig, device: str) -> int:
+    """Return how many workers an engine has where there is work for all; the sample gives each a batch."""
+    if device == "cuda":
+        count = max(1, len(visible_gpus()))
+    else:
+        count, _ = worker_plan(device == "cpu", compute.num_threads, sys.maxsize)
+    return min(count, compute.workers or count)

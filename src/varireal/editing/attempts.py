@@ -1,0 +1,144 @@
+"""Attempts at edits: what is there of each, how a worker makes and judges a batch, and the edits they become."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from varireal.base.files import decode_png, encode_png
+from varireal.base.manifest import Status
+from varireal.editing.jobs import EditJob
+from varireal.store import Kept
+
+if TYPE_CHECKING:
+    from varireal.editing.editors import Editor
+
+IMAGE, PRIOR = "image.png", "prior.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class FilterAnswer:
+    """A filter's answer to one edited picture."""
+
+    accepted: bool
+    scores: dict[str, float]  # as shown in the manifest
+    quality: float  # ranks the attempts of an edit that never passes: the largest is kept
+
+
+class EditFilter(Protocol):
+    """Decides which edits count as good. Its models are loaded at the first call of ``check``."""
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Return everything that decides an answer besides the picture and the job, as JSON values."""
+        ...
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Return the least score that passes, by question; empty for a filter that asks nothing."""
+        ...
+
+    def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
+        """Judge edited pictures, uint8 (H, W, 3), in the order of their jobs."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One picture for a job, as far as it is made and judged; it goes to a worker and comes back complete."""
+
+    job: EditJob
+    number: int  # from 0
+    seed: int
+    key: str  # of the picture among the finished work
+    answer_key: str  # of the filter's answer there
+    answer: FilterAnswer | None = None
+    note: str | None = None  # why it could not be made
+    kept: Kept | None = dataclasses.field(default=None, compare=False)  # where the picture is
+    kept_answer: Kept | None = dataclasses.field(default=None, compare=False)
+    # the pictures on their way: one that was made before goes to the worker, those made now come back
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def done(self) -> bool:
+        """Return whether nothing is left to do."""
+        return self.note is not None or (self.kept is not None and self.answer is not None)
+
+    @property
+    def judged(self) -> FilterAnswer:
+        """Return the filter's answer, once it is there."""
+        assert self.answer is not None
+        return self.answer
+
+
+class EditWorker:
+    """Makes and judges batches of attempts; its networks are loaded at the first call, in a worker of an engine."""
+
+    def __init__(self, editor: Editor, edit_filter: EditFilter, keep_priors: bool) -> None:
+        self._editor, self._filter, self._keep_priors = editor, edit_filter, keep_priors
+
+    def __call__(self, items: Sequence[Attempt]) -> list[Attempt]:
+        """Return every attempt with its answer; if one picture is missing, the batch is made anew.
+
+        Pictures that exist stay: the files that come back are those of new pictures alone.
+
+        Raises:
+            UserError: a photo, picture or checkpoint cannot be read, or the device's memory does not hold the batch.
+        """
+        jobs = [attempt.job for attempt in items]
+        pictures = {place: decode_png(each.files[IMAGE]) for place, each in enumerate(items) if IMAGE in each.files}
+        made: dict[int, dict[str, bytes]] = {}
+        if len(pictures) < len(items):
+            for place, draft in enumerate(self._editor.edit(jobs, [attempt.seed for attempt in items])):
+                if place not in pictures:
+                    pictures[place] = draft.picture
+                    priors = {PRIOR: encode_png(draft.prior)} if self._keep_priors else {}
+                    made[place] = {IMAGE: encode_png(draft.picture), **priors}
+        answers = self._filter.check([pictures[place] for place in range(len(items))], jobs)
+        return [
+            dataclasses.replace(attempt, files=made.get(place, {}), answer=answer)
+            for place, (attempt, answer) in enumerate(zip(items, answers))
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    """A job with all its attempts: the last one was accepted, or none was, or one could not be made."""
+
+    job: EditJob
+    attempts: tuple[Attempt, ...] = ()  # that were made
+    note: str | None = None  # why a further one could not be made
+
+    @property
+    def status(self) -> Status:
+        if self.note is not None:
+            return "failed"
+        return "accepted" if self.attempts and self.attempts[-1].judged.accepted else "exhausted"
+
+    def with_attempt(self, attempt: Attempt) -> Edit:
+        """Return the same edit after one more attempt."""
+        if attempt.note is not None:
+            return dataclasses.replace(self, note=attempt.note)
+        return dataclasses.replace(self, attempts=(*self.attempts, attempt))
+
+    @property
+    def chosen(self) -> Attempt:
+        """Return the accepted attempt, or the best of an exhausted edit (the earliest of equals)."""
+        if self.status == "accepted":
+            return self.attempts[-1]
+        return max(self.attempts, key=lambda attempt: attempt.judged.quality)
+
+
+def attempts_json(edit: Edit, paths: Mapping[str, str]) -> str:
+    """Return an edit's attempts as a manifest has them, with the paths of ``attempt-0`` and so on that are kept."""
+    rows = []
+    for attempt in edit.attempts:
+        answer = attempt.judged
+        rows.append({"seed": attempt.seed, "accepted": answer.accepted, "scores": answer.scores})
+        if (path := paths.get(f"attempt-{attempt.number}")) is not None:
+            rows[-1]["path"] = path
+    return json.dumps(rows, sort_keys=True)

@@ -1,0 +1,136 @@
+"""Where the weights of a CLIP come from: a folder, a file, open_clip's tags or the hub; safetensors only."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+
+from varireal.errors import UserError
+
+LOCAL = "local-dir:"
+HUB = "hf-hub:"
+CONFIG = "open_clip_config.json"
+# open_clip's own order of preference among the weights of a folder, without the pickles
+HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
+
+
+def shorten(error: BaseException) -> str:
+    """Return the beginning of an error's text on one line, as errors of state dicts run over pages."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def find_local_weights(folder: Path, key: str) -> Path:
+    """Find the safetensors of a folder in open_clip's format.
+
+    Raises:
+        UserError: the folder, its configuration or its safetensors are missing.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{key}.model names the folder {folder}, which does not exist; check the path in params.yaml")
+    try:
+        json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{key}.model: the folder {folder} has no {CONFIG}; it needs one in open_clip's format"
+        ) from error
+    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{key}.model: {folder / CONFIG} is no JSON with a 'model_cfg' ({shorten(error)})") from error
+    files = [folder / name for name in WEIGHTS if (folder / name).is_file()] or sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(
+            f"{key}.model: the folder {folder} has no .safetensors weights; pickled weights (.bin, .pt) are not read, "
+            "convert them with safetensors.torch.save_file"
+        )
+    return files[0]
+
+
+def refuse_pickle(path: Path, key: str) -> None:
+    """Refuse a weights file that is missing or no safetensors; a tag with a dot in it is not a file."""
+    if path.is_file() and path.suffix != ".safetensors":
+        raise UserError(f"{key}.pretrained = {str(path)!r}: only .safetensors are read, as other formats can run code")
+    if path.suffix in {".safetensors", ".bin", ".pt", ".pth"} and not path.is_file():
+        raise UserError(f"{key}.pretrained = {str(path)!r} does not exist; check the path in params.yaml")
+
+
+def check_name(model: str, pretrained: str | None, key: str) -> bool:
+    """Check a built-in name and its tag; return whether the tag's weights need QuickGELU.
+
+    Raises:
+        UserError: open_clip does not know the name or the tag.
+    """
+    import open_clip
+
+    if model.startswith((LOCAL, HUB)):
+        return False
+    names = open_clip.list_models()
+    if model not in names:
+        close = difflib.get_close_matches(model, names, n=3)
+        hint = f"did you mean {' or '.join(close)}" if close else "for example ViT-B-16"
+        raise UserError(
+            f"{key}.model = {model!r} is no open_clip model; {hint}, or local-dir:<folder>, or hf-hub:<id>?"
+        )
+    if not pretrained or Path(pretrained).is_file():
+        return False
+    settings = open_clip.get_pretrained_cfg(model, pretrained)
+    if not settings:
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        raise UserError(
+            f"{key}.pretrained = {pretrained!r} is neither a safetensors file nor a tag of {model}; "
+            f"its tags: {', '.join(tags) or 'none'}"
+        )
+    return bool(settings.get("quick_gelu", False))
+
+
+def find_weights(model: str, pretrained: str | None, key: str) -> Path | None:
+    """Find the safetensors to load, downloading them if need be; None means random weights.
+
+    Raises:
+        UserError: there are none, or they cannot be downloaded.
+    """
+    import open_clip
+
+    if model.startswith(LOCAL):
+        return find_local_weights(Path(model.removeprefix(LOCAL)), key)
+    if pretrained and Path(pretrained).is_file():
+        return Path(pretrained)
+    if model.startswith(HUB):
+        return _hub_weights(model.removeprefix(HUB), model, key)
+    if not pretrained:
+        return None
+    repository = str(open_clip.get_pretrained_cfg(model, pretrained).get("hf_hub") or "").rpartition("/")[0]
+    return _hub_weights(repository, f"{model} ({pretrained})", key)
+
+
+def _hub_weights(repository: str, name: str, key: str) -> Path:
+    """Download the safetensors of a hub repository in open_clip's format, and never a pickle.
+
+    open_clip's table has a repository for most tags, such as timm/vit_base_patch16_clip_224.openai for OpenAI's; its
+    own download would fall back to pickles there.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for file in HUB_WEIGHTS if repository else ():
+        try:
+            return Path(hf_hub_download(repository, file))
+        except LocalEntryNotFoundError as error:  # a kind of EntryNotFoundError, but it says that there is no network
+            raise _no_download(name, key, error) from error
+        except EntryNotFoundError:
+            continue
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _no_download(name, key, error) from error
+    raise UserError(
+        f"{key}.model: {name} is published as a pickle only, which can run code and is not read; where you trust it, "
+        "convert it once: load it with open_clip.create_model, write its state_dict with safetensors.torch.save_file, "
+        f"and name the file in {key}.pretrained"
+    )
+
+
+def _no_download(name: str, key: str, error: BaseException) -> UserError:
+    return UserError(
+        f"{key}.model: {name} cannot be downloaded ({shorten(error)}); check the name and the network, "
+        "or use local-dir:<folder>"
+    )

@@ -1,0 +1,127 @@
+"""What does fine-tunings: a worker of an engine, or a process of a team in which all share every batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from varireal.base.files import json_bytes
+from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.progress import catching_up, report_units, units_to
+from varireal.networks.clip import Clip, load_clip
+from varireal.training.plan import RESULT, FineTuning, TrainingSet
+
+if TYPE_CHECKING:
+    from varireal.store import FolderStore
+    from varireal.training.data import LabelledImages
+    from varireal.training.state import State
+    from varireal.training.team import Team
+
+NETWORK_MODULES = ("open_clip", "varireal.training.loop", "varireal.training.lora")  # imported before the first piece
+
+
+class FineTuningWorker:
+    """Holds CLIP and the images, which it loads at its first fine-tuning."""
+
+    def __init__(
+        self, training_set: TrainingSet, plan: Sequence[FineTuning], store: FolderStore, team: Team | None = None
+    ) -> None:
+        """Take all fine-tunings that it may be given, and the store of their checkpoints and of decoded pictures."""
+        self._set, self._store, self._team = training_set, store, team
+        self._origins = sorted({origin for item in plan for origin in item.source.split("+")})
+        self._loaded: tuple[Clip, dict[str, LabelledImages]] | None = None
+
+    def __call__(self, items: Sequence[FineTuning]) -> list[dict[str, bytes]]:
+        """Return the files of each fine-tuning: adapter, best step and curve; in a team only its first process does.
+
+        Steps are reported as they are done, and those that a checkpoint saves.
+
+        Raises:
+            UserError: CLIP or an image cannot be loaded, the disk is full, or a fine-tuning diverges.
+        """
+        if self._loaded is None:
+            self._loaded = self._load()
+        return [self._fine_tune(item, *self._loaded) for item in items]
+
+    def _load(self) -> tuple[Clip, dict[str, LabelledImages]]:
+        from varireal.training.data import load_images
+        from varireal.training.pixels import PixelCache
+        from varireal.training.towers import set_up_towers
+
+        wanted = self._set
+        device = (self._team and self._team.device) or resolve_device(wanted.compute)
+        clip = load_clip(wanted.clip.model, wanted.clip.pretrained, device)  # in float32: the loop computes by autocast
+        set_up_towers(clip.model, wanted.train)
+        records = {"val": wanted.val, "real": wanted.real, "synthetic": wanted.synthetic}
+        cache = PixelCache(clip, self._store.root)
+        return clip, {name: load_images(records[name], cache) for name in sorted({"val", *self._origins})}
+
+    def _fine_tune(self, item: FineTuning, clip: Clip, images: dict[str, LabelledImages]) -> dict[str, bytes]:
+        from varireal.training.loop import fine_tune
+        from varireal.training.lora import adapter_bytes, add_lora, remove_lora
+        from varireal.training.state import CheckpointFile
+        from varireal.training.steps import pools
+        from varireal.training.team import Alone
+        from varireal.training.towers import unpadded
+
+        config, team, done = self._set.train, self._team or Alone(), 0
+
+        def advance(steps: int) -> None:
+            nonlocal done
+            done += steps
+            report_units(done)
+
+        origins, seed = item.source.split("+"), (self._set.run_seed, item.seed)
+        sources = pools(*(images[name] if name in origins else None for name in ("real", "synthetic")), config)
+        with unpadded(clip, self._set.sentences) as tokens:
+            model = add_lora(clip.model, config.lora, *seed)
+            try:
+                state = fine_tune(
+                    clip, model, tokens, sources, images["val"], config, seed, advance,
+                    dtype=resolve_dtype(self._set.compute), team=team,
+                    checkpoint=CheckpointFile(self._store.unfinished(item.key), config.checkpoint_every),
+                )  # fmt: skip
+                return {} if team.rank else {**adapter_bytes(model), RESULT: json_bytes(_result(state))}
+            finally:
+                remove_lora(model)  # also after a defect: the next try must find CLIP as it came
+
+
+def fine_tune_in_team(
+    training_set: TrainingSet,
+    missing: Sequence[FineTuning],
+    store: FolderStore,
+    num_threads: int | None,
+    *,
+    report: Callable[[int], None],
+) -> None:
+    """Do fine-tunings together with the other processes of a team; the first one's list counts, and it keeps results.
+
+    ``report`` gets the number of steps just done, from the first process only.
+
+    Raises:
+        UserError: as for :class:`FineTuningWorker`.
+    """
+    from varireal.compute.engines.local import set_up
+    from varireal.training.team import join_team
+
+    team = join_team(on_cpu=resolve_device(training_set.compute).type == "cpu")
+    set_up(num_threads, networks=True)
+    missing = team.from_first(list(missing))
+    worker = FineTuningWorker(training_set, missing, store, team)
+    for item in missing:
+        with units_to(None if team.rank else catching_up(report)):
+            [files] = worker([item])
+        if not team.rank:
+            store.put({item.key: files})
+            store.drop_unfinished(item.key)
+    team.leave()
+
+
+def _result(state: State) -> dict[str, Any]:
+    return {
+        "best_step": state.best.step,
+        "val_top1": state.best.val_top1,
+        "val_loss": state.best.val_loss,
+        "curve": [dataclasses.asdict(look) for look in state.looks],
+    }

@@ -1,0 +1,94 @@
+"""Waiting for DVC's queue, with what `dvc queue` prints played back; tests/commands/test_sweep.py runs a real one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from varireal.errors import UserError
+from varireal.sweeping.experiments import SavedExperiment
+from varireal.sweeping.queue import EndedRun, Queue
+
+FIRST, SECOND = SavedExperiment("ratio-0", "38cbca3"), SavedExperiment("ratio-1", "871b27e")
+LOG = "Reproducing experiment 'ratio-0'\nRunning stage 'one':\n> python\nhäh █\nStage 'two' is cached\n"
+
+
+def listing(workers: int, *tasks: str) -> str:
+    return (
+        "Task     Name     Created    Status\n"
+        + "".join(f"{task}\n" for task in tasks)
+        + (f"\nWorker status: {workers} active, 0 idle\n")
+    )
+
+
+def task(experiment: SavedExperiment, state: str, created: str = "06:02 PM") -> str:
+    return f"{experiment.rev}  {experiment.name}  {created}   {state}"
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """A queue whose statuses are those put into ``played``, the last one for ever; ``asked`` has the other commands."""
+    played: list[str] = []
+    asked: list[tuple[str, ...]] = []
+
+    def dvc(*arguments: str, **_: str) -> subprocess.CompletedProcess[str]:
+        if arguments == ("queue", "status"):
+            return subprocess.CompletedProcess(arguments, 0, played.pop(0) if len(played) > 1 else played[0], "")
+        asked.append(arguments)
+        log = LOG.encode().decode("iso-8859-1") if arguments[1] == "logs" else ""
+        return subprocess.CompletedProcess(arguments, 0, log, "")
+
+    commits = {"start": [("ratio-0", "a" * 40), ("ratio-1", "b" * 40)]}
+    repo = SimpleNamespace(root_dir=tmp_path, experiments=SimpleNamespace(ls=lambda all_commits: commits))
+    queue = Queue(repo)
+    queue.played, queue.asked = played, asked
+    monkeypatch.setattr(queue, "_dvc", dvc)
+    monkeypatch.setattr("varireal.sweeping.queue.time.sleep", lambda seconds: None)
+    return queue
+
+
+def test_a_status_is_read_whatever_dvc_says_of_names_and_times(queue: Queue) -> None:
+    unnamed = "0123abc           Nov 29, 2026   Failed"
+    queue.played.append(listing(2, task(FIRST, "Running"), task(SECOND, "Queued", "Nov 29, 2026"), unnamed))
+    status = queue.status()
+    assert status.workers == 2 and status.waiting() == [FIRST, SECOND]
+    assert list(status.states.values()) == ["Running", "Queued", "Failed"]
+
+
+def test_a_status_that_cannot_be_read_is_an_error(queue: Queue) -> None:
+    queue.played.append("something else\n")
+    with pytest.raises(UserError, match="`dvc queue status` does not say what the queue holds"):
+        queue.status()
+
+
+def test_stages_are_counted_and_each_run_ends_with_its_commit_or_its_log(queue: Queue) -> None:
+    queue.played += [
+        listing(0, task(FIRST, "Queued"), task(SECOND, "Queued")),
+        listing(1, task(FIRST, "Running"), task(SECOND, "Queued")),
+        listing(1, task(FIRST, "Success"), task(SECOND, "Running")),
+        listing(1, task(FIRST, "Success"), task(SECOND, "Failed")),
+    ]
+    steps: list[int] = []
+    runs = queue.run([FIRST, SECOND], 1, 4, steps.append)
+    assert runs == [EndedRun("ratio-0", "a" * 40, LOG.rstrip()), EndedRun("ratio-1", None, LOG.rstrip())]
+    assert queue.asked[0] == ("queue", "start", "-j", "1")
+    assert steps == [1, 0, 3, 1, 3]
+
+
+def test_an_experiment_that_the_queue_no_longer_lists_has_failed(queue: Queue) -> None:
+    queue.played.append(listing(1, task(FIRST, "Success")))
+    (run,) = queue.run([SECOND], 1, 4, lambda count: None)
+    assert run == EndedRun("ratio-1", None, "")
+
+
+def test_workers_that_gave_up_are_started_again_or_named_with_the_remedy(queue: Queue) -> None:
+    queue.played += [listing(1, task(FIRST, "Queued")), *[listing(0, task(FIRST, "Queued"))] * 5]
+    queue.played += [listing(1, task(FIRST, "Success"))]
+    assert queue.run([FIRST], 1, 4, lambda count: None)[0].rev == "a" * 40
+    assert queue.asked[0] == ("queue", "start", "-j", "1")
+    queue.played[:] = [listing(1, task(FIRST, "Running")), listing(0, task(FIRST, "Running"))]
+    with pytest.raises(UserError, match=r"workers ended before the experiments did .*`dvc queue kill`"):
+        queue.run([FIRST], 1, 4, lambda count: None)
