@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.manifest import SPLITS
 from varireal.evaluation.comparisons import Verdict
-from varireal.rating.agreement import INTENTION, intention_rows
+from varireal.rating.agreement import agreement_grids
 from varireal.reporting.classes import ClassTable
 from varireal.reporting.curves import MEASURES, build_curves
 from varireal.reporting.data import SHAPES, build_data_plots, causes_grid, data_grid, edits_grid, mixes_grid
@@ -23,7 +23,7 @@ from varireal.reporting.strips import Panel, build_charts, build_forest
 from varireal.reporting.table import Row, results_grid
 from varireal.reporting.verdicts import QUESTIONS, Answer, answers, verdict_grid
 from varireal.reporting.words import signed
-from varireal.tables import Grid, Line, columns
+from varireal.tables import Grid
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -86,7 +86,7 @@ def render_page(
         data=_data(results, verdicts, clip),
         made=made,
         dose=_dose(dose),
-        ratings=ratings and {"grid": ratings_grid(ratings), "left_out": ratings["left_out"]},
+        ratings=ratings and {"grid": agreement_grids(ratings)[0], "left_out": ratings["left_out"]},
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -106,12 +106,6 @@ def _data(results: Results, verdicts: Sequence[Verdict], clip: str) -> dict[str,
 
 def _dose(sweep: DoseResponse | None) -> dict[str, Any] | None:
     return sweep and {"sweep": sweep, "plots": build_dose_plots(sweep), "headline": dose_headline(sweep)}
-
-
-def ratings_grid(summary: Mapping[str, Any]) -> Grid:
-    """Return how people's ratings agree with what the edits were meant to be, as metrics/ratings.json tells it."""
-    heads = (*columns("attribute", "rater"), *columns(*INTENTION, kind="number"))
-    return Grid("Ratings against the feasibility asked for", heads, tuple(Line(row) for row in intention_rows(summary)))
 
 
 def _questions(verdicts: Sequence[Verdict], margin: float) -> list[QuestionSection]:
