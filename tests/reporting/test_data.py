@@ -26,9 +26,8 @@ def results(finished_study: Path) -> Results:
 def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)
     grid = load_params(paths.PARAMS).grid
-    return judge(
-        comparisons(grid), right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid), 0.3, seed=0
-    )
+    right = right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid)
+    return judge(comparisons(grid), right, 0.3, seed=0)
 
 
 def changed(results: Results, **figures: float | None) -> Results:
@@ -42,7 +41,7 @@ def test_the_table_has_every_cell_and_the_real_photos(results: Results) -> None:
         ("color", "feasible"), ("color", "infeasible"), ("texture", "feasible"), ("texture", "infeasible"),
         ("real photos", "val to train"),
     ]  # fmt: skip
-    named = dict(zip((name for name, _ in grid.columns), grid.lines[1].cells))
+    named = dict(zip((column.name for column in grid.columns), grid.lines[1].cells))
     assert named == {
         "attribute": "color", "feasibility": "infeasible", "edits": "5", "exact outside": "yes", "SSIM inside": "0.50",
         "PSNR inside": "12.0 dB", "CLIP score": "30.0", "gained": "+10.0", "CMMD": "2.000", "diversity": "0.750",

@@ -17,15 +17,16 @@ from varireal.errors import UserError
 from varireal.evaluation.predictions import REAL, ZERO_SHOT, Model, Predictions
 from varireal.reporting.dose import (
     DoseResponse,
-    Measured,
+    SweepExperiment,
     dose_headline,
     dose_paths,
     dose_response,
     read_dose_response,
     study_key,
 )
-from varireal.reporting.dose_drawing import build_dose_plots, dose_figure, dose_table
+from varireal.reporting.dose_drawing import build_dose_plots, dose_figure, dose_grid
 from varireal.reporting.experiments import Experiment
+from varireal.tables import rich_table
 
 PHOTOS, SEEDS = 200, (0, 1, 2)
 REPOSITORY = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ def predictions(accuracy: float) -> dict[int, np.ndarray]:
     return {seed: np.where(np.arange(PHOTOS) < round(accuracy * PHOTOS) - seed, 0, 1) for seed in SEEDS}
 
 
-def experiment(ratio: float, edits: int = 1) -> Measured:
+def experiment(ratio: float, edits: int = 1) -> SweepExperiment:
     """Accuracy of color falls from 80 to 40 % with the share of infeasible images; of texture it stays at 60 %."""
     predicted = {REAL: predictions(0.7), ZERO_SHOT: {-1: predictions(0.3)[0]}}
     for source in ("synthetic", "real+synthetic"):
@@ -46,10 +47,10 @@ def experiment(ratio: float, edits: int = 1) -> Measured:
     photos = tuple(f"photo-{number:03}" for number in range(PHOTOS))
     name = f"ratio-{ratio:g}-edits-{edits}"
     own = Experiment(name, Predictions(photos, np.zeros(PHOTOS, int), predicted), None)
-    return Measured(ratio, edits, f"rev-{ratio:g}", own)
+    return SweepExperiment(ratio, edits, f"rev-{ratio:g}", own)
 
 
-def with_predictions(swept: Measured, **changes: object) -> Measured:
+def with_predictions(swept: SweepExperiment, **changes: object) -> SweepExperiment:
     predictions = dataclasses.replace(swept.experiment.predictions, **changes)
     return dataclasses.replace(swept, experiment=dataclasses.replace(swept.experiment, predictions=predictions))
 
@@ -134,7 +135,7 @@ def test_settings_that_change_no_prediction_do_not_make_another_study(params: Pa
 
 def test_the_terminals_table_shows_points_slope_and_verdict(sweep: DoseResponse) -> None:
     console = Console(width=150, record=True, file=io.StringIO())
-    console.print(dose_table(sweep))
+    console.print(rich_table(dose_grid(sweep)))
     line = next(line for line in console.export_text().splitlines() if "real+synthetic" in line and "color" in line)
     for words in ("79.5", "59.5", "39.5", "−40.0", "falls by 40.0 points"):
         assert words in line

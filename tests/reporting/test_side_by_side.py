@@ -20,7 +20,7 @@ from varireal.commands.compare import command
 from varireal.errors import UserError
 from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model, Predictions
 from varireal.reporting.experiments import Experiment, parse_experiment, read_experiment
-from varireal.reporting.side_by_side import as_json, compare, row_words, summary_lines
+from varireal.reporting.side_by_side import as_json, compare, model_words, summary_lines
 
 COLOR = Model("synthetic", "color", "feasible")
 
@@ -42,12 +42,12 @@ def test_every_shared_model_is_compared_over_its_shared_seeds() -> None:
     first = experiment("one", {ZERO_SHOT: {NO_SEED: 300}, COLOR: {0: 500, 1: 520, 7: 999}, texture: {0: 1}})
     second = experiment("two", {ZERO_SHOT: {NO_SEED: 250}, COLOR: {0: 450, 1: 470}, REAL: {0: 2, 1: 2}})
     found = compare(first, second, margin=0.3)
-    zero, color = found.rows
+    zero, color = found.models
     assert (zero.model, color.model, found.photos) == (ZERO_SHOT, COLOR, 1000)
     assert (zero.first.mean, zero.second.mean, zero.verdict.difference.mean) == (30.0, 25.0, 5.0)
     assert (color.first.mean, color.second.mean) == (51.0, 46.0)
     assert color.verdict.outcome == "different" and color.verdict.difference.seeds == 2
-    assert row_words(color, 0.3) == "different: A is 5.0 points better than B"
+    assert model_words(color, 0.3) == "different: A is 5.0 points better than B"
     # 50 photos are right in A only and none in B only, with both seeds; the middle of two p-values counts twice
     assert color.verdict.mcnemar == pytest.approx(2 * binomtest(50, 50).pvalue)
     assert found.only == (("color feasible synthetic, seed 7", "texture mixed synthetic"), ("real",))
@@ -58,7 +58,7 @@ def test_every_shared_model_is_compared_over_its_shared_seeds() -> None:
 
 def test_the_verdict_turns_with_the_experiments() -> None:
     first, second = experiment("one", {COLOR: {0: 500, 1: 500}}), experiment("two", {COLOR: {0: 400, 1: 400}})
-    there, back = (compare(a, b, 0.3).rows[0].verdict for a, b in ((first, second), (second, first)))
+    there, back = (compare(a, b, 0.3).models[0].verdict for a, b in ((first, second), (second, first)))
     assert there.difference.mean == -back.difference.mean == 10.0
     assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]))
     assert there.mcnemar == back.mcnemar
@@ -69,13 +69,13 @@ def test_models_that_answer_alike_are_not_tested_and_correct_no_others() -> None
     first = experiment("one", {COLOR: {0: 520, 1: 520}, **others})
     second = experiment("two", {COLOR: {0: 510, 1: 510}, **others})
     found = compare(first, second, 0.3)
-    verdict = found.rows[0].verdict
+    verdict = found.models[0].verdict
     assert verdict.p_difference_holm == verdict.p_difference
-    assert [row.same for row in found.rows] == [False, True, True, True]
-    assert row_words(found.rows[1], 0.3) == "the same answers to every photo"
+    assert [row.same for row in found.models] == [False, True, True, True]
+    assert model_words(found.models[1], 0.3) == "the same answers to every photo"
     assert "3 of 4 models give the same answers to every photo." in summary_lines(found)
     two = {COLOR: {0: 510, 1: 510}, next(iter(others)): {0: 20, 1: 20}}
-    corrected = compare(first, experiment("two", two), 0.3).rows[0].verdict
+    corrected = compare(first, experiment("two", two), 0.3).models[0].verdict
     assert corrected.p_difference_holm > corrected.p_difference
 
 
@@ -84,14 +84,14 @@ def test_equal_accuracy_with_other_answers_is_not_the_same() -> None:
     answers = np.where(np.arange(1000) >= 500, 1, 3)
     other = dataclasses.replace(first.predictions, by_model={COLOR: {0: answers, 1: answers}})
     second = Experiment("two", other, None)
-    (row,) = compare(first, second, 0.3).rows
+    (row,) = compare(first, second, 0.3).models
     assert not row.same and row.verdict.difference.mean == 0.0 and row.verdict.outcome == "undecided"
 
 
 @pytest.mark.parametrize(("other", "told"), [(250, "differ"), (299, "cannot be told apart")])
 def test_zero_shot_has_no_seeds_and_speaks_through_mcnemar(other: int, told: str) -> None:
     pair = [experiment("x", {ZERO_SHOT: {NO_SEED: count}}) for count in (300, other)]
-    assert row_words(compare(*pair, 0.3).rows[0], 0.3) == f"without seeds: these two {told} (McNemar)"
+    assert model_words(compare(*pair, 0.3).models[0], 0.3) == f"without seeds: these two {told} (McNemar)"
 
 
 def test_other_photos_and_other_classes_are_named() -> None:
@@ -238,8 +238,8 @@ def test_revisions_and_experiments_are_read_from_dvcs_cache(repository: Path) ->
         (shutil.rmtree if Path(path).is_dir() else Path.unlink)(Path(path))
     found = compare(read_experiment("first"), read_experiment("fewer-steps"), 0.3)
     assert found.settings == {"train.max_steps": (20, 10)}
-    assert {row.model.attribute: row.second.mean for row in found.rows}["color"] == 0.0
-    assert sum(row.same for row in found.rows) == 8
+    assert {row.model.attribute: row.second.mean for row in found.models}["color"] == 0.0
+    assert sum(row.same for row in found.models) == 8
 
     with pytest.raises(UserError, match="nope is no folder, no file, no DVC experiment and no git revision"):
         read_experiment("nope")

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from varireal import paths
 from varireal.config import load_params
@@ -13,7 +14,8 @@ from varireal.errors import UserError
 from varireal.evaluation.comparisons import comparisons, grid_models, judge, right_answers
 from varireal.evaluation.predictions import read_predictions
 from varireal.reporting.results import Results, read_results
-from varireal.reporting.table import build_rows, curves_csv, table_csv, table_json
+from varireal.reporting.table import build_rows, curves_csv, table_csv, table_json, terminal_grid
+from varireal.tables import rich_table
 
 
 @pytest.fixture
@@ -49,9 +51,8 @@ def test_one_seed_has_no_spread(finished_study: Path) -> None:
 
 def test_feasible_minus_infeasible_is_that_of_the_verdicts(finished_study: Path, results: Results) -> None:
     grid = load_params(finished_study / "params.yaml").grid
-    verdicts = judge(
-        comparisons(grid), right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid), 0.3, seed=0
-    )
+    right = right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid)
+    verdicts = judge(comparisons(grid), right, 0.3, seed=0)
     table = table_json(build_rows(results), verdicts)["feasible_minus_infeasible"]
     assert {(attribute, source) for attribute, own in table.items() for source in own} == {
         ("color", "synthetic"), ("color", "real+synthetic"), ("texture", "synthetic"), ("texture", "real+synthetic"),
@@ -80,3 +81,16 @@ def test_a_missing_metrics_file_is_named(finished_study: Path, name: str) -> Non
     (finished_study / "metrics" / name).unlink()
     with pytest.raises(UserError, match=f"metrics/{name} is missing"):
         read_results(load_params(finished_study / "params.yaml").grid)
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_no_figure_is_cut_off(finished_study: Path, width: int) -> None:
+    rows = build_rows(read_results(load_params(finished_study / "params.yaml").grid))
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(rich_table(terminal_grid(rows, "rendered_aircraft")))
+    text = captured.get()
+    assert "…" not in text
+    for figure in ("61.0 ± 1.4", "−13.0 ± 0.0", "+41.0 "):
+        assert figure in text
+    assert max(map(len, text.splitlines())) <= width

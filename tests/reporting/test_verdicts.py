@@ -14,27 +14,17 @@ from varireal.config import load_params
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import Size, crossed_mean
-from varireal.reporting.verdicts import (
-    answers,
-    headline,
-    interval_words,
-    p_words,
-    verdict_metrics,
-    verdict_words,
-    verdicts_json,
-    verdicts_tables,
-    versus,
-    where,
-)
+from varireal.reporting.verdicts import answers, headline, verdict_grids, verdict_metrics, verdicts_json
+from varireal.reporting.words import interval_words, p_words, verdict_words, versus, where
+from varireal.tables import rich_table
 
 
 @pytest.fixture
 def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)  # no test here looks at the bootstrap
     grid = load_params(finished_study / "params.yaml").grid
-    return judge(
-        comparisons(grid), right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid), 0.3, seed=0
-    )
+    right = right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid)
+    return judge(comparisons(grid), right, 0.3, seed=0)
 
 
 def test_words_of_a_difference_name_the_better_one(verdicts: list[Verdict]) -> None:
@@ -137,8 +127,8 @@ def test_metrics_have_names_that_mlflow_takes(verdicts: list[Verdict]) -> None:
 
 def test_tables_hold_a_line_for_every_comparison(verdicts: list[Verdict]) -> None:
     console = Console(file=io.StringIO(), width=200)
-    for table in verdicts_tables(verdicts, 0.3):
-        console.print(table)
+    for grid in verdict_grids(verdicts, 0.3):
+        console.print(rich_table(grid))
     text = console.file.getvalue()
     assert text.count("points better than infeasible") == 8 and text.count("undecided: needs about") == 4
     assert text.count("feasible − real only") == 8  # those of infeasible end alike

@@ -20,7 +20,7 @@ import pytest
 from varireal.config import load_params
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import read_results
-from varireal.tracking import Study, log_study
+from varireal.tracking.study import LoggedStudy, log_study
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'varireal[dev]'")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -69,7 +69,7 @@ def test_the_comparison_is_two_clicks_away_and_nothing_leaves_the_machine(
     made = Provenance(commit=None, changed=False, experiment=None, versions={}, data={})
     results = read_results(grid, finished_study / "metrics")
     params = params.model_copy(update={"grid": grid})
-    log_study(Study(params, "rendered_aircraft", "d1", results, made, {}, "* It does not.", {}))
+    log_study(LoggedStudy(params, "rendered_aircraft", "d1", results, made, {}, "* It does not.", {}))
 
     sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root has none
     with pages(finished_study) as address, playwright.sync_playwright() as driver:

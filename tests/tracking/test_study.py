@@ -14,8 +14,9 @@ import pytest
 from varireal.config import Params, load_params
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results, read_results
-from varireal.tracking import Study, TrackingError, log_study
+from varireal.tracking import TrackingError
 from varireal.tracking.entries import study_entries, study_name
+from varireal.tracking.study import LoggedStudy, log_study
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,10 +52,10 @@ def runs(root: Path) -> dict[str, Run]:
     return named
 
 
-def described(study: tuple[Params, Results], made: Provenance = MADE) -> Study:
+def described(study: tuple[Params, Results], made: Provenance = MADE) -> LoggedStudy:
     params, results = study
     verdicts = {"verdict/color/points": 1.5}
-    return Study(params, "rendered_aircraft", "d1", results, made, verdicts, "* It does not.", {})
+    return LoggedStudy(params, "rendered_aircraft", "d1", results, made, verdicts, "* It does not.", {})
 
 
 def log(study: tuple[Params, Results], made: Provenance = MADE, *, anew: bool = False) -> str:

@@ -8,10 +8,10 @@ import click
 
 from varireal import paths
 from varireal.reporting.dose import dose_headline
-from varireal.reporting.dose_drawing import dose_table
+from varireal.reporting.dose_drawing import dose_grid
 from varireal.sweeping.points import plan_points
 from varireal.sweeping.sweep import next_step, run_sweep, track_sweep, write_sweep
-from varireal.tables import results_console
+from varireal.tables import results_console, rich_table
 
 RATIOS = "0,0.25,0.5,0.75,1"
 
@@ -63,7 +63,7 @@ def command(ratios: tuple[float, ...], edits_per_photo: tuple[int, ...], setting
     dose = run_sweep(points, jobs, tell=lambda line: click.echo(line, err=True))
     write_sweep(dose)
     console = results_console()
-    console.print(dose_table(dose))
+    console.print(rich_table(dose_grid(dose)))
     console.print(dose_headline(dose), highlight=False)
     console.print(f"Curves: {paths.SWEEP_FIGURE}; {next_step(dose)}", highlight=False)
     if where := track_sweep(dose, points[0].params.tracking.experiment):

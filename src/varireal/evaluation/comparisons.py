@@ -147,6 +147,7 @@ def holm(p_values: Sequence[float], families: Sequence[str]) -> list[float]:
     corrected = [0.0] * len(p_values)
     for family in dict.fromkeys(families):
         places = [k for k, own in enumerate(families) if own == family]
-        for k, p in zip(places, multipletests([p_values[k] for k in places], alpha=ALPHA, method="holm")[1]):
+        adjusted = multipletests([p_values[k] for k in places], alpha=ALPHA, method="holm")[1]
+        for k, p in zip(places, adjusted):  # pyright: ignore[reportArgumentType]  # only other methods return None
             corrected[k] = float(p)
     return corrected

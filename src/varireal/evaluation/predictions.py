@@ -6,7 +6,7 @@ import dataclasses
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from varireal.errors import UserError
 
@@ -93,12 +93,14 @@ def parse_predictions(content: bytes, name: str) -> Predictions:
     table = table.fillna({"attribute": "", "condition": "", "seed": NO_SEED}).astype({"seed": int})
     wide = table.set_index(["image_id", *KEYS])["predicted"].unstack(KEYS).sort_index()
     labels = table.groupby("image_id")["class_index"]
-    if (torn := labels.nunique() > 1).any():
-        raise UserError(f"the predictions of {name} give {torn.idxmax()} two classes; make them anew")
+    for photo, count in labels.nunique().items():
+        if cast(int, count) > 1:
+            raise UserError(f"the predictions of {name} give {photo} two classes; make them anew")
     by_model: dict[Model, dict[int, np.ndarray]] = {}
     gaps = {}
     for source, attribute, condition, seed in sorted(wide.columns):
-        model, column = Model(source, attribute, condition), wide[source, attribute, condition, seed]
+        model = Model(source, attribute, condition)
+        column = cast("pd.Series", wide[source, attribute, condition, seed])
         if column.isna().any():
             gaps[model, int(seed)] = str(column.isna().idxmax())
         else:

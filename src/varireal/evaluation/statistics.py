@@ -84,7 +84,8 @@ class CrossedMean:
             return 1.0
         if self.half_width(SMALLEST_P) <= distance:
             return SMALLEST_P
-        return float(brentq(lambda tail: self.half_width(tail) - distance, SMALLEST_P, 1.0, xtol=1e-14))
+        root = brentq(lambda tail: self.half_width(tail) - distance, SMALLEST_P, 1.0, xtol=1e-14)
+        return float(root)  # pyright: ignore[reportArgumentType]  # a pair is returned only with full_output
 
     def equivalence_p_value(self, margin: float) -> float:
         """Return the p-value of two one-sided tests (Schuirmann 1987) against a true mean beyond ±margin points.

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from statistics import fmean
 
-from varireal.reporting.results import Cell, Results
+from varireal.reporting.results import CellResult, Results
 from varireal.reporting.strips import Axis, axis_over
 
 MEASURES = {"val_top1": "Top-1 on val (%)", "train_loss": "Training loss"}
@@ -54,7 +54,7 @@ def build_curves(results: Results, measure: str) -> list[CurvePlot]:
     return plots
 
 
-def _mean_curve(cell: Cell, measure: str) -> list[tuple[float, float]]:
+def _mean_curve(cell: CellResult, measure: str) -> list[tuple[float, float]]:
     """Return (step, mean over the seeds that looked there) in the order of the steps."""
     by_step: dict[float, list[float]] = {}
     for run in cell.runs:
@@ -63,7 +63,7 @@ def _mean_curve(cell: Cell, measure: str) -> list[tuple[float, float]]:
     return [(step, fmean(values)) for step, values in sorted(by_step.items())]
 
 
-def _curve(cell: Cell, mean: Sequence[tuple[float, float]], x_axis: Axis, y_axis: Axis) -> Curve:
+def _curve(cell: CellResult, mean: Sequence[tuple[float, float]], x_axis: Axis, y_axis: Axis) -> Curve:
     name = cell.condition or "real only"
     points = tuple(
         (LEFT + x_axis.place(step) / 100 * WIDTH, TOP + HEIGHT - y_axis.place(value) / 100 * HEIGHT)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from varireal.evaluation.comparisons import Verdict
 from varireal.reporting.curves import HEIGHT, LEFT, TOP, WIDTH
-from varireal.reporting.grids import Grid, Line, columns
 from varireal.reporting.results import Results
 from varireal.reporting.strips import Axis, axis_over
-from varireal.reporting.verdicts import interval_words
-from varireal.reporting.words import counted, percent, signed
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from varireal.reporting.words import counted, interval_words, percent, signed
+from varireal.tables import Grid, Line, columns
 
 SHAPES = ("circle", "square", "triangle")  # of the attributes, in the order of the grid
 EXPLAIN = {  # figures that accuracy is drawn against, in the words of an axis
@@ -36,6 +32,7 @@ HEADS = (
     "diversity",
     "pass rate",
 )
+CELL = columns("attribute", "feasibility")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,34 +73,22 @@ def data_grid(results: Results) -> Grid:
     photos = results.photos
     distance = (_number(photos["cmmd_of_val"], 3), _number(photos["diversity"], 3))
     lines.append(Line(("real photos", "val to train", f"{photos['photos']:,}", *("–",) * 5, *distance, "–")))
-    return Grid("What was measured of the edits", columns(("attribute", "feasibility"), HEADS), tuple(lines))
-
-
-def data_table(results: Results) -> Table:
-    """Return the same for the terminal."""
-    from rich.table import Table
-
-    grid = data_grid(results)
-    table = Table(title="The data, measured", title_justify="left", title_style="bold")
-    for name, kind in grid.columns:
-        table.add_column(name, justify="right" if kind else "left")
-    for line in grid.lines:
-        table.add_row(*line.cells)
-    return table
+    return Grid("What was measured of the edits", (*CELL, *columns(*HEADS, kind="number")), tuple(lines))
 
 
 def _cells(results: Results, cell: tuple[str, str]) -> Iterator[str]:
-    found, edits = results.measured[cell], results.edits[cell]
-    yield f"{found['measured']:,}" + (f" of {found['edits']:,}" if found["measured"] < found["edits"] else "")
-    leaks = found["changed_outside"]
+    measured, edits = results.measured[cell], results.edits[cell]
+    sample, whole = measured["measured"], measured["edits"]
+    yield f"{sample:,} of {whole:,}" if sample < whole else f"{sample:,}"
+    leaks = measured["changed_outside"]
     yield "–" if leaks is None else f"no: {leaks:,}" if leaks else "yes"
-    yield _number(found["ssim_inside"], 2)
+    yield _number(measured["ssim_inside"], 2)
     # nothing differs inside where SSIM is 1; there is no such number of decibels
-    yield _number(found["psnr_inside"], 1) + (" dB" if found["psnr_inside"] is not None else "")
-    yield _number(found["clip_score"], 1)
-    yield signed(gain) if (gain := explaining(found).get("clip_gain")) is not None else "–"
-    yield _number(found["cmmd"], 3)
-    yield _number(found["diversity"], 3)
+    yield _number(measured["psnr_inside"], 1) + (" dB" if measured["psnr_inside"] is not None else "")
+    yield _number(measured["clip_score"], 1)
+    yield signed(gain) if (gain := explaining(measured).get("clip_gain")) is not None else "–"
+    yield _number(measured["cmmd"], 3)
+    yield _number(measured["diversity"], 3)
     yield percent(edits["pass_rate"])
 
 
@@ -119,8 +104,8 @@ def causes_grid(results: Results) -> Grid | None:
     lines = [Line((*cell, cause, number)) for cell, edits in results.edits.items() for cause, number in _causes(edits)]
     if not lines:
         return None
-    names = (*columns(("attribute", "feasibility"), ()), ("cause", "words"), *columns((), ("number",)))
-    return Grid("Failures by cause", names, tuple(lines))
+    heads = (*CELL, *columns("cause", kind="words"), *columns("number", kind="number"))
+    return Grid("Failures by cause", heads, tuple(lines))
 
 
 def _causes(edits: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -133,6 +118,32 @@ def _causes(edits: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for question, share in edits["first_pass_rate_by_question"].items():
         if share is not None and share < 1:
             yield f"first attempt rejected for its {question}", percent(1 - share)
+
+
+def edits_grid(results: Results) -> Grid:
+    """Return how many edits of each cell passed the filter, and in how many attempts."""
+    lines = tuple(
+        Line((
+            attribute,
+            feasibility,
+            *(f"{edits[name]:,}" for name in ("edits", "accepted", "exhausted", "failed")),
+            percent(edits["pass_rate"]),
+            "–" if edits["mean_attempts"] is None else f"{edits['mean_attempts']:.2f}",
+        ))
+        for (attribute, feasibility), edits in results.edits.items()
+    )  # fmt: skip
+    numbers = columns("edits", "accepted", "exhausted", "not edited", "pass rate", "attempts per edit", kind="number")
+    return Grid("Edits and the filter", (*CELL, *numbers), lines)
+
+
+def mixes_grid(results: Results) -> Grid:
+    """Return the size and the infeasible share of every synthetic training set."""
+    lines = tuple(
+        Line((attribute, condition, f"{mix['images']:,}", percent(mix["infeasible_share"])))
+        for (attribute, condition), mix in results.mixes.items()
+    )
+    numbers = columns("images", "infeasible share", kind="number")
+    return Grid("Synthetic training sets", (*columns("attribute", "condition"), *numbers), lines)
 
 
 def build_data_plots(results: Results, verdicts: Sequence[Verdict]) -> list[DataPlot]:
@@ -160,16 +171,16 @@ def build_data_plots(results: Results, verdicts: Sequence[Verdict]) -> list[Data
 def _plot(
     source: str, name: str, gains: Sequence[Verdict], results: Results, shapes: dict[str, str], y_axis: Axis
 ) -> DataPlot | None:
-    found = []
+    known = []
     for verdict in gains:
         cell = (verdict.comparison.first.attribute, verdict.comparison.first.condition)
         if (value := explaining(results.measured[cell]).get(name)) is not None:
-            found.append((value, verdict))
-    if not found:
+            known.append((value, verdict))
+    if not known:
         return None
-    x_axis = axis_over([value for value, _ in found])
+    x_axis = axis_over([value for value, _ in known])
     dots = []
-    for value, verdict in found:
+    for value, verdict in known:
         first, (low, high) = verdict.comparison.first, verdict.interval
         dots.append(
             Dot(

@@ -16,8 +16,7 @@ from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model
 from varireal.evaluation.statistics import crossed_mean
 from varireal.reporting.experiments import Experiment
 from varireal.reporting.side_by_side import check_same_test_set
-from varireal.reporting.verdicts import undecided_words
-from varireal.reporting.words import signed
+from varireal.reporting.words import signed, undecided_words
 from varireal.store import content_key
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ NOT_OF_THE_STUDY: dict[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class SweepExperiment:
     """One experiment of a sweep."""
 
     ratio: float
@@ -113,7 +112,7 @@ def read_dose_response(path: Path, params: Params) -> DoseResponse | None:
     if text.strip() == b"{}":  # no sweep yet
         return None
     try:
-        found = DoseResponse.model_validate_json(text)
+        sweep = DoseResponse.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
@@ -121,25 +120,25 @@ def read_dose_response(path: Path, params: Params) -> DoseResponse | None:
             f"{path} does not hold a sweep ({where}: {problem['msg']}); make it anew with `varireal sweep`, "
             "or take it back with git"
         ) from error
-    return found if found.study == study_key(params) else None
+    return sweep if sweep.study == study_key(params) else None
 
 
-def dose_response(measured: Sequence[Measured], params: Params) -> DoseResponse:
+def dose_response(swept: Sequence[SweepExperiment], params: Params) -> DoseResponse:
     """Return the curves of a sweep.
 
     Args:
-        measured: experiments of one study with at least two ratios for each number of edits per photo.
+        swept: experiments of one study with at least two ratios for each number of edits per photo.
         params: the settings of one of them.
 
     Raises:
         UserError: the experiments' test photos differ, one lacks a model of the grid, or an end of a curve is not what
             the pure condition predicts.
     """
-    for other in measured[1:]:
-        check_same_test_set(measured[0].experiment, other.experiment)
+    for other in swept[1:]:
+        check_same_test_set(swept[0].experiment, other.experiment)
     grid, seeds, margin = params.grid, params.grid.seeds, params.report.margin
     curves: dict[tuple[str, str, int], dict[float, np.ndarray]] = {}
-    for each in sorted(measured, key=lambda m: (m.edits_per_photo, m.ratio)):
+    for each in sorted(swept, key=lambda m: (m.edits_per_photo, m.ratio)):
         for attribute in grid.attributes:
             for source in grid.sources:
                 mixed = Model(source, attribute, "mixed")
@@ -147,8 +146,8 @@ def dose_response(measured: Sequence[Measured], params: Params) -> DoseResponse:
                 right = _right(each.experiment, mixed, seeds)
                 curves.setdefault((attribute, source, each.edits_per_photo), {})[each.ratio] = right
     curves = dict(sorted(curves.items(), key=lambda item: _place(item[0], grid.attributes, grid.sources)))
-    names = {(each.edits_per_photo, each.ratio): each.experiment.name for each in measured}
-    first = measured[0].experiment
+    names = {(each.edits_per_photo, each.ratio): each.experiment.name for each in swept}
+    first = swept[0].experiment
     return DoseResponse(
         dataset=params.dataset.name,
         study=study_key(params),
@@ -163,7 +162,7 @@ def dose_response(measured: Sequence[Measured], params: Params) -> DoseResponse:
             _curve(key, curve, names, trend, margin)
             for (key, curve), trend in zip(curves.items(), trends(list(curves.values()), margin))
         ),
-        experiments={each.experiment.name: each.rev for each in measured},
+        experiments={each.experiment.name: each.rev for each in swept},
     )
 
 
@@ -177,15 +176,15 @@ def trend_words(trend: Trend, margin: float) -> str:
     return undecided_words(trend.photos, trend.seeds, trend.needed)
 
 
-def dose_headline(found: DoseResponse) -> str:
+def dose_headline(sweep: DoseResponse) -> str:
     """Return what all curves say together, in one sentence."""
-    total = len(found.curves)
-    counts = {outcome: sum(c.outcome == outcome for c in found.curves) for outcome in ("equivalent", "undecided")}
-    rising = sum(c.outcome == "different" and c.slope > 0 for c in found.curves)
+    total = len(sweep.curves)
+    counts = {outcome: sum(c.outcome == outcome for c in sweep.curves) for outcome in ("equivalent", "undecided")}
+    rising = sum(c.outcome == "different" and c.slope > 0 for c in sweep.curves)
     falling = total - rising - sum(counts.values())
     return (
         f"With a growing share of infeasible images accuracy falls in {falling}, rises in {rising} and is flat within "
-        f"±{found.margin:g} points in {counts['equivalent']} of {total} curves; {counts['undecided']} are undecided."
+        f"±{sweep.margin:g} points in {counts['equivalent']} of {total} curves; {counts['undecided']} are undecided."
     )
 
 
@@ -194,11 +193,11 @@ def interval(curve: DoseCurve) -> str:
     return f"{signed(curve.slope_low)} to {signed(curve.slope_high)}"
 
 
-def dose_paths(found: DoseResponse) -> dict[str, DoseCurve]:
+def dose_paths(sweep: DoseResponse) -> dict[str, DoseCurve]:
     """Return the curves by a path that MLflow allows as a metric's name, such as ``color/real-and-synthetic``."""
-    several = len({curve.edits_per_photo for curve in found.curves}) > 1
+    several = len({curve.edits_per_photo for curve in sweep.curves}) > 1
     named = {}
-    for curve in found.curves:
+    for curve in sweep.curves:
         parts = [curve.attribute, curve.source.replace("+", "-and-")]
         named["/".join([*parts, *([f"{curve.edits_per_photo}-edits"] if several else [])])] = curve
     return named
@@ -228,9 +227,9 @@ def _curve(
 
 
 def _accuracy(right: np.ndarray) -> Accuracy:
-    found = crossed_mean(right)
-    low, high = found.interval()
-    return Accuracy(mean=_round(found.mean), low=_round(max(0.0, low)), high=_round(min(100.0, high)))
+    mean = crossed_mean(right)
+    low, high = mean.interval()
+    return Accuracy(mean=_round(mean.mean), low=_round(max(0.0, low)), high=_round(min(100.0, high)))
 
 
 def _round(value: float) -> float:
@@ -247,7 +246,7 @@ def _right(experiment: Experiment, model: Model, seeds: Sequence[int]) -> np.nda
     return experiment.predictions.right(model, seeds)
 
 
-def _check_end(each: Measured, mixed: Model, conditions: Sequence[str], seeds: Iterable[int]) -> None:
+def _check_end(each: SweepExperiment, mixed: Model, conditions: Sequence[str], seeds: Iterable[int]) -> None:
     """Check that the condition mixed at ratio 0 or 1 is the pure condition to the last prediction."""
     condition = ENDS.get(each.ratio)
     if condition is None or condition not in conditions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from varireal import paths
 from varireal.errors import UserError
@@ -75,13 +75,13 @@ def _from_revision(name: str) -> Experiment:
     except FileNotFoundError as error:
         raise UserError(f"the revision {name} has no {predictions} in its dvc.lock; choose one that has") from error
     try:
-        content = files.read_bytes(predictions)
+        content = cast(bytes, files.read_bytes(predictions))
     except OSError as error:
         raise UserError(
             f"DVC's cache lacks the predictions of {name} ({one_line(error)}); get them with `dvc pull`, "
             f"or make them anew: `dvc exp apply {name}`, `dvc repro`"
         ) from error
-    return parse_experiment(name, content, files.read_bytes(params) if params in entries else None)
+    return parse_experiment(name, content, cast(bytes, files.read_bytes(params)) if params in entries else None)
 
 
 def parse_experiment(name: str, predictions: bytes, params: bytes | None) -> Experiment:

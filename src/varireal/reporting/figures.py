@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from varireal.base.files import read_image
 from varireal.base.manifest import ImageRecord
 from varireal.evaluation.comparisons import Family, Outcome, Verdict
-from varireal.reporting.verdicts import QUESTIONS, interval_words, versus, where
-from varireal.reporting.words import signed
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from varireal.reporting.gallery import picture_paths
+from varireal.reporting.verdicts import QUESTIONS
+from varireal.reporting.words import interval_words, signed, versus, where
 
 COLOURS: dict[Outcome, str] = {"different": "#c4471d", "equivalent": "#1a7f37", "undecided": "#6e7781"}
 SIDE, LABEL, GAP = 144, 16, 6  # pixels: of a picture on a sheet, of the line of text above it, between edits
@@ -64,7 +61,7 @@ def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]]) -> bytes:
     Raises:
         UserError: a picture is missing or cannot be read.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageOps
 
     columns = max(1, *(len(edits) for _, edits in rows))
     block = 2 * LABEL + len(KINDS) * SIDE + GAP
@@ -75,20 +72,12 @@ def edits_sheet(rows: Sequence[tuple[str, Sequence[ImageRecord]]]) -> bytes:
         for column, edit in enumerate(edits):
             left, top = column * (SIDE + GAP), line * block + LABEL
             pen.text((left + 2, top + 1), f"{edit.class_name}: {edit.value}"[:26], fill="#59636e")
-            for place, picture in enumerate(_pictures(edit)):
-                if picture is not None:
-                    sheet.paste(picture, (left, top + LABEL + place * SIDE))
+            paths = picture_paths(edit)
+            for place, kind in enumerate(KINDS):
+                if kind in paths:  # priors are not always kept
+                    picture = Image.fromarray(read_image(Path(paths[kind])))
+                    padded = ImageOps.pad(picture, (SIDE, SIDE), color="white")
+                    sheet.paste(padded, (left, top + LABEL + place * SIDE))
     written = io.BytesIO()
     sheet.save(written, format="JPEG", quality=88, subsampling=0, optimize=True)
     return written.getvalue()
-
-
-def _pictures(edit: ImageRecord) -> list[Image | None]:
-    """Return an edit's pictures in the order of ``KINDS``; priors are not always kept."""
-    from PIL import Image, ImageOps
-
-    paths = (edit.photo_path, edit.prior_path, edit.path)
-    return [
-        None if path is None else ImageOps.pad(Image.fromarray(read_image(Path(path))), (SIDE, SIDE), color="white")
-        for path in paths
-    ]

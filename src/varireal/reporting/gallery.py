@@ -87,7 +87,7 @@ def build_examples(chosen: Sequence[ImageRecord]) -> list[Example]:
     Raises:
         UserError: a picture is missing or cannot be read.
     """
-    shown = [(path, kind in EXACT) for edit in chosen for kind, path in _files(edit)]
+    shown = [(path, kind in EXACT) for edit in chosen for kind, path in picture_paths(edit).items()]
     tried = [(each["path"], False) for edit in chosen for each in _attempts(edit) if "path" in each]
     uris, small = _fit(shown, tried)
     return [_example(edit, uris, small) for edit in chosen]
@@ -136,9 +136,10 @@ def data_uri(path: Path, side: int, exact: bool, quality: int = EXACT_QUALITY) -
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _files(edit: ImageRecord) -> list[tuple[str, str]]:
-    named = [("photo", edit.photo_path), ("mask", edit.mask_path), ("prior", edit.prior_path), ("edit", edit.path)]
-    return [(kind, path) for kind, path in named if path is not None]
+def picture_paths(edit: ImageRecord) -> dict[str, str]:
+    """Return the paths of an edit's pictures by kind: photo, mask, prior (not always kept) and edit."""
+    named = {"photo": edit.photo_path, "mask": edit.mask_path, "prior": edit.prior_path, "edit": edit.path}
+    return {kind: path for kind, path in named.items() if path is not None}
 
 
 def _attempts(edit: ImageRecord) -> list[dict[str, Any]]:
@@ -172,6 +173,6 @@ def _example(edit: ImageRecord, uris: Mapping[str, str], small: Mapping[str, str
         value=value,
         prompt=edit.prompt or "",
         seed=edit.seed,
-        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in _files(edit)},
+        shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in picture_paths(edit).items()},
         tries=tuple(_try(edit, number, told, small) for number, told in enumerate(_attempts(edit), start=1)),
     )

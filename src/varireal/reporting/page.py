@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.manifest import SPLITS
 from varireal.evaluation.comparisons import Verdict
-from varireal.reporting.chart import build_charts
+from varireal.rating.agreement import agreement_grids
 from varireal.reporting.classes import ClassTable
 from varireal.reporting.curves import MEASURES, build_curves
-from varireal.reporting.data import SHAPES, build_data_plots, causes_grid, data_grid
+from varireal.reporting.data import SHAPES, build_data_plots, causes_grid, data_grid, edits_grid, mixes_grid
 from varireal.reporting.dose import DoseResponse, dose_headline
 from varireal.reporting.dose_drawing import build_dose_plots
-from varireal.reporting.forest import build_forest
 from varireal.reporting.gallery import Example
-from varireal.reporting.grids import Grid, edits_grid, mixes_grid, ratings_grid, results_grid, verdict_grid
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results
-from varireal.reporting.strips import Panel
-from varireal.reporting.table import Row
-from varireal.reporting.verdicts import QUESTIONS, Answer, answers
+from varireal.reporting.strips import Panel, build_charts, build_forest
+from varireal.reporting.table import Row, results_grid
+from varireal.reporting.verdicts import QUESTIONS, Answer, answers, verdict_grid
 from varireal.reporting.words import signed
+from varireal.tables import Grid
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,7 +32,7 @@ FILTERS = ("class_name", "attribute", "feasibility", "status")  # fields of an e
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class QuestionSection:
     """One question of the study: its answer, its comparisons drawn, and its comparisons as a table."""
 
     answer: Answer
@@ -87,7 +86,7 @@ def render_page(
         data=_data(results, verdicts, clip),
         made=made,
         dose=_dose(dose),
-        ratings=ratings and {"grid": ratings_grid(ratings), "left_out": ratings["left_out"]},
+        ratings=ratings and {"grid": agreement_grids(ratings)[0], "left_out": ratings["left_out"]},
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -105,19 +104,19 @@ def _data(results: Results, verdicts: Sequence[Verdict], clip: str) -> dict[str,
     }
 
 
-def _dose(found: DoseResponse | None) -> dict[str, Any] | None:
-    return found and {"found": found, "plots": build_dose_plots(found), "headline": dose_headline(found)}
+def _dose(sweep: DoseResponse | None) -> dict[str, Any] | None:
+    return sweep and {"sweep": sweep, "plots": build_dose_plots(sweep), "headline": dose_headline(sweep)}
 
 
-def _questions(verdicts: Sequence[Verdict], margin: float) -> list[Question]:
-    found = {answer.question: answer for answer in answers(verdicts, margin)}
-    questions = []
+def _questions(verdicts: Sequence[Verdict], margin: float) -> list[QuestionSection]:
+    by_question = {answer.question: answer for answer in answers(verdicts, margin)}
+    sections = []
     for family, question in QUESTIONS.items():
-        if question in found:
+        if question in by_question:
             own = [verdict for verdict in verdicts if verdict.comparison.family == family]
-            grid = verdict_grid(question, own, margin)
-            questions.append(Question(found[question], build_forest(verdicts, family, margin), grid))
-    return questions
+            panels = build_forest(verdicts, family, margin)
+            sections.append(QuestionSection(by_question[question], panels, verdict_grid(own, margin)))
+    return sections
 
 
 def _environment() -> Environment:

@@ -78,11 +78,11 @@ def _locked_outputs(lock: Path) -> dict[str, str]:
 
 def flat_settings(section: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings by dotted keys, lists whole."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in section.items():
         path = f"{prefix}{key}"
-        found |= flat_settings(value, f"{path}.") if isinstance(value, dict) else {path: value}
-    return found
+        flat |= flat_settings(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return flat
 
 
 def _changed_settings(params: Path) -> dict[str, Any]:

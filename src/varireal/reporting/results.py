@@ -27,7 +27,7 @@ class SeedRun:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class CellResult:
     """One cell of the study: an attribute, a condition and a training source; the first two are None for real-only."""
 
     attribute: str | None
@@ -56,8 +56,8 @@ class Results:
     """All that was measured on the grid."""
 
     zero_shot: ZeroShot
-    real: Cell
-    cells: tuple[Cell, ...]  # in the order of the grid: attribute, condition, source
+    real: CellResult
+    cells: tuple[CellResult, ...]  # in the order of the grid: attribute, condition, source
     segment: dict[str, Any]
     edits: dict[tuple[str, str], dict[str, Any]]  # (attribute, feasibility) -> metrics of its edits
     mixes: dict[tuple[str, str], dict[str, Any]]  # (attribute, condition) -> metrics of its training set
@@ -76,7 +76,9 @@ def read_results(grid: GridConfig, folder: Path = paths.METRICS) -> Results:
     rows = {(row["attribute"], row["condition"], row["source"], row["seed"]): row for row in tested["cells"]}
     rows |= {(None, None, "real", row["seed"]): row for row in tested["real"]}
 
-    def cell(attribute: str | None, condition: str | None, source: str, trained: dict[str, Any], path: Path) -> Cell:
+    def cell(
+        attribute: str | None, condition: str | None, source: str, trained: dict[str, Any], path: Path
+    ) -> CellResult:
         on_val = {(run["source"], run["seed"]): run for run in trained["runs"]}
         runs = []
         for seed in grid.seeds:
@@ -86,7 +88,7 @@ def read_results(grid: GridConfig, folder: Path = paths.METRICS) -> Results:
                 wanted = " ".join(part for part in (attribute, condition, source) if part)
                 raise UserError(f"{lacking} holds no result of {wanted}, seed {seed}; make it anew with dvc repro")
             runs.append(_seed_run(seed, row, run))
-        return Cell(attribute, condition, source, tuple(runs))
+        return CellResult(attribute, condition, source, tuple(runs))
 
     path = folder / "train" / "real.json"
     real = cell(None, None, "real", read_json(path), path)
@@ -122,11 +124,11 @@ def _seed_run(seed: int, row: dict[str, Any], run: dict[str, Any]) -> SeedRun:
     )
 
 
-def _measured(found: dict[str, Any], grid: GridConfig, path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+def _measured(measured: dict[str, Any], grid: GridConfig, path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     cells = {}
     for attribute in grid.attributes:
         for feasibility in grid.feasibilities:
-            figures = found["cells"].get(attribute, {}).get(feasibility)
+            figures = measured["cells"].get(attribute, {}).get(feasibility)
             if figures is None:
                 raise UserError(
                     f"{path} holds nothing of {attribute} {feasibility}; make it anew with dvc repro measure"

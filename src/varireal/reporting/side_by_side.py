@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import ALPHA, Comparison, Verdict, judge
 from varireal.evaluation.predictions import ZERO_SHOT, Model
 from varireal.evaluation.statistics import CrossedMean, crossed_mean
 from varireal.reporting.experiments import Experiment
-from varireal.reporting.verdicts import answers, figures, interval_words, p_words, verdict_words
-from varireal.reporting.words import signed
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from varireal.reporting.verdicts import answers, figures
+from varireal.reporting.words import interval_words, p_words, signed, verdict_words
+from varireal.tables import Grid, Line, columns
 
 FIRST, SECOND = "A", "B"
 SAME = "the same answers to every photo"
@@ -22,7 +20,7 @@ ABSENT = "(not set)"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ComparedModel:
     """A model of both experiments. Accuracies are points of top-1 over the seeds that both have."""
 
     model: Model
@@ -39,7 +37,7 @@ class SideBySide:
     names: tuple[str, str]
     photos: int
     margin: float
-    rows: tuple[Row, ...]
+    models: tuple[ComparedModel, ...]
     only: tuple[tuple[str, ...], tuple[str, ...]]  # models and seeds that only A, only B has, in words
     settings: dict[str, tuple[Any, Any]] | None  # dotted key -> both values (or ABSENT); None: not known of both
 
@@ -58,9 +56,10 @@ def compare(first: Experiment, second: Experiment, margin: float, seed: int = 0)
         UserError: the test photos or their classes differ, or no model is in both.
     """
     check_same_test_set(first, second)
+    a, b = first.predictions, second.predictions
     shared = {
-        model: sorted(first.predictions.by_model[model].keys() & second.predictions.by_model[model].keys())
-        for model in sorted(first.predictions.by_model.keys() & second.predictions.by_model.keys(), key=_order)
+        model: sorted(a.by_model[model].keys() & b.by_model[model].keys())
+        for model in sorted(a.by_model.keys() & b.by_model.keys(), key=_order)
     }
     shared = {model: seeds for model, seeds in shared.items() if seeds}
     if not shared:
@@ -70,9 +69,9 @@ def compare(first: Experiment, second: Experiment, margin: float, seed: int = 0)
         )
     return SideBySide(
         names=(first.name, second.name),
-        photos=len(first.predictions.photos),
+        photos=len(a.photos),
         margin=margin,
-        rows=_rows(first, second, shared, margin, seed),
+        models=_compare_models(first, second, shared, margin, seed),
         only=(_only(first, second), _only(second, first)),
         settings=differing_settings(first, second),
     )
@@ -85,14 +84,15 @@ def check_same_test_set(first: Experiment, second: Experiment) -> None:
         UserError: they were not; the first difference, by image_id, is named.
     """
     remedy = "predictions can be paired on one test set only; compare experiments on the same data"
-    if first.predictions.photos != second.predictions.photos:
-        image_id = min(set(first.predictions.photos) ^ set(second.predictions.photos))
-        has, lacks = (first, second) if image_id in first.predictions.photos else (second, first)
+    a, b = first.predictions, second.predictions
+    if a.photos != b.photos:
+        image_id = min(set(a.photos) ^ set(b.photos))
+        has, lacks = (first, second) if image_id in a.photos else (second, first)
         raise UserError(
             f"the test sets differ: {has.name} has the photo {image_id}, {lacks.name} does not "
-            f"({len(first.predictions.photos)} and {len(second.predictions.photos)} photos); {remedy}"
+            f"({len(a.photos)} and {len(b.photos)} photos); {remedy}"
         )
-    for image_id, own, other in zip(first.predictions.photos, first.predictions.labels, second.predictions.labels):
+    for image_id, own, other in zip(a.photos, a.labels, b.labels):
         if own != other:
             raise UserError(
                 f"the test sets differ: {image_id} is of class {own} in {first.name}, of class {other} in "
@@ -110,22 +110,21 @@ def differing_settings(first: Experiment, second: Experiment) -> dict[str, tuple
 
 
 def _order(model: Model) -> tuple[Any, ...]:
-    """Baselines first, then attribute by attribute."""
+    """Return a key that sorts baselines first, then attribute by attribute."""
     return (bool(model.attribute), model != ZERO_SHOT, model.attribute, model.condition, model.source)
 
 
-def _rows(
+def _compare_models(
     first: Experiment, second: Experiment, shared: dict[Model, list[int]], margin: float, seed: int
-) -> tuple[Row, ...]:
-    import numpy as np
-
+) -> tuple[ComparedModel, ...]:
     right, pairs, same = {}, {}, set()
     for model, seeds in shared.items():
         pair = [dataclasses.replace(model, experiment=name) for name in (FIRST, SECOND)]
-        predicted = [np.stack([own.predictions.by_model[model][s] for s in seeds], axis=1) for own in (first, second)]
-        right |= {one: each == first.predictions.labels[:, None] for one, each in zip(pair, predicted)}
+        for one, experiment in zip(pair, (first, second)):
+            right[one] = experiment.predictions.right(model, seeds)
         pairs[model] = Comparison("experiments", *pair)
-        if np.array_equal(*predicted):
+        a, b = (experiment.predictions.by_model[model] for experiment in (first, second))
+        if all((a[seed] == b[seed]).all() for seed in seeds):
             same.add(model)
     tested = [model for model in pairs if model not in same and model != ZERO_SHOT]
     apart = [[model] for model in pairs if model not in tested]
@@ -135,7 +134,7 @@ def _rows(
         for model, verdict in zip(family, judge([pairs[model] for model in family], right, margin, seed))
     }
     return tuple(
-        Row(
+        ComparedModel(
             model,
             crossed_mean(right[pairs[model].first]),
             crossed_mean(right[pairs[model].second]),
@@ -147,17 +146,18 @@ def _rows(
 
 
 def _only(own: Experiment, other: Experiment) -> tuple[str, ...]:
-    found = []
-    for model in sorted(own.predictions.by_model, key=_order):
-        seeds = sorted(own.predictions.by_model[model].keys() - other.predictions.by_model.get(model, {}).keys())
-        if model not in other.predictions.by_model:
-            found.append(model.name)
+    lacking = []
+    mine, theirs = own.predictions.by_model, other.predictions.by_model
+    for model in sorted(mine, key=_order):
+        seeds = sorted(mine[model].keys() - theirs.get(model, {}).keys())
+        if model not in theirs:
+            lacking.append(model.name)
         elif seeds:
-            found.append(f"{model.name}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
-    return tuple(found)
+            lacking.append(f"{model.name}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
+    return tuple(lacking)
 
 
-def row_words(row: Row, margin: float) -> str:
+def model_words(row: ComparedModel, margin: float) -> str:
     """Return the verdict on a model in words."""
     if row.same:
         return SAME
@@ -167,32 +167,32 @@ def row_words(row: Row, margin: float) -> str:
     return verdict_words(row.verdict, margin)
 
 
-def summary_lines(found: SideBySide) -> list[str]:
+def summary_lines(compared: SideBySide) -> list[str]:
     """Return what the comparison shows in plain sentences."""
-    tested = [row.verdict for row in found.rows if not row.same and row.model != ZERO_SHOT]
-    lines = [f"{answer.question} {answer.short}" for answer in answers(tested, found.margin)]
-    if same := sum(row.same for row in found.rows):
-        lines.append(f"{same} of {len(found.rows)} models give {SAME}.")
-    for name, only in zip((FIRST, SECOND), found.only):
+    tested = [row.verdict for row in compared.models if not row.same and row.model != ZERO_SHOT]
+    lines = [f"{answer.question} {answer.short}" for answer in answers(tested, compared.margin)]
+    if same := sum(row.same for row in compared.models):
+        lines.append(f"{same} of {len(compared.models)} models give {SAME}.")
+    for name, only in zip((FIRST, SECOND), compared.only):
         if only:
             lines.append(f"Only {name} has: {'; '.join(only)}.")
-    if found.settings is None:
+    if compared.settings is None:
         lines.append("Settings are not compared: params.yaml is not known of both.")
-    elif not found.settings:
+    elif not compared.settings:
         lines.append("No setting of params.yaml differs.")
     return lines
 
 
-def as_json(found: SideBySide) -> dict[str, Any]:
+def as_json(compared: SideBySide) -> dict[str, Any]:
     """Return everything about the comparison as JSON values; differences are A − B in points."""
     settings = None
-    if found.settings is not None:
-        settings = {key: {FIRST: a, SECOND: b} for key, (a, b) in found.settings.items()}
+    if compared.settings is not None:
+        settings = {key: {FIRST: a, SECOND: b} for key, (a, b) in compared.settings.items()}
     return {
-        FIRST: found.names[0],
-        SECOND: found.names[1],
-        "photos": found.photos,
-        "margin": found.margin,
+        FIRST: compared.names[0],
+        SECOND: compared.names[1],
+        "photos": compared.photos,
+        "margin": compared.margin,
         "alpha": ALPHA,
         "models": [
             {
@@ -200,60 +200,48 @@ def as_json(found: SideBySide) -> dict[str, Any]:
                 "condition": row.model.condition or None,
                 "source": row.model.source,
                 "top1": {FIRST: round(row.first.mean, 4), SECOND: round(row.second.mean, 4)},
-                "verdict": row_words(row, found.margin),
-                "difference": None if row.same else figures(row.verdict, found.margin),
+                "verdict": model_words(row, compared.margin),
+                "difference": None if row.same else figures(row.verdict, compared.margin),
             }
-            for row in found.rows
+            for row in compared.models
         ],
-        "only": {FIRST: list(found.only[0]), SECOND: list(found.only[1])},
+        "only": {FIRST: list(compared.only[0]), SECOND: list(compared.only[1])},
         "settings": settings,
     }
 
 
-def tables(found: SideBySide) -> list[Table]:
+def grids(compared: SideBySide) -> list[Grid]:
     """Return the tables for the terminal: models, and the settings that differ."""
-    return [_models_table(found), *([_settings_table(found.settings)] if found.settings else [])]
+    return [_models_grid(compared), *([_settings_grid(compared.settings)] if compared.settings else [])]
 
 
-def _models_table(found: SideBySide) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(
-        title=escape(
-            f"{FIRST}: {found.names[0]}\n{SECOND}: {found.names[1]}\n"
-            f"Top-1 on {found.photos} test photos (%), difference {FIRST} − {SECOND} in points with its 95 % interval"
-        ),
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("model")
-    table.add_column("seeds", justify="right")
-    for name in (FIRST, SECOND, f"{FIRST} − {SECOND}", "95 % interval", "McNemar p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", min_width=24)
-    for row, following in zip(found.rows, [*found.rows[1:], None]):
-        table.add_row(
-            escape(row.model.name),
+def _models_grid(compared: SideBySide) -> Grid:
+    lines = []
+    for row in compared.models:
+        cells = (
+            row.model.name,
             "–" if row.model == ZERO_SHOT else str(row.verdict.difference.seeds),
             f"{row.first.mean:.1f}",
             f"{row.second.mean:.1f}",
             signed(row.verdict.difference.mean),
             "" if row.same else interval_words(row.verdict),
             "" if row.same else p_words(row.verdict.mcnemar),
-            row_words(row, found.margin),
-            end_section=following is not None and following.model.attribute != row.model.attribute,
+            model_words(row, compared.margin),
         )
-    return table
+        lines.append(Line(cells, section=row.model.attribute))
+    heads = (
+        *columns("model"),
+        *columns("seeds", kind="number"),
+        *columns(FIRST, SECOND, f"{FIRST} − {SECOND}", "95 % interval", "McNemar p", kind="number", wrap="never"),
+        *columns("verdict", min_width=24),
+    )
+    title = (
+        f"{FIRST}: {compared.names[0]}\n{SECOND}: {compared.names[1]}\n"
+        f"Top-1 on {compared.photos} test photos (%), difference {FIRST} − {SECOND} in points with its 95 % interval"
+    )
+    return Grid(title, heads, tuple(lines))
 
 
-def _settings_table(settings: dict[str, tuple[Any, Any]]) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title="Settings that differ", title_justify="left", title_style="bold")
-    for name in ("key", FIRST, SECOND):
-        table.add_column(name, overflow="fold")
-    for key, values in settings.items():
-        table.add_row(escape(key), *(escape(str(value)) for value in values))
-    return table
+def _settings_grid(settings: dict[str, tuple[Any, Any]]) -> Grid:
+    lines = tuple(Line((key, *map(str, values))) for key, values in settings.items())
+    return Grid("Settings that differ", columns("key", FIRST, SECOND, wrap="fold"), lines)

@@ -12,10 +12,13 @@ from typing import Any
 from varireal.base.manifest import SOURCES
 from varireal.evaluation.comparisons import Verdict
 from varireal.evaluation.statistics import Spread, spread
-from varireal.reporting.results import Cell, Results
+from varireal.reporting.results import CellResult, Results
+from varireal.reporting.verdicts import answers
+from varireal.reporting.words import counted, signed, with_spread
+from varireal.tables import Grid, Line, columns
 
 
-def difference(first: Cell, second: Cell) -> Spread:
+def difference(first: CellResult, second: CellResult) -> Spread:
     """Return mean and spread of ``first`` minus ``second`` in points of top-1, taken seed by seed.
 
     Both cells have the same seeds, and a seed sets the initial adapter and the order of the images, so the
@@ -58,7 +61,7 @@ def build_rows(results: Results) -> list[Row]:
     return [first, *(_row(cell, results) for cell in (results.real, *results.cells))]
 
 
-def _row(cell: Cell, results: Results) -> Row:
+def _row(cell: CellResult, results: Results) -> Row:
     points = tuple(run.top1 for run in cell.runs)
     return Row(
         cell=cell.name,
@@ -72,6 +75,60 @@ def _row(cell: Cell, results: Results) -> Row:
         minus_zero_shot=fmean(points) - results.zero_shot.top1,
         points=points,
     )
+
+
+def results_grid(rows: Sequence[Row]) -> Grid:
+    """Return the table for the page: top-1 of every cell and what it gains over the baselines."""
+    lines = []
+    for row in rows:
+        seeds = "–" if row.source == "zero-shot" else str(row.top1.count)
+        lines.append(Line((*_names(row), seeds, *_numbers(row, absent="–"))))
+    numbers = columns("seeds", "top-1 %", "top-5 %", "minus real only", "minus zero-shot", kind="number")
+    heads = (*columns("attribute", "condition", "training source"), *numbers)
+    return Grid("Top-1 of every cell", heads, tuple(lines))
+
+
+def terminal_grid(rows: Sequence[Row], dataset: str) -> Grid:
+    """Return the table for the terminal, with a rule between attributes; ± is the standard deviation over seeds."""
+    seeds = max(row.top1.count for row in rows)
+    heads = (
+        # these give way in a narrow terminal, the figures do not
+        *columns("attribute", "condition", "training source", wrap="fold"),
+        *columns("top-1", "top-5", "− real only", "− zero-shot", kind="number", wrap="never"),
+    )
+    return Grid(
+        f"Top-1 on the test photos of {dataset} (%), mean ± standard deviation over {counted(seeds, 'seed')}",
+        heads,
+        tuple(Line((*_names(row), *_numbers(row, absent="")), section=row.attribute) for row in rows),
+    )
+
+
+def _names(row: Row) -> tuple[str, str, str]:
+    return row.attribute or "–", row.condition or "–", "real only" if row.source == "real" else row.source
+
+
+def _numbers(row: Row, absent: str) -> tuple[str, str, str, str]:
+    return (
+        with_spread(row.top1),
+        f"{row.top5.mean:.1f}",
+        absent if row.minus_real is None else with_spread(row.minus_real, sign=True),
+        absent if row.minus_zero_shot is None else signed(row.minus_zero_shot),
+    )
+
+
+def summary(rows: Sequence[Row], verdicts: Sequence[Verdict], margin: float) -> str:
+    """Return the answers to the study's questions and the table of all cells as Markdown.
+
+    Args:
+        margin: points of top-1 within which a difference does not matter.
+    """
+    lines = [f"* {answer.question} {answer.short}" for answer in answers(verdicts, margin)]
+    lines += ["", "| cell | top-1 (%) | − real only |", "| --- | --- | --- |"]
+    for row in rows:
+        minus = "" if row.minus_real is None else signed(row.minus_real.mean)
+        lines.append(f"| {row.cell} | {with_spread(row.top1)} | {minus} |")
+    lines += ["", "Top-1 on test; ± is the standard deviation over seeds."]
+    return "\n".join(lines) + "\n"
 
 
 def table_json(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:

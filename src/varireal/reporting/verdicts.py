@@ -1,80 +1,34 @@
-"""The verdicts as words, as JSON, as a table in the terminal and as numbers for MLflow."""
+"""The verdicts as answers, as tables, as JSON and as numbers for MLflow."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from varireal.evaluation.comparisons import ALPHA, Family, Outcome, Verdict
 from varireal.evaluation.predictions import Model
-from varireal.evaluation.statistics import MOST_PHOTOS, MOST_SEEDS, CrossedMean, Size
-from varireal.reporting.words import counted, signed
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from varireal.evaluation.statistics import CrossedMean
+from varireal.reporting.words import (
+    counted,
+    interval_words,
+    label,
+    needed_words,
+    p_words,
+    signed,
+    source_of,
+    verdict_words,
+    versus,
+    where,
+)
+from varireal.tables import Grid, Line, columns
 
 QUESTIONS: dict[Family, str] = {
     "feasibility": "Does feasibility matter?",
     "gain": "What does training add?",
     "experiments": "Do the experiments differ?",
 }
-
-
-def label(model: Model) -> str:
-    """Return what tells a model from the others of its comparison: experiment, condition or the baseline's name."""
-    return model.experiment or model.condition or {"real": "real only"}.get(model.source, model.source)
-
-
-def where(verdict: Verdict) -> str:
-    """Return attribute and training source of a comparison, such as ``color, synthetic``."""
-    return ", ".join(part for part in (verdict.comparison.first.attribute, _source(verdict)) if part) or "baselines"
-
-
-def versus(verdict: Verdict) -> str:
-    """Return what is taken from what, such as ``feasible − infeasible``."""
-    return f"{label(verdict.comparison.first)} − {label(verdict.comparison.second)}"
-
-
-def interval_words(verdict: Verdict) -> str:
-    """Return the 95 % interval of the difference in points, such as ``−1.1 to +2.3``."""
-    low, high = verdict.interval
-    return f"{signed(low)} to {signed(high)}"
-
-
-def verdict_words(verdict: Verdict, margin: float) -> str:
-    """Return the verdict in words; an undecided one says what a study that decides would need."""
-    if verdict.outcome == "equivalent":
-        there = verdict.p_difference_holm <= ALPHA
-        return f"equivalent within ±{margin:g}" + (" (a difference is there, but smaller than that)" if there else "")
-    if verdict.outcome == "different":
-        points = verdict.difference.mean
-        than = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
-        return f"different: {label(verdict.comparison.first)} is {than} {label(verdict.comparison.second)}"
-    return undecided_words(verdict.difference.photos, verdict.difference.seeds, verdict.needed)
-
-
-def undecided_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:
-    """Return what a study of ``photos`` test photos and ``seeds`` lacks, from the sizes that would decide."""
-    if seeds < 2:
-        return "undecided: needs a second seed, to know the spread over seeds"
-    if not needed:
-        return f"undecided: even {MOST_PHOTOS:,} test photos and {MOST_SEEDS:,} seeds would not do"
-    return f"undecided: needs {_needed_words(photos, seeds, needed)}"
-
-
-def _needed_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:
-    """Return the ways to a verdict; where photos or seeds are not named, no number of them alone would do."""
-    ways = []
-    for size in needed:
-        parts = []
-        if size.photos > photos:
-            parts.append(counted(float(f"{size.photos - photos:.2g}"), "more photo"))
-        if size.seeds > seeds:
-            parts.append(counted(size.seeds - seeds, "more seed"))
-        ways.append(" and ".join(parts))
-    return f"about {' or '.join(ways)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,14 +42,14 @@ class Answer:
 
 def answers(verdicts: Sequence[Verdict], margin: float) -> list[Answer]:
     """Return an answer to each question of the study that has comparisons."""
-    found = []
+    given = []
     for family, question in QUESTIONS.items():
         own = [verdict for verdict in verdicts if verdict.comparison.family == family]
         if own:
             short = _short_answer(Counter(verdict.outcome for verdict in own), len(own), margin)
             undecided = [verdict for verdict in own if verdict.outcome == "undecided"]
-            found.append(Answer(question, short, (*_which_differ(own), *_what_is_open(undecided))))
-    return found
+            given.append(Answer(question, short, (*_which_differ(own), *_what_is_open(undecided))))
+    return given
 
 
 def headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
@@ -146,14 +100,9 @@ def _what_is_open(undecided: Sequence[Verdict]) -> list[str]:
         nearest = undecided[min(planned)[1]]
         lines.append(
             f"Nearest to a verdict is {where(nearest)} ({versus(nearest)}): "
-            f"it needs {_needed_words(nearest.difference.photos, nearest.difference.seeds, nearest.needed)}."
+            f"it needs {needed_words(nearest.difference.photos, nearest.difference.seeds, nearest.needed)}."
         )
     return lines
-
-
-def p_words(p_value: float) -> str:
-    """Return a p-value with three decimals, or ``< 0.001``."""
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def verdicts_json(
@@ -166,7 +115,7 @@ def verdicts_json(
     compared: dict[str, Any] = {}
     for verdict in verdicts:
         branch = compared.setdefault(verdict.comparison.family, {})
-        for name in (verdict.comparison.first.attribute, _source(verdict)):
+        for name in (verdict.comparison.first.attribute, source_of(verdict)):
             branch = branch.setdefault(name, {}) if name else branch
         branch[_key(verdict)] = figures(verdict, margin)
     top1: dict[str, Any] = {}
@@ -193,44 +142,52 @@ def verdict_metrics(told: Mapping[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def verdicts_tables(verdicts: Sequence[Verdict], margin: float) -> list[Table]:
+def verdict_grid(verdicts: Sequence[Verdict], margin: float) -> Grid:
+    """Return the comparisons of one question for the page, with their corrected p-values."""
+    return _grid(QUESTIONS[verdicts[0].comparison.family], "points", verdicts, margin, p_values=True)
+
+
+def verdict_grids(verdicts: Sequence[Verdict], margin: float) -> list[Grid]:
     """Return a table for the terminal for each question that has comparisons."""
-    by_family = ([v for v in verdicts if v.comparison.family == family] for family in QUESTIONS)
-    return [_table(own, margin) for own in by_family if own]
+    grids = []
+    for family, question in QUESTIONS.items():
+        if own := [verdict for verdict in verdicts if verdict.comparison.family == family]:
+            photos, seeds = own[0].difference.photos, own[0].difference.seeds
+            title = (
+                f"{question} Differences of top-1 in points, with 95 % intervals over "
+                f"{counted(photos, 'test photo')} and {counted(seeds, 'seed')}"
+            )
+            grids.append(_grid(title, "difference", own, margin, p_values=False))
+    return grids
 
 
-def _table(own: Sequence[Verdict], margin: float) -> Table:
-    from rich.table import Table
+def _grid(title: str, points: str, verdicts: Sequence[Verdict], margin: float, *, p_values: bool) -> Grid:
+    """Return a line for every comparison.
 
-    found = own[0].difference
-    table = Table(
-        title=f"{QUESTIONS[own[0].comparison.family]} Differences of top-1 in points, with 95 % intervals over "
-        f"{counted(found.photos, 'test photo')} and {counted(found.seeds, 'seed')}",
-        title_justify="left",
-        title_style="bold",
-    )
-    for name in ("attribute", "training source", "comparison"):
-        table.add_column(name, no_wrap=True)
-    for name in ("difference", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", min_width=24)
-    for verdict, following in zip(own, [*own[1:], None]):
+    Args:
+        points: the heading of the differences.
+    """
+    lines = []
+    for verdict in verdicts:
         first = verdict.comparison.first
-        table.add_row(
+        tests = (p_words(verdict.p_difference_holm), p_words(verdict.p_equivalence_holm)) if p_values else ()
+        cells = (
             first.attribute or "–",
-            _source(verdict) or "–",
+            source_of(verdict) or "–",
             versus(verdict),
             signed(verdict.difference.mean),
             interval_words(verdict),
+            *tests,
             verdict_words(verdict, margin),
-            end_section=following is not None and following.comparison.first.attribute != first.attribute,
         )
-    return table
-
-
-def _source(verdict: Verdict) -> str:
-    first = verdict.comparison.first
-    return first.source if first.attribute else ""
+        lines.append(Line(cells, verdict.outcome, section=first.attribute))
+    tested = ("p, different", "p, equivalent") if p_values else ()
+    heads = (
+        *columns("attribute", "training source", "comparison", wrap="never"),
+        *columns(points, "95 % interval", *tested, kind="number", wrap="never"),
+        *columns("verdict", kind="words", min_width=24),
+    )
+    return Grid(title, heads, tuple(lines))
 
 
 def _key(verdict: Verdict) -> str:
@@ -240,18 +197,18 @@ def _key(verdict: Verdict) -> str:
 
 def figures(verdict: Verdict, margin: float) -> dict[str, Any]:
     """Return the figures of a comparison as JSON values: points of top-1 and p-values, rounded to four decimals."""
-    found = verdict.difference
+    difference = verdict.difference
     return {
         "outcome": verdict.outcome,
         "words": verdict_words(verdict, margin),
-        "points": _round(found.mean),
+        "points": _round(difference.mean),
         "low": _round(verdict.interval[0]),
         "high": _round(verdict.interval[1]),
-        "standard_error": _round(found.standard_error),
+        "standard_error": _round(difference.standard_error),
         "bootstrap_low": _round(verdict.bootstrap[0]),
         "bootstrap_high": _round(verdict.bootstrap[1]),
-        "photos": found.photos,
-        "seeds": found.seeds,
+        "photos": difference.photos,
+        "seeds": difference.seeds,
         "p_difference": _round(verdict.p_difference),
         "p_difference_holm": _round(verdict.p_difference_holm),
         "p_equivalence": _round(verdict.p_equivalence),

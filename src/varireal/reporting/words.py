@@ -1,8 +1,12 @@
-"""Numbers as the table, the verdicts and the page write them."""
+"""Numbers and verdicts in words, as the tables, the page and the terminal write them."""
 
 from __future__ import annotations
 
-from varireal.evaluation.statistics import Spread
+from collections.abc import Sequence
+
+from varireal.evaluation.comparisons import ALPHA, Verdict
+from varireal.evaluation.predictions import Model
+from varireal.evaluation.statistics import MOST_PHOTOS, MOST_SEEDS, Size, Spread
 
 
 def signed(value: float) -> str:
@@ -25,3 +29,69 @@ def counted(number: float, noun: str) -> str:
 def percent(share: float | None) -> str:
     """Return a share (0..1) in whole percent, or a dash where there is none."""
     return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def p_words(p_value: float) -> str:
+    """Return a p-value with three decimals, or ``< 0.001``."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def label(model: Model) -> str:
+    """Return what tells a model from the others of its comparison: experiment, condition or the baseline's name."""
+    return model.experiment or model.condition or {"real": "real only"}.get(model.source, model.source)
+
+
+def where(verdict: Verdict) -> str:
+    """Return attribute and training source of a comparison, such as ``color, synthetic``."""
+    return ", ".join(part for part in (verdict.comparison.first.attribute, source_of(verdict)) if part) or "baselines"
+
+
+def versus(verdict: Verdict) -> str:
+    """Return what is taken from what, such as ``feasible − infeasible``."""
+    return f"{label(verdict.comparison.first)} − {label(verdict.comparison.second)}"
+
+
+def interval_words(verdict: Verdict) -> str:
+    """Return the 95 % interval of the difference in points, such as ``−1.1 to +2.3``."""
+    low, high = verdict.interval
+    return f"{signed(low)} to {signed(high)}"
+
+
+def verdict_words(verdict: Verdict, margin: float) -> str:
+    """Return the verdict in words; an undecided one says what a study that decides would need."""
+    if verdict.outcome == "equivalent":
+        there = verdict.p_difference_holm <= ALPHA
+        return f"equivalent within ±{margin:g}" + (" (a difference is there, but smaller than that)" if there else "")
+    if verdict.outcome == "different":
+        points = verdict.difference.mean
+        than = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
+        return f"different: {label(verdict.comparison.first)} is {than} {label(verdict.comparison.second)}"
+    return undecided_words(verdict.difference.photos, verdict.difference.seeds, verdict.needed)
+
+
+def undecided_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:
+    """Return what a study of ``photos`` test photos and ``seeds`` lacks, from the sizes that would decide."""
+    if seeds < 2:
+        return "undecided: needs a second seed, to know the spread over seeds"
+    if not needed:
+        return f"undecided: even {MOST_PHOTOS:,} test photos and {MOST_SEEDS:,} seeds would not do"
+    return f"undecided: needs {needed_words(photos, seeds, needed)}"
+
+
+def needed_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:
+    """Return the ways to a verdict; where photos or seeds are not named, no number of them alone would do."""
+    ways = []
+    for size in needed:
+        parts = []
+        if size.photos > photos:
+            parts.append(counted(float(f"{size.photos - photos:.2g}"), "more photo"))
+        if size.seeds > seeds:
+            parts.append(counted(size.seeds - seeds, "more seed"))
+        ways.append(" and ".join(parts))
+    return f"about {' or '.join(ways)}"
+
+
+def source_of(verdict: Verdict) -> str:
+    """Return the training source of a comparison, nothing for the baselines."""
+    first = verdict.comparison.first
+    return first.source if first.attribute else ""

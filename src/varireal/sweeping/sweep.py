@@ -14,7 +14,7 @@ from varireal.base.files import atomic_write_bytes, write_json
 from varireal.compute.progress import progress
 from varireal.config import load_params
 from varireal.errors import UserError
-from varireal.reporting.dose import DoseResponse, Measured, dose_response, study_key
+from varireal.reporting.dose import DoseResponse, SweepExperiment, dose_response, study_key
 from varireal.reporting.dose_drawing import dose_figure
 from varireal.reporting.experiments import read_experiment
 from varireal.sweeping.experiments import SavedExperiment, finished, free_name, same_as_now
@@ -51,7 +51,7 @@ def run_sweep(points: Sequence[Point], jobs: int, tell: Tell) -> DoseResponse:
     for point in points:
         name, rev = dataclasses.astuple(experiments[point.name])
         experiment = dataclasses.replace(read_experiment(rev), name=name)
-        measured.append(Measured(point.ratio, point.params.edit.edits_per_photo, rev, experiment))
+        measured.append(SweepExperiment(point.ratio, point.params.edit.edits_per_photo, rev, experiment))
     return dose_response(measured, points[0].params)
 
 

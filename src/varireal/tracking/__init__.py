@@ -3,9 +3,7 @@
 The only part that knows MLflow.
 """
 
-from varireal.tracking.register import register_best
+from varireal.tracking.log import log_results, log_sweep
 from varireal.tracking.store import TrackingError
-from varireal.tracking.study import Study, log_study
-from varireal.tracking.sweep import log_sweep
 
-__all__ = ["Study", "TrackingError", "log_study", "log_sweep", "register_best"]
+__all__ = ["TrackingError", "log_results", "log_sweep"]

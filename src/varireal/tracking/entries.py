@@ -17,7 +17,7 @@ from varireal.store import content_key
 if TYPE_CHECKING:
     from varireal.config import Params
     from varireal.reporting.provenance import Provenance
-    from varireal.reporting.results import Cell, Results, SeedRun
+    from varireal.reporting.results import CellResult, Results, SeedRun
 
 MOST_CHANGES = 3  # settings that a name tells
 
@@ -70,7 +70,7 @@ def parent_entry(name: str, params: Params, results: Results, verdicts: Mapping[
     return Entry(name=name, params=_texts(settings), metrics=metrics)
 
 
-def _entry(cell: Cell, run: SeedRun, params: Params, results: Results) -> Entry:
+def _entry(cell: CellResult, run: SeedRun, params: Params, results: Results) -> Entry:
     metrics = {
         "test/top1": run.top1,
         "test/top5": run.top5,
@@ -128,30 +128,30 @@ def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":")).replace('"', "")
 
 
-def sweep_entry(found: DoseResponse) -> Entry:
+def sweep_entry(sweep: DoseResponse) -> Entry:
     """Return the run of a sweep: its slopes, and every curve along the ratio in percent, MLflow's step."""
-    ratios = sorted({point.ratio for curve in found.curves for point in curve.points})
+    ratios = sorted({point.ratio for curve in sweep.curves for point in curve.points})
     looks: dict[float, dict[str, float]] = {ratio: {"step": 100 * ratio} for ratio in ratios}
     metrics = {}
-    for path, curve in dose_paths(found).items():
+    for path, curve in dose_paths(sweep).items():
         metrics |= {
             f"{path}/slope": curve.slope, f"{path}/slope_low": curve.slope_low, f"{path}/slope_high": curve.slope_high,
         }  # fmt: skip
         for point in curve.points:
             looks[point.ratio][f"{path}/top1"] = point.mean
     return Entry(
-        name=f"{found.dataset} · dose and response, ratios {', '.join(f'{ratio:g}' for ratio in ratios)}",
-        params={"ratios": json.dumps(ratios), "photos": str(found.photos), "seeds": str(found.seeds)},
+        name=f"{sweep.dataset} · dose and response, ratios {', '.join(f'{ratio:g}' for ratio in ratios)}",
+        params={"ratios": json.dumps(ratios), "photos": str(sweep.photos), "seeds": str(sweep.seeds)},
         metrics=metrics,
         curve=tuple(looks.values()),
     )
 
 
-def sweep_note(found: DoseResponse, links: Mapping[str, str]) -> str:
+def sweep_note(sweep: DoseResponse, links: Mapping[str, str]) -> str:
     """Return the description of a sweep's run in Markdown: the trends, and the runs of its experiments."""
-    lines = [dose_headline(found), "", "| curve | slope | 95 % interval | verdict |", "| --- | --- | --- | --- |"]
-    for path, curve in dose_paths(found).items():
+    lines = [dose_headline(sweep), "", "| curve | slope | 95 % interval | verdict |", "| --- | --- | --- | --- |"]
+    for path, curve in dose_paths(sweep).items():
         lines.append(f"| {path} | {signed(curve.slope)} | {interval(curve)} | {curve.words} |")
     lines += ["", "Slopes are points of top-1 from all feasible to all infeasible. Experiments:", ""]
-    lines += [f"* [{name}]({links[name]})" if name in links else f"* {name}" for name in found.experiments]
+    lines += [f"* [{name}]({links[name]})" if name in links else f"* {name}" for name in sweep.experiments]
     return "\n".join(lines)

@@ -15,14 +15,14 @@ from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
 from varireal.tracking.study import study_key
 
 if TYPE_CHECKING:
-    from varireal.reporting.results import Cell, Results, SeedRun
-    from varireal.tracking.study import Study
+    from varireal.reporting.results import CellResult, Results, SeedRun
+    from varireal.tracking.study import LoggedStudy
 
 SOURCE = "real+synthetic"  # the training source whose models are worth serving
 ALIAS = "best"  # names the version of the study that was logged last
 
 
-def best_run(results: Results) -> tuple[Cell, SeedRun]:
+def best_run(results: Results) -> tuple[CellResult, SeedRun]:
     """Return the cell of real and synthetic images that is best on val, mean over seeds, and its best seed there.
 
     Test photos have no say in it. Of equals the first in the order of the grid is taken.
@@ -40,7 +40,7 @@ def best_run(results: Results) -> tuple[Cell, SeedRun]:
     return cell, max(cell.runs, key=lambda run: run.val_top1)
 
 
-def register_best(study: Study, name: str) -> str:
+def register_best(study: LoggedStudy, name: str) -> str:
     """Register the best model of a study that has been logged; return what was registered, in words.
 
     The model is an artifact of its cell's run; the version in the registry leads there. The same adapter of the same

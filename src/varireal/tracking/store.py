@@ -31,7 +31,7 @@ class TrackingError(Exception):
 
 
 @contextlib.contextmanager
-def open_store(experiment: str) -> Iterator[Store]:
+def open_store(experiment: str) -> Iterator[MlflowStore]:
     """Yield an experiment of the store, for this process alone.
 
     The store is ``MLFLOW_TRACKING_URI``, else sqlite in the DVC repository.
@@ -52,7 +52,7 @@ def open_store(experiment: str) -> Iterator[Store]:
     root = Path(os.environ.get("DVC_ROOT", ".")).resolve()
     try:
         with _locked(root):
-            yield Store(os.environ.get("MLFLOW_TRACKING_URI"), experiment, root)
+            yield MlflowStore(os.environ.get("MLFLOW_TRACKING_URI"), experiment, root)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrackingError(textwrap.shorten(first_line, 160, placeholder=" ...")) from error
@@ -60,7 +60,7 @@ def open_store(experiment: str) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Let one process at a time make the schema, look for runs and add them."""
+    """Hold a lock, so that one process at a time makes the schema, looks for runs and adds them."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(root / "mlflow.db.lock", timeout=LOCK_SECONDS)
@@ -74,7 +74,7 @@ def _locked(root: Path) -> Iterator[None]:
         lock.release()
 
 
-class Store:
+class MlflowStore:
     """The runs of one MLflow experiment."""
 
     def __init__(self, server: str | None, experiment: str, root: Path) -> None:
@@ -82,9 +82,9 @@ class Store:
 
         self.uri = server or f"sqlite:///{quote(str(root / 'mlflow.db'))}"  # SQLAlchemy unquotes it
         self._client: MlflowClient = MlflowClient(self.uri)
-        found = self._client.get_experiment_by_name(experiment)
-        if found is not None:
-            self.experiment_id: str = found.experiment_id
+        existing = self._client.get_experiment_by_name(experiment)
+        if existing is not None:
+            self.experiment_id: str = existing.experiment_id
         else:
             local = None if server else (root / "mlartifacts").as_uri()
             self.experiment_id = self._client.create_experiment(experiment, artifact_location=local)
@@ -178,7 +178,7 @@ class Store:
         return str(self._client.create_model_version(name, source, run_id, dict(tags), description=told).version)
 
     def name_version(self, name: str, alias: str, version: str) -> None:
-        """Let an alias of a registered model name this version."""
+        """Set an alias of a registered model to this version."""
         self._client.set_registered_model_alias(name, alias, version)
 
     def prepare_view(self, study: str) -> None:

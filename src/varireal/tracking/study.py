@@ -26,7 +26,7 @@ DVC_EXPERIMENT = "varireal.dvc_experiment"  # tag: the name by which DVC knows i
 
 
 @dataclasses.dataclass(frozen=True)
-class Study:
+class LoggedStudy:
     """All that is logged of a study."""
 
     params: Params
@@ -49,12 +49,12 @@ class Study:
         return parent_entry(study_name(self.dataset, self.made), self.params, self.results, self.verdicts)
 
 
-def study_key(study: Study) -> str:
+def study_key(study: LoggedStudy) -> str:
     """Return what the runs of a study share: its settings, which cannot change within a run, and DVC's name."""
     return content_key({"experiment": study.made.experiment, "params": study.parent.params})
 
 
-def log_study(study: Study, *, anew: bool = False) -> str:
+def log_study(study: LoggedStudy, *, anew: bool = False) -> str:
     """Log a study as one parent run with a child per baseline, cell and seed; return where it lies, in words.
 
     Runs are found again by their tags: the same study updates its runs; another DVC experiment or other settings get a

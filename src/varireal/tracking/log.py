@@ -1,0 +1,94 @@
+"""Log what lies on disk: a study's results with its best model, and a sweep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from varireal import paths
+from varireal.base.files import read_json, sha256_file
+from varireal.errors import UserError
+from varireal.reporting.provenance import Provenance
+from varireal.reporting.results import read_results
+from varireal.reporting.verdicts import verdict_metrics
+from varireal.tracking.entries import sweep_entry, sweep_note
+from varireal.tracking.register import register_best
+from varireal.tracking.store import CELL, STUDY, TrackingError, open_store
+from varireal.tracking.study import DVC_EXPERIMENT, PARENT, LoggedStudy, log_study
+from varireal.tracking.view import run_link
+
+if TYPE_CHECKING:
+    from varireal.config import Params
+    from varireal.reporting.dose import DoseResponse
+
+logger = logging.getLogger(__name__)
+
+
+def log_results(params: Params, tell: Callable[[str], None], *, anew: bool = False) -> bool:
+    """Log what `report` wrote and register the best model, if that is asked for; return whether the store took it.
+
+    A store that cannot be used costs one warning, and so does a model that cannot be packed.
+
+    Args:
+        tell: is called with a line for everything that was logged.
+        anew: replace also the runs that are there with the same content.
+
+    Raises:
+        UserError: `report` has not written its results yet.
+    """
+    for path in (paths.SUMMARY, paths.PROVENANCE, paths.VERDICTS):
+        if not path.is_file():
+            raise UserError(f"{path} is missing, so there is nothing to log; run `dvc repro` first")
+    study = LoggedStudy(
+        params=params,
+        dataset=read_json(paths.DATASET_INFO)["name"],
+        digest=sha256_file(paths.PHOTOS_MANIFEST)[:36],
+        results=read_results(params.grid),
+        made=Provenance(**read_json(paths.PROVENANCE)),
+        verdicts=verdict_metrics(read_json(paths.VERDICTS)),
+        summary=paths.SUMMARY.read_text(encoding="utf-8"),
+        artifacts={"": paths.REPORTS, "table": paths.METRICS / "table.csv", "verdicts": paths.VERDICTS},
+    )
+    try:
+        tell(f"MLflow: {log_study(study, anew=anew)}")
+    except TrackingError as error:
+        logger.warning(
+            "MLflow was not used (%s); the results are complete without it, `varireal track` logs them later", error
+        )
+        return False
+    if params.tracking.register_model is None:
+        return True
+    try:
+        tell(f"MLflow: {register_best(study, params.tracking.register_model)}")
+    except (TrackingError, UserError) as error:
+        logger.warning("MLflow has the runs but not the best model (%s); `varireal track` registers it later", error)
+        return False
+    return True
+
+
+def log_sweep(sweep: DoseResponse, experiment: str, figures: Path, picture: Path) -> str:
+    """Log a sweep as one run beside those of its experiments; return where it lies, in words.
+
+    Another sweep of the same study takes the place of the earlier one.
+
+    Args:
+        experiment: MLflow's experiment, the one that holds the runs of the sweep's experiments.
+        figures: the sweep as JSON.
+        picture: the curves as PNG.
+
+    Raises:
+        TrackingError: the store cannot be reached, locked or written.
+    """
+    entry = sweep_entry(sweep)
+    tags = {STUDY: f"sweep {sweep.study}", CELL: "sweep"}
+    with open_store(experiment) as store:
+        old = store.find(tags)
+        run_id = store.keep(old[0] if old else None, entry, {**tags, "mlflow.source.name": "varireal sweep"})
+        runs = {run.data.tags.get(DVC_EXPERIMENT): run.info.run_id for run in store.find({CELL: PARENT})}
+        links = {name: run_link(store.experiment_id, runs[name]) for name in sweep.experiments if name in runs}
+        store.describe(run_id, sweep_note(sweep, links))
+        store.attach(run_id, {"": picture, "figures": figures})
+        store.lead_to(entry.name, run_link(store.experiment_id, run_id))
+    return f"experiment '{experiment}', run '{entry.name}' in {store.uri}"
