@@ -18,6 +18,7 @@ from varireal.config import load_params
 from varireal.datasets.download import Archive, fetch
 from varireal.errors import UserError
 from varireal.prompts.llm.source import LlmSource
+from varireal.rating.server import open_session
 from varireal.serving.export.edits import EditSet
 from varireal.serving.export.shards import write_shards
 
@@ -34,7 +35,6 @@ BROUGHT = {  # by other packages, which need them by their own word
     "huggingface_hub": "transformers",
     "hydra": "dvc",
     "omegaconf": "dvc",
-    "ruamel": "ruamel.yaml.clib",
     "sqlalchemy": "mlflow",
     "tokenizers": "transformers",
     "urllib3": "requests",
@@ -76,6 +76,7 @@ def test_without_the_extras_every_module_can_be_imported():
 
 
 def test_a_missing_extra_is_named_with_the_remedy_and_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for package in PLACES:
         monkeypatch.setitem(sys.modules, package, None)
     params = load_params(REPOSITORY / "params.yaml")
@@ -84,6 +85,7 @@ def test_a_missing_extra_is_named_with_the_remedy_and_nothing_is_begun(tmp_path,
         "download": lambda: fetch([archive], tmp_path),
         "export": lambda: write_shards(tmp_path, EditSet("color_mixed", (), (), "pets", "pet"), 1),
         "llm": lambda: LlmSource(params.prompt, None, 0),
+        "rate": lambda: open_session(params, "anna", 1, ()).__enter__(),
         "ray": lambda: RayEngine(params.compute, ()),
     }
     for extra, use in uses.items():

@@ -143,7 +143,7 @@ def test_yaml_refuses_a_key_that_stands_twice_but_lets_a_merged_one_be_replaced(
 )
 def test_broken_yaml_is_one_line(tmp_path, content):
     (tmp_path / "x.yaml").write_text(content)
-    with pytest.raises(UserError, match="not valid YAML: .+") as caught:
+    with pytest.raises(UserError, match=r"not valid YAML: .+") as caught:
         read_yaml(tmp_path / "x.yaml")
     assert "\n" not in str(caught.value)
 
