@@ -35,6 +35,6 @@ def test_every_document_and_every_stage_is_in_it():
     listed = set(re.findall(r"\]\((\w+\.md)\)", INDEX))
     assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} - {"index.md"} <= listed
     walk = INDEX.split("## The life of one photo")[1].split("\n## ")[0]
-    assert re.findall(r"^\d\. \*\*(\w+)\*\*:", walk, re.M) == list(STAGES)
-    for step in re.split(r"^\d\. ", walk, flags=re.M)[1:]:
+    assert re.findall(r"^\d+\. \*\*(\w+)\*\*:", walk, re.M) == list(STAGES)
+    for step in re.split(r"^\d+\. ", walk, flags=re.M)[1:]:
         assert re.search(r"`varireal[\w.]+:\w+`", step), f"no function is named: {step}"

@@ -11,17 +11,19 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.test_architecture import FILES, PRETRAINING, imports, module_of
+from tests.structure import imports, module_of, python_files
 
 from varireal.compute.engines.ray import RayEngine
 from varireal.config import load_params
 from varireal.datasets.download import Archive, fetch
 from varireal.errors import UserError
 from varireal.prompts.llm.source import LlmSource
+from varireal.rating.server import open_session
 from varireal.serving.export.edits import EditSet
 from varireal.serving.export.shards import write_shards
 
 REPOSITORY = Path(__file__).parents[1]
+MODULES = {module_of(path, REPOSITORY / "src"): path for path in python_files(REPOSITORY / "src")}
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "dev"}
 PLACES = {  # where the packages of extras may be imported; no stage of the default study leads there
@@ -34,7 +36,6 @@ BROUGHT = {  # by other packages, which need them by their own word
     "huggingface_hub": "transformers",
     "hydra": "dvc",
     "omegaconf": "dvc",
-    "ruamel": "ruamel.yaml.clib",
     "sqlalchemy": "mlflow",
     "tokenizers": "transformers",
     "urllib3": "requests",
@@ -51,13 +52,13 @@ def distributions(lines: list[str]) -> set[str]:
 def test_every_package_that_is_imported_is_a_dependency_or_an_extra_in_its_place():
     core = distributions(PROJECT["dependencies"])
     known = importlib.metadata.packages_distributions()
-    for path in (*FILES, *PRETRAINING):
+    for module, path in MODULES.items():
         for name, line in imports(ast.parse(path.read_text())):
             top = name.split(".")[0]
             if top in sys.stdlib_module_names or top.startswith("varireal"):
                 continue
             brings = {each.lower().replace("_", "-") for each in known.get(top, [])} | {BROUGHT.get(top)}
-            in_place = any(module_of(path).startswith(place) for place in PLACES.get(BROUGHT.get(top, top), ()))
+            in_place = any(module.startswith(place) for place in PLACES.get(BROUGHT.get(top, top), ()))
             assert brings & core or in_place, f"{path}:{line} imports {top}, which is no dependency"
 
 
@@ -68,7 +69,7 @@ def test_places_are_those_of_the_extras():
 
 
 def test_without_the_extras_every_module_can_be_imported():
-    modules = [module_of(path) for path in FILES if path.stem != "__main__"]
+    modules = [name for name in MODULES if name.startswith("varireal.") and not name.endswith("__main__")]
     hide = f"import sys, importlib; sys.modules.update(dict.fromkeys({sorted(PLACES)}))"
     code = f"{hide}; [importlib.import_module(name) for name in {modules}]"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -76,6 +77,7 @@ def test_without_the_extras_every_module_can_be_imported():
 
 
 def test_a_missing_extra_is_named_with_the_remedy_and_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for package in PLACES:
         monkeypatch.setitem(sys.modules, package, None)
     params = load_params(REPOSITORY / "params.yaml")
@@ -84,6 +86,7 @@ def test_a_missing_extra_is_named_with_the_remedy_and_nothing_is_begun(tmp_path,
         "download": lambda: fetch([archive], tmp_path),
         "export": lambda: write_shards(tmp_path, EditSet("color_mixed", (), (), "pets", "pet"), 1),
         "llm": lambda: LlmSource(params.prompt, None, 0),
+        "rate": lambda: open_session(params, "anna", 1, ()).__enter__(),
         "ray": lambda: RayEngine(params.compute, ()),
     }
     for extra, use in uses.items():

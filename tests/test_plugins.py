@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from varireal.config.masks import MaskSource
 
 from varireal.compute.engines import ENGINES
 from varireal.config import ComputeConfig, DatasetConfig, FilterConfig, PromptConfig
+from varireal.config.data import MaskSource
 from varireal.config.editing import EditConfig
 from varireal.datasets import DATASETS
 from varireal.editing import EDITORS

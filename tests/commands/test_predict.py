@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from tests.stages.conftest import change_params, clip_workspace, workspace  # noqa: F401 (fixtures)
 
 from varireal import paths
 from varireal.base.manifest import read_manifest
@@ -17,7 +16,7 @@ REAL = paths.REAL_ADAPTERS / "seed-0"
 
 
 @pytest.fixture
-def trained(clip_workspace, change_params) -> Path:  # noqa: F811
+def trained(clip_workspace, change_params) -> Path:
     change_params("grid.seeds", [0])
     result = CliRunner().invoke(main, ["train", "--real-only"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -28,7 +27,7 @@ def predict(*arguments: str):
     return CliRunner().invoke(main, ["predict", "--adapter", str(REAL), *arguments], catch_exceptions=False)
 
 
-def test_predictions_are_those_of_evaluate(trained, change_params):  # noqa: F811
+def test_predictions_are_those_of_evaluate(trained, change_params):
     for cell in (
         "attributes",
         "conditions",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.editing.test_inpaint import SETTINGS, SIDE
 
-from varireal.config import InpaintConfig
+from varireal.config import ComputeConfig, InpaintConfig
 from varireal.editing.inpaint import Inpainter
 from varireal.errors import UserError
 from varireal.networks.memory import Fitting
@@ -29,6 +29,11 @@ class SmallMemory:
         if count > self._fits:
             raise self._error(self._message)
         return self._forward(sample, *args, **kwargs)
+
+
+@pytest.fixture
+def compute() -> ComputeConfig:
+    return ComputeConfig(device="cpu")
 
 
 @pytest.fixture

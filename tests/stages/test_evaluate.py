@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.tiny_study import change
 
 from varireal import paths
 from varireal.base.files import read_json
@@ -21,16 +22,29 @@ def run(*arguments: str) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.fixture(scope="module")
+def trained_to_copy(workspace_to_copy, tiny_clip, tmp_path_factory) -> Path:
+    """One condition and one source, two seeds, and the baselines; trained once for all tests."""
+    folder = tmp_path_factory.mktemp("trained") / "workspace"
+    shutil.copytree(workspace_to_copy, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("DVC_ROOT", raising=False)
+        change(clip__model=f"local-dir:{tiny_clip}", grid__conditions=["feasible"], grid__sources=["synthetic"])
+        cell = ("--attribute", "color", "--condition", "feasible")
+        run("mix", *cell)
+        run("train", *cell)
+        run("train", "--real-only")
+    return folder
+
+
 @pytest.fixture
-def trained(clip_workspace, change_params):
-    """One condition and one source, two seeds, and the baselines."""
-    change_params("grid.conditions", ["feasible"])
-    change_params("grid.sources", ["synthetic"])
-    cell = ("--attribute", "color", "--condition", "feasible")
-    run("mix", *cell)
-    run("train", *cell)
-    run("train", "--real-only")
-    return clip_workspace
+def trained(trained_to_copy, tmp_path, monkeypatch) -> Path:
+    """What was trained in a folder of the test's own, which is the current one."""
+    shutil.copytree(trained_to_copy, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
 
 
 def test_the_grid_and_its_baselines_are_predicted_and_kept_per_adapter(trained):

@@ -13,7 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from varireal.base.shards import open_file
 from varireal.errors import UserError
@@ -124,16 +124,16 @@ def read_yaml(path: Path) -> Any:
     from ruamel.yaml import YAML, YAMLError
     from ruamel.yaml.constructor import DuplicateKeyError
 
-    parser: Any = YAML(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
+    parser = cast(Any, YAML)(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
     parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
     try:
         return parser.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except DuplicateKeyError as error:  # its own words hold both values, however long
-        at: Any = error
-        key = str(at.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
-        line = at.problem_mark.line + 1
+        told = cast(Any, error)  # ruamel.yaml's types are partial
+        key = str(told.problem).partition(" with value")[0].removeprefix("found duplicate key ").strip('"')
+        line = told.problem_mark.line + 1 if told.problem_mark else 0
         raise UserError(f"{path} is not valid YAML: the key {key!r} stands twice in one place (line {line})") from error
     except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error

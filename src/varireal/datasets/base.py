@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from varireal.base.files import sha256_bytes, sha256_file
 from varireal.base.manifest import Split
 from varireal.base.text import names_a_device
-from varireal.compute.parallel import available_cores
+from varireal.compute.processes import available_cores
 from varireal.config import DatasetConfig
 from varireal.errors import UserError
 

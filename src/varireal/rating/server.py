@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varireal.config import Params
-from varireal.errors import UserError
+from varireal.errors import UserError, require_extra
 from varireal.rating.edits import RatedEdit, check_picture, choose, in_order_for, picture_bytes, read_edits
 from varireal.rating.store import ANSWERS, Rating, RatingsFile, latest, ratings_path
 
@@ -117,8 +117,10 @@ def open_session(params: Params, rater: str, count: int, attributes: Sequence[st
         attributes: only edits of these; empty: of all in the grid.
 
     Raises:
-        UserError: the rater's name cannot be used or is in use, or there is no edit to rate.
+        UserError: the rater's name cannot be used or is in use, there is no edit to rate, or the extra ``rate`` is
+            not installed.
     """
+    require_extra("rate", "flask", "varireal rate")
     ratings_path(rater)
     cells = read_edits(
         attributes or params.grid.attributes, params.grid.feasibilities, exhausted=params.mix.include_exhausted
