@@ -20,7 +20,7 @@ from varireal.config import TrainConfig, load_params
 from varireal.datasets.world.vocabulary import CLASSES, COLORS, DOMAIN_WORD, MATERIALS, PLACES, STRUCTURE
 from varireal.networks.clip import Clip, load_clip
 from varireal.prompts.templates import class_prompt, edit_prompt
-from varireal.training import data as training_data
+from varireal.training.data import LabelledImages
 from varireal.training.loop import fine_tune, look_at
 from varireal.training.lora import add_lora, remove_lora
 from varireal.training.steps import pools
@@ -99,9 +99,9 @@ def fine_tuned_top1(
     return shares
 
 
-def _training_set(photos: RenderedSet) -> training_data.ImageSet:
+def _training_set(photos: RenderedSet) -> LabelledImages:
     labels = torch.tensor([CLASSES.index(scene.class_name) for scene in photos.scenes])
-    return training_data.ImageSet(torch.from_numpy(np.array(photos.images)), labels)
+    return LabelledImages(torch.from_numpy(np.array(photos.images)), labels)
 
 
 def _features(clip: Clip, images: np.ndarray) -> torch.Tensor:

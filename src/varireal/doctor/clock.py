@@ -39,7 +39,8 @@ class ClockedWorker:
         self._warm = False
 
     def __call__(self, items: Sequence[Any]) -> list[_ClockedResult]:
-        batches = []
+        batches: list[ClockedBatch] = []
+        results: list[Any] = []
         for steady in (True,) if self._warm else (False, True):
             start = time.perf_counter()
             results = self._worker(items)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from varireal.config import ComputeConfig, MemoryConfig, PipelineConfig
-    from varireal.config.base import NetworkConfig
+    from varireal.config.data import NetworkConfig
     from varireal.prompts.templates import Sentence
 
 logger = logging.getLogger(__name__)

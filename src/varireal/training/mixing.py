@@ -37,7 +37,7 @@ class Candidate(NamedTuple):
     image_id: str
     photo_id: str
     class_name: str
-    index: int | None
+    index: int | None  # pyright: ignore[reportIncompatibleMethodOverride] - hides tuple.index, which nobody calls
     status: str
     feasibility: Feasibility | None
     row: int

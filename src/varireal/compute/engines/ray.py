@@ -241,7 +241,8 @@ class Actors:
         import ray
 
         actor = ray.remote(Host).options(**self._needs).remote(*self._host)
-        self._calls[actor.start.remote()] = _ActorCall(actor, None)
+        started: Any = actor.start  # a method of the actor, which Ray's types take for the class's own
+        self._calls[started.remote()] = _ActorCall(actor, None)
 
     def _wait_for_one(self) -> None:
         """Wait until an actor is free: perhaps another run must give its place back to the cluster."""

@@ -27,7 +27,7 @@ def write_shards(folder: Path, edits: EditSet, shard_bytes: int) -> None:
     """
     require_extra("export", "webdataset", "--format webdataset")
     # webdataset's own writer, and not base.shards: for its readers, who have no use for the index that lies beside ours
-    from webdataset import TarWriter
+    from webdataset.writer import TarWriter
 
     shuffled = sorted(edits.records, key=lambda record: derive_seed("export", record.image_id))
     rest = with_pictures(dataclasses.replace(edits, records=tuple(shuffled)))
