@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-import cv2
 import numpy as np
 
 from varireal.base.files import read_json
 from varireal.cli import run_command
 from varireal.datasets.world.vocabulary import COLORS
 from varireal.errors import UserError
+from varireal.prompts.llm.near import lab
 from varireal_pretraining.loop import METRICS, path_option
 
 #: Quantiles of lightness between which pixels count. Below the middle lie shade, glass and tyres, at the very top the
@@ -33,10 +33,10 @@ def nearest_palette_color(image: np.ndarray, mask: np.ndarray, palette: Mapping[
     """
     if mask.shape != image.shape[:2] or not mask.any() or not palette:
         raise UserError("naming a colour needs a palette and a mask of the picture's size with an object in it")
-    pixels = _lab(image[mask])
+    pixels = lab(image[mask])
     low, high = np.quantile(pixels[:, 0], BRIGHT)
     color = np.median(pixels[(pixels[:, 0] >= low) & (pixels[:, 0] <= high)], axis=0)
-    distance = np.linalg.norm(_lab(np.array(list(palette.values()))) - color, axis=1)
+    distance = np.linalg.norm(lab(np.array(list(palette.values()))) - color, axis=1)
     return list(palette)[int(distance.argmin())]
 
 
@@ -64,12 +64,7 @@ def recognised_colors(images: np.ndarray, masks: np.ndarray, names: Sequence[str
 
 def color_distance(picture: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
     """Return the mean distance in CIE Lab (CIE76) of two uint8 pictures over the masked pixels."""
-    return float(np.linalg.norm(_lab(picture[mask]) - _lab(truth[mask]), axis=1).mean())
-
-
-def _lab(colors: np.ndarray) -> np.ndarray:
-    """Return sRGB colours (count, 3) in 0..255 as Lab: L in 0..100, a and b about -128..127."""
-    return cv2.cvtColor(colors.astype(np.float32)[:, None] / 255, cv2.COLOR_RGB2LAB)[:, 0]
+    return float(np.linalg.norm(lab(picture[mask]) - lab(truth[mask]), axis=1).mean())
 
 
 @click.command()

@@ -95,6 +95,9 @@ def measure_change(photo: np.ndarray, edit: np.ndarray, region: np.ndarray) -> C
 def ssim_map(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the structural similarity around every pixel, float64 (H, W), the mean over the channels.
 
+    OpenCV blurs here, as scikit-image's ``structural_similarity`` takes 1.6 to 3.7 times as long; away from
+    the border they agree to 1e-14.
+
     Args:
         first: uint8 RGB (H, W, 3); windows at the border see the picture mirrored.
         second: the same shape.

@@ -140,6 +140,9 @@ def restore(
 
 
 def _numbers(data: bytes) -> dict[str, Any]:
-    """Return the JSON in the header of a safetensors file: eight bytes of length, then the header."""
+    """Return the JSON in the header of a safetensors file: eight bytes of length, then the header.
+
+    A team passes checkpoints on as bytes, and ``safe_open``, which would give the metadata, reads files alone.
+    """
     length = int.from_bytes(data[:8], "little")
     return json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])

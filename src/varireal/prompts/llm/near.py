@@ -8,6 +8,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+import numpy as np
+
 from varireal.prompts.schema import AttributeSpec
 
 # share of common words (Jaccard index) from which two texts say the same: "brick wall" and "red brick wall"
@@ -52,16 +54,12 @@ def _words(text: str) -> frozenset[str]:
 
 def color_distance(first: tuple[int, int, int], second: tuple[int, int, int]) -> float:
     """Return the Euclidean distance of two sRGB colours in CIELAB with white point D65 (CIE76; 0 to about 260)."""
-    return sum((a - b) ** 2 for a, b in zip(_lab(first), _lab(second))) ** 0.5
+    one, two = lab(np.array([first, second]))
+    return float(np.linalg.norm(one - two))
 
 
-def _lab(rgb: tuple[int, int, int]) -> tuple[float, float, float]:
-    """Return CIELAB of an sRGB colour (IEC 61966-2-1 for the transfer function and the matrix)."""
-    red, green, blue = (
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in (c / 255 for c in rgb)
-    )
-    x = (0.4124564 * red + 0.3575761 * green + 0.1804375 * blue) / 0.95047
-    y = 0.2126729 * red + 0.7151522 * green + 0.0721750 * blue
-    z = (0.0193339 * red + 0.1191920 * green + 0.9503041 * blue) / 1.08883
-    fx, fy, fz = (t ** (1 / 3) if t > (6 / 29) ** 3 else t / (3 * (6 / 29) ** 2) + 4 / 29 for t in (x, y, z))
-    return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
+def lab(colors: np.ndarray) -> np.ndarray:
+    """Return sRGB colours (N, 3) in 0..255 as CIELAB, float32: L in 0..100, a and b about -128..127."""
+    import cv2
+
+    return cv2.cvtColor(colors.astype(np.float32)[:, None] / 255, cv2.COLOR_RGB2LAB)[:, 0]
