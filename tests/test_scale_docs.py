@@ -26,7 +26,7 @@ def end(*_):
     sys.exit(143)
 signal.signal(signal.SIGTERM, end)
 open("started", "w").close()
-time.sleep(float(sys.argv[1]))
+time.sleep(float(sys.argv[-1]))
 """
 
 
@@ -43,12 +43,14 @@ def job(tmp_path: Path) -> Path:
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").write_text("PATH=$PWD/bin:$PATH\n")
     (tmp_path / "varireal").mkdir()
+    (tmp_path / "varireal" / "__init__.py").touch()
     (tmp_path / "varireal" / "__main__.py").write_text(STAGE)
     return tmp_path
 
 
 def start(job: Path, seconds: float) -> subprocess.Popen:
     environment = {"PATH": os.environ["PATH"], "SLURM_JOB_ID": "17", "SECONDS_OF_WORK": str(seconds)}
+    environment["PYTHONPATH"] = str(job)  # the stand-in for varireal, also where another one is on the path
     return subprocess.Popen(["bash", "job.sh"], cwd=job, env=environment, start_new_session=True)
 
 

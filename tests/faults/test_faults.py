@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 from tests.faults.injection import KILLED, KILLS, KINDS, Ended, Fault, run_forked, start_forked, wait_for
 from tests.prompts.llm.server import FakeEndpoint
@@ -113,6 +114,7 @@ class Laboratory:
 def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Iterator[Laboratory]:
     for name in SLOW:  # once, before all forks
         importlib.import_module(name)
+    cv2.setNumThreads(1)  # a fork waits for ever for the threads that an earlier test left to OpenCV
     folder = tmp_path_factory.mktemp("laboratory")
     server = FakeEndpoint()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

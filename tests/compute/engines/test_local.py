@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from tests.compute.engines.workers import Failing, Products, Squares, Together
 
-from varireal import segmentation
 from varireal.compute.engines import SetAside
 from varireal.compute.engines.local import LocalEngine
 from varireal.compute.processes import available_cores, start_process
@@ -17,6 +16,7 @@ from varireal.editing import cell
 from varireal.errors import UserError
 from varireal.evaluation import predict
 from varireal.measuring import work as measuring_work
+from varireal.segmentation import run as segmentation
 from varireal.training import worker as training_worker
 
 several = pytest.mark.skipif(available_cores() < 2, reason="needs two cores")
