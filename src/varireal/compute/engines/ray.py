@@ -223,7 +223,11 @@ class Actors:
             return call.ticket, Lost(f"its worker was lost ({type(error).__name__}), perhaps for memory")
         if isinstance(outcome, UserError):
             raise outcome
-        self._free.append(call.actor)
+        if isinstance(outcome, Lost) and outcome.broken:
+            ray.kill(call.actor)  # its process can use the accelerator no longer
+            self._start()
+        else:
+            self._free.append(call.actor)
         return call.ticket, outcome
 
     def close(self) -> None:
