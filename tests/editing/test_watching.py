@@ -109,9 +109,7 @@ def test_edits_that_no_worker_can_do_end_the_stage_unless_they_are_few(
         return made(self, jobs, seeds)
 
     monkeypatch.setattr(PasteEditor, "edit", paint)
-    with pytest.raises(
-        UserError, match=r"2 of 18 edits of the cell .* were set aside \(.*max_set_aside = 0.01"
-    ):
+    with pytest.raises(UserError, match=r"2 of 18 edits of the cell .* were set aside \(.*max_set_aside = 0.01"):
         edit()
     assert not FOLDER.exists() and any(Path(".work/edit").iterdir())
     change(compute__max_set_aside=0.2)
