@@ -126,6 +126,15 @@ class MemoryConfig(Section):
     vae_tile: Annotated[int, Field(ge=16, multiple_of=8)] | None = None
     compile: bool = False  # torch.compile on the UNet: slow at first, then faster on a GPU; equal to the last bits
 
+    @model_validator(mode="after")
+    def _not_both(self) -> MemoryConfig:
+        if self.offload and self.compile:
+            raise ValueError(
+                "offload and compile do not go together: a compiled network expects to stay where it is; set one of "
+                "them to false"
+            )
+        return self
+
 
 class Recipe(Section):
     """Settings of one kind of edit. Pixel lengths are measured at the model's image size.

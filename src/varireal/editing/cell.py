@@ -98,7 +98,6 @@ def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) ->
     watch = CellWatch(
         f"{attribute} {feasibility}",
         jobs,
-        table.classes,
         include_exhausted=params.mix.include_exhausted,
         max_set_aside=params.compute.max_set_aside,
     )

@@ -100,10 +100,16 @@ class JobPlan:
         specs: dict[AttributeSpec, None] = {}
         self._most.clear()
         for photo in self._train_photos():
+            self._most[photo.class_name] += 0  # so that a class without a usable photo is known, too
             if _known_problem(photo) is None:
                 self._most[photo.class_name] += self._edits_per_photo
                 specs.update(dict.fromkeys(self._values(photo)))
         return self._most.total(), list(specs)
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the classes of all training photos, after a survey."""
+        return sorted(self._most)
 
     def count(self, class_name: str) -> int:
         """Return how many jobs a class has at most, after a survey: exactly so many once its photos were looked at."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varireal.editing.embeddings import Embedder
-from varireal.editing.networks import add_lora, check_memory, load_pipeline, place, set_scheduler
+from varireal.editing.networks import add_lora, check_memory, load_pipeline, place, restoring, set_scheduler
 from varireal.editing.pixels import quantise
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint, check_file, checkpoint_identity
@@ -200,11 +200,12 @@ class Pipeline:
     ) -> list[np.ndarray | None]:
         import torch
 
-        output = self.pipe(
-            **self._embedder.arguments(sentences, guided),
-            **inputs,
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-            output_type="np",
-        )
+        with restoring(self.pipe):
+            output = self.pipe(
+                **self._embedder.arguments(sentences, guided),
+                **inputs,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                output_type="np",
+            )
         refused = getattr(output, "nsfw_content_detected", None) or [False] * len(seeds)
         return [None if no else quantise(picture * 255.0) for picture, no in zip(output.images, refused)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from varireal.base.manifest import usable
 from varireal.compute.engines import check_set_aside
@@ -15,11 +14,9 @@ from varireal.errors import UserError
 class CellWatch:
     """Counts the settled edits of each class, and those that training may use."""
 
-    def __init__(
-        self, cell: str, jobs: JobPlan, classes: Sequence[str], *, include_exhausted: bool, max_set_aside: float
-    ) -> None:
+    def __init__(self, cell: str, jobs: JobPlan, *, include_exhausted: bool, max_set_aside: float) -> None:
         """Take jobs that have been surveyed, and what the settings of `mix` and `compute` allow."""
-        self._cell, self._jobs, self._classes = cell, jobs, classes
+        self._cell, self._jobs = cell, jobs
         self._include_exhausted, self._max_set_aside = include_exhausted, max_set_aside
         self._settled: Counter[str] = Counter()
         self._usable: Counter[str] = Counter()
@@ -31,7 +28,7 @@ class CellWatch:
         Raises:
             UserError: one has none, so that no training set can be mixed.
         """
-        for name in self._classes:
+        for name in self._jobs.classes:
             if self._jobs.count(name) == 0:
                 raise UserError(
                     f"class {name!r} has no photo that can be edited in the cell {self._cell}, so mix could not be "
@@ -49,7 +46,7 @@ class CellWatch:
         self._usable[name] += len(usable([edit], self._include_exhausted))
         if edit.note is not None:
             self.set_aside.append(f"{edit.job.image_id}, {edit.note}")
-            everything = sum(self._jobs.count(each) for each in self._classes)
+            everything = sum(self._jobs.count(each) for each in self._jobs.classes)
             check_set_aside(self.set_aside, everything, self._max_set_aside, f"edits of the cell {self._cell}")
         if self._settled[name] >= self._jobs.count(name) and not self._usable[name]:
             raise UserError(
