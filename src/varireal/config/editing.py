@@ -270,6 +270,10 @@ class FilterConfig(Section):
     class_threshold: Share = 0.0  # the same of the photo's class
     # vqa only: least probability of yes (feasible edits) or no (infeasible ones) to "could a real one look like this?"
     possibility_threshold: Share = 0.5
+    # all: every answer must reach its threshold; mean: a share of them, among those with a threshold above 0, as in the
+    # study. What becomes of edits that never pass is said by mix.include_exhausted
+    rule: Literal["all", "mean"] = "all"
+    mean_threshold: PositiveShare = 0.5  # mean only: that share
     max_attempts: Positive = 3
 
     @model_validator(mode="after")
