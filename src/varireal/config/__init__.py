@@ -79,6 +79,8 @@ class ComputeConfig(Section):
     """Where and how networks run; no result depends on it beyond the last bits of a float."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:0, mps
+    # stop where torch can use no accelerator, in place of auto taking the CPU for work of weeks; cpu by name may
+    require_accelerator: bool = False
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     # train: processes that share every batch, one for each GPU; they share its train.accumulation_steps parts
     processes: Positive = 1

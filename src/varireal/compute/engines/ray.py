@@ -61,6 +61,11 @@ class RayEngine:
         if self._compute.device != "auto":
             return self._compute.device.partition(":")[0]
         with self._connected() as resources:
+            if not resources.get("GPU") and self._compute.require_accelerator:
+                raise UserError(
+                    f"compute.require_accelerator is true, but the Ray cluster at {self._compute.ray_address} has no "
+                    "GPU; start Ray on a machine with one, or set compute.device to cpu"
+                )
             return "cuda" if resources.get("GPU") else "cpu"
 
     def device(self) -> str:
