@@ -81,6 +81,8 @@ class ComputeConfig(Section):
     device: str = "auto"  # auto, cpu, cuda, cuda:0, mps
     # stop where torch can use no accelerator, in place of auto taking the CPU for work of weeks; cpu by name may
     require_accelerator: bool = False
+    # of the networks that draw, of the filter, the measures, the language model and fine-tuning; masks and the
+    # predictions on test are always made in float32
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     # train: processes that share every batch, one for each GPU; they share its train.accumulation_steps parts
     processes: Positive = 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import read_image, read_json
 from varireal.base.manifest import ImageRecord
-from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.devices import resolve_device
 from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
@@ -20,6 +20,8 @@ from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity,
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+DTYPE = "float32"  # whatever compute.dtype is: half precision moves boxes by pixels, and masks with them
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class SegmentNetwork:
     @property
     def identity(self) -> dict[str, Any]:
         """Return what decides over the outputs beside the inputs: the weights and the arithmetic."""
-        return {"checkpoint": checkpoint_identity(self._checkpoint, self._revision), "dtype": self._compute.dtype}
+        return {"checkpoint": checkpoint_identity(self._checkpoint, self._revision), "dtype": DTYPE}
 
     @property
     def key(self) -> str:
@@ -124,6 +126,7 @@ class SegmentNetwork:
 
     @functools.cached_property
     def _loaded(self) -> tuple[Any, Any]:
+        import torch
         import transformers
         from safetensors import SafetensorError
 
@@ -132,7 +135,7 @@ class SegmentNetwork:
             self._check_type(transformers.AutoConfig.from_pretrained(**source).model_type)
             processor = getattr(transformers, self._kind.processor).from_pretrained(**source)
             model, loading = getattr(transformers, self._kind.model).from_pretrained(
-                **source, use_safetensors=True, dtype=resolve_dtype(self._compute), output_loading_info=True
+                **source, use_safetensors=True, dtype=getattr(torch, DTYPE), output_loading_info=True
             )
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise UserError(
