@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from varireal.compute.devices import resolve_device
 from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
+from varireal.networks.blank import SIDE, answering
 from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity, is_hub_id
 
 if TYPE_CHECKING:
@@ -68,6 +70,11 @@ class SegmentNetwork:
     def key(self) -> str:
         """Return where params.yaml names the checkpoint."""
         return self._key
+
+    def answering(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which the network answers a blank input: one that cannot is named in one line."""
+        files = "config.json, processor_config.json and preprocessor_config.json"
+        return answering(self._key, self._checkpoint, files)
 
     @property
     def model(self) -> Any:
@@ -156,6 +163,13 @@ class SegmentNetwork:
                 f"{self._key} = {self._checkpoint!r} is a checkpoint of type {model_type}; a {self._kind.words} is "
                 f"needed (type {' or '.join(self._kind.model_types)})"
             )
+
+
+def blank_photo() -> np.ndarray:
+    """Return a small grey picture, to try a network with."""
+    import numpy as np
+
+    return np.full((SIDE, SIDE, 3), 127, np.uint8)
 
 
 def _equal_shapes(inputs: Sequence[Mapping[str, torch.Tensor]]) -> Iterator[list[int]]:

@@ -58,6 +58,10 @@ class ClipFilter:
         """Return the least probabilities that pass."""
         return {"attribute": self._config.attribute_threshold, "class": self._config.class_threshold}
 
+    def load(self) -> None:
+        """Load CLIP now, which then sees a blank picture."""
+        _ = self._clip
+
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Judge the pictures.
 

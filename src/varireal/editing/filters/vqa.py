@@ -70,6 +70,10 @@ class VqaFilter:
             "possibility": config.possibility_threshold,
         }
 
+    def load(self) -> None:
+        """Load the model now, and ask it about a blank picture."""
+        self._model.load()
+
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Judge the pictures.
 
