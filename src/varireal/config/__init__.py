@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from varireal.base.files import read_yaml
-from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig
+from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig, Share
 from varireal.config.editing import (
     EditConfig,
     FilterConfig,
@@ -79,12 +79,19 @@ class ComputeConfig(Section):
     """Where and how networks run; no result depends on it beyond the last bits of a float."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:0, mps
+    # stop where torch can use no accelerator, in place of auto taking the CPU for work of weeks; cpu by name may
+    require_accelerator: bool = False
+    # of the networks that draw, of the filter, the measures, the language model and fine-tuning; masks and the
+    # predictions on test are always made in float32
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     # train: processes that share every batch, one for each GPU; they share its train.accumulation_steps parts
     processes: Positive = 1
     num_threads: Positive | None = None  # CPU threads of torch in each worker; null: one
     engine: Literal["local", "ray"] = "local"  # what spreads work over workers (docs/scale.md)
     workers: Positive | None = None  # at most so many; null: one for each GPU, or as many as the CPU's cores allow
+    # edit and segment: the largest share of items that may be left out because no worker could do them; a single one
+    # always may, unless this is 0
+    max_set_aside: Share = 0.01
     ray_address: str | None = None  # ray: "auto" or host:port of a cluster that this machine is in; null: this one
 
 

@@ -154,6 +154,23 @@ def place(pipe: Any, section: str, device: torch.device, memory: MemoryConfig) -
         ) from error
 
 
+@contextlib.contextmanager
+def restoring(pipe: Any) -> Iterator[None]:
+    """Put the pipeline's networks back as they were where the block fails, so that a smaller batch may be tried.
+
+    In float16 diffusers turns some autoencoders into float32 for as long as they decode, and offloaded networks stay
+    on the device until a call ends well.
+    """
+    before = pipe.vae.dtype
+    try:
+        yield
+    except RuntimeError:
+        if pipe.vae.dtype != before:
+            pipe.vae.to(before)
+        pipe.maybe_free_model_hooks()
+        raise
+
+
 def _know_device(pipe: Any, device: torch.device) -> None:
     """Tell the pipeline where its networks run: diffusers goes through all their modules for it at every call."""
     kind = type(pipe)

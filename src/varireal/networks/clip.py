@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from varireal.base.files import sha256_file, sha256_folder
 from varireal.base.seeding import forked_torch_rng
 from varireal.errors import UserError
+from varireal.networks.blank import SIDE, answering
 from varireal.networks.clip_weights import (
     HUB,
     LOCAL,
@@ -153,7 +154,23 @@ def load_clip(
     check_clip(model, pretrained, key)
     network = _build_network(model, pretrained, key)
     network = network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
-    return _add_preprocessing(network, model, key)
+    clip = _add_preprocessing(network, model, key)
+    with answering(f"{key}.model", model, "configuration"):
+        _answer_blank(clip)
+    return clip
+
+
+def _answer_blank(clip: Clip) -> None:
+    """Let both towers see a blank input.
+
+    Raises:
+        ValueError: what they answer are no numbers.
+    """
+    import numpy as np
+
+    picture, sentence = clip.encode_images([np.full((SIDE, SIDE, 3), 127, np.uint8)]), clip.encode_texts(["a photo"])
+    if not (picture @ sentence.T).isfinite().all():
+        raise ValueError("its features are not finite numbers, perhaps for compute.dtype")
 
 
 def _build_network(model: str, pretrained: str | None, key: str) -> Any:

@@ -30,7 +30,10 @@ def command(params: Params) -> None:
     truth = {photo.image_id: photo.mask_path for photo in photos if photo.mask_path is not None}
     check_sources(config, photos, domain_word)
     with staged_folder(paths.SEGMENTED) as folder:
-        records = segment_photos(segmenters, photos, config, FolderStore("segment"), engine, folder, paths.SEGMENTED)
+        records = segment_photos(
+            segmenters, photos, config, FolderStore("segment"), engine, folder, paths.SEGMENTED,
+            max_set_aside=params.compute.max_set_aside,
+        )  # fmt: skip
         write_manifest(folder / paths.MASKS_MANIFEST.name, records)
         figures = mask_metrics(records, truth, config, folder)
     write_json(paths.METRICS / "segment.json", figures)

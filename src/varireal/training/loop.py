@@ -59,7 +59,12 @@ def scores(
 
 
 def text_scores(
-    clip: Clip, model: Any, texts: torch.Tensor, images: LabelledImages, batch_size: int, dtype: torch.dtype
+    clip: Clip,
+    model: Any,
+    texts: torch.Tensor,
+    images: LabelledImages,
+    batch_size: int,
+    dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
     """Return the logits of all images against unit vectors of texts, float32 (N, C) on the CPU, without gradients."""
     parts = []

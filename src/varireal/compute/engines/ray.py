@@ -61,6 +61,11 @@ class RayEngine:
         if self._compute.device != "auto":
             return self._compute.device.partition(":")[0]
         with self._connected() as resources:
+            if not resources.get("GPU") and self._compute.require_accelerator:
+                raise UserError(
+                    f"compute.require_accelerator is true, but the Ray cluster at {self._compute.ray_address} has no "
+                    "GPU; start Ray on a machine with one, or set compute.device to cpu"
+                )
             return "cuda" if resources.get("GPU") else "cpu"
 
     def device(self) -> str:
@@ -223,7 +228,11 @@ class Actors:
             return call.ticket, Lost(f"its worker was lost ({type(error).__name__}), perhaps for memory")
         if isinstance(outcome, UserError):
             raise outcome
-        self._free.append(call.actor)
+        if isinstance(outcome, Lost) and outcome.broken:
+            ray.kill(call.actor)  # its process can use the accelerator no longer
+            self._start()
+        else:
+            self._free.append(call.actor)
         return call.ticket, outcome
 
     def close(self) -> None:
