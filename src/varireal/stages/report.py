@@ -1,4 +1,4 @@
-"""`varireal report`: the table, the verdicts, the page with pictures, and a run in MLflow for every cell."""
+"""`varireal report`: the answers, the tables, the page with pictures, and a run in MLflow for every cell."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
+@click.option("--full", is_flag=True, help="Print the tables of all cells and comparisons too, before the answers.")
 @stage_options
-def command(params: Params) -> None:
-    """Print the study's table and verdicts and write them with the page; then log every cell of the grid to MLflow.
+def command(params: Params, full: bool) -> None:
+    """Print the answers, write them with the tables and the page; then log every cell of the grid to MLflow.
 
     Cells are those that `grid` of params.yaml names. The results are on disk before MLflow is asked, and a
     store that cannot be reached costs a warning only.
@@ -32,9 +33,10 @@ def command(params: Params) -> None:
         for name, content in report.files.items():
             atomic_write_bytes(folder / name, content)
     console = results_console()
-    for grid in report.grids:
+    for grid in report.grids if full else ():
         console.print(rich_table(grid))
-    for line in report.headline:
+    for line in report.sentences if full else report.headline:
         console.print(line, highlight=False)
-    console.print(f"Page with pictures: {paths.PAGE}", highlight=False)
+    tables = f"Tables: {paths.TABLES}" if full else f"Tables: varireal report --full, or {paths.TABLES}"
+    console.print(f"{tables}. Page with pictures: {paths.PAGE}", highlight=False)
     log_results(params, click.echo)
