@@ -16,6 +16,7 @@ import click
 
 from varireal import __version__, paths
 from varireal.compute.interruption import ending_on_signals
+from varireal.compute.own_code import run_own_code
 from varireal.errors import UserError
 
 # name -> (module, help line); the module's `command` is imported only when it is called or asked for its own help
@@ -75,6 +76,7 @@ def main() -> None:
 def run_command(command: click.Command) -> None:
     """Run a click command as a program: a UserError or a disk that fails ends in one line on stderr and exit code 1."""
     try:
+        run_own_code()
         command(standalone_mode=True)
     except UserError as error:
         click.echo(f"Error: {' '.join(str(error).split())}", err=True)
