@@ -17,6 +17,7 @@ import click
 from varireal import __version__, paths
 from varireal.compute.interruption import ending_on_signals
 from varireal.compute.own_code import run_own_code
+from varireal.compute.starter import ending_without_dvc
 from varireal.errors import UserError
 
 # name -> (module, help line); the module's `command` is imported only when it is called or asked for its own help
@@ -111,7 +112,7 @@ def stage_options(function: Callable[..., None]) -> Callable[..., None]:
     def wrapper(params_path: Path, **options: Any) -> None:
         from varireal.config import load_params  # pydantic takes longer than all of `varireal --help`
 
-        with ending_on_signals():
+        with ending_on_signals(), ending_without_dvc():
             function(load_params(params_path), **options)
 
     return wrapper
