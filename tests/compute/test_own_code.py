@@ -94,3 +94,32 @@ def test_an_experiment_in_the_queue_runs_the_code_it_was_queued_with(repository:
     said = [line for line in log.stdout.splitlines() if " from /" in line]
     assert len(said) == 1 and said[0].startswith(f"first from {repository.resolve() / '.dvc/tmp/exps'}"), log
     assert "second" in call(sys.executable, "-m", "varireal", "shares").stdout
+
+
+CLUSTER = """
+import os, subprocess, sys
+import ray
+found = ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
+own = {**os.environ, "PYTHONPATH": "src", "ADDRESS": found.address_info["gcs_address"]}
+sys.exit(subprocess.run([sys.executable, "driver.py"], env=own).returncode)
+"""
+DRIVER = """
+import os
+import ray
+from varireal.compute.engines.ray import _join
+_join(os.environ["ADDRESS"])
+@ray.remote
+def where():
+    import varireal
+    return varireal.__file__
+print(ray.get(where.remote()))
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_a_ray_cluster_that_was_started_elsewhere_run_the_same_code(repository: Path) -> None:
+    pytest.importorskip("ray")
+    for name, text in (("cluster.py", CLUSTER), ("driver.py", DRIVER)):
+        Path(name).write_text(text)
+    done = call(sys.executable, "cluster.py")  # its own PYTHONPATH leads to the tests' checkout
+    assert done.stdout.splitlines()[-1] == str(repository.resolve() / "src/varireal/__init__.py"), done.stderr

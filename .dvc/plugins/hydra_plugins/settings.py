@@ -81,7 +81,7 @@ def _folder(hydra: Hydra) -> Path | None:
 
 
 def _settings(composed: DictConfig) -> Settings:
-    own = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     found: Any = OmegaConf.to_container(own, resolve=True)
     return found
 

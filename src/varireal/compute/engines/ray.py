@@ -138,7 +138,7 @@ def _join(address: str) -> None:
     if host:
         socket.create_connection((host, int(port)), ANSWERS_WITHIN).close()
     own = own_sources()
-    environment = {"runtime_env": {"env_vars": {"PYTHONPATH": own}}} if own else {}
+    environment: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": own}}} if own else {}
     ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **environment)
 
 
