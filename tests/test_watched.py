@@ -32,7 +32,7 @@ stages:
         (["edit.inpaint.checkpoint=/weights/mine"], {"inpaint": "/weights/mine"}),
         (["edit.inpaint.checkpoint=owner/name"], {"inpaint": ANYWAY}),
         (["edit.inpaint.checkpoint=models"], {"inpaint": "models"}),
-        (["+edit.inpaint.lora.checkpoint=models/a/b/c"], {"inpaint_lora": "models/a/b/c"}),
+        (["+edit.inpaint.lora={checkpoint:models/a/b/c,weight_name:w.safetensors}"], {"inpaint_lora": "models/a/b/c"}),
         (["edit.refine.checkpoint=null"], {"refine": ANYWAY}),
         (["edit.prior.pictures=pictures"], {"pictures": "pictures"}),
         (["clip.model=ViT-B-16", "clip.pretrained=openai"], {"classifier": ANYWAY}),

@@ -68,6 +68,7 @@ __all__ = [
     "SegmentConfig",
     "TrackingConfig",
     "TrainConfig",
+    "check_params",
     "load_params",
 ]
 
@@ -140,13 +141,26 @@ def load_params(path: Path) -> Params:
         raw = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; run from the repository's root or give --params") from error
+    return check_params(raw, str(path))
+
+
+def check_params(raw: Any, source: str) -> Params:
+    """Validate settings.
+
+    Args:
+        raw: as read or composed.
+        source: where they come from, in a message's words.
+
+    Raises:
+        UserError: they are no mapping, or a key or value is wrong (all of them named, in one line).
+    """
     if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold sections such as 'dataset:' and 'edit:', found {type(raw).__name__}")
+        raise UserError(f"{source} must hold sections such as 'dataset:' and 'edit:', found {type(raw).__name__}")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
         lines = "; ".join(_describe(problem, raw) for problem in error.errors())
-        raise UserError(f"{path}: {' '.join(lines.split())}") from error  # keys may hold line breaks
+        raise UserError(f"{source}: {' '.join(lines.split())}") from error  # keys may hold line breaks
 
 
 def _describe(problem: Any, raw: dict[str, Any]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from varireal import paths
 from varireal.base.files import read_json
+from varireal.base.manifest import ATTRIBUTES, CONDITIONS, FEASIBILITIES
 from varireal.config import GridConfig
 from varireal.errors import UserError
 
@@ -110,6 +112,22 @@ def read_results(grid: GridConfig, folder: Path = paths.METRICS) -> Results:
         measured=_measured(measured, grid, folder / paths.MEASURED.name),
         photos=measured["real"],
     )
+
+
+def left_metrics(grid: GridConfig, folder: Path = paths.METRICS) -> list[Path]:
+    """Return the metrics files of cells that the grid does not name, which an earlier, larger grid left.
+
+    They are of no stage of this grid, so DVC keeps them, and would commit them with an experiment on a part of it.
+    """
+    rooms = (("edit", FEASIBILITIES, grid.feasibilities), ("mix", CONDITIONS, grid.conditions),
+             ("train", CONDITIONS, grid.conditions))  # fmt: skip
+    found = []
+    for room, known, named in rooms:
+        for attribute, other in itertools.product(ATTRIBUTES, known):
+            path = folder / room / f"{attribute}_{other}.json"
+            if path.is_file() and not (attribute in grid.attributes and other in named):
+                found.append(path)
+    return found
 
 
 def _seed_run(seed: int, row: dict[str, Any], run: dict[str, Any]) -> SeedRun:

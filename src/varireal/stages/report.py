@@ -10,6 +10,7 @@ from varireal import paths
 from varireal.base.files import atomic_write_bytes, staged_folder
 from varireal.cli import stage_options
 from varireal.reporting.report import build_report
+from varireal.reporting.results import left_metrics
 from varireal.tables import results_console, rich_table
 from varireal.tracking import log_results
 
@@ -24,7 +25,8 @@ def command(params: Params, full: bool) -> None:
     """Print the answers, write them with the tables and the page; then log every cell of the grid to MLflow.
 
     Cells are those that `grid` of params.yaml names. The results are on disk before MLflow is asked, and a
-    store that cannot be reached costs a warning only.
+    store that cannot be reached costs a warning only. Metrics of other cells are removed: what a commit holds belongs
+    to its settings, and a larger grid brings them back.
     """
     report = build_report(params)
     for path, content in report.metrics.items():
@@ -32,6 +34,12 @@ def command(params: Params, full: bool) -> None:
     with staged_folder(paths.REPORTS) as folder:
         for name, content in report.files.items():
             atomic_write_bytes(folder / name, content)
+    if left := left_metrics(params.grid):
+        for path in left:
+            path.unlink()
+        click.echo(
+            f"Removed {len(left)} files of metrics of cells outside the grid; DVC brings them back with a larger one"
+        )
     console = results_console()
     for grid in report.grids if full else ():
         console.print(rich_table(grid))
