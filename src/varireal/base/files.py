@@ -15,6 +15,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from varireal.base.file_kinds import HEIF, register_heif, shown
+from varireal.base.picture_errors import named_picture_errors
 from varireal.base.shards import open_file
 from varireal.errors import UserError
 
@@ -232,7 +234,7 @@ def decode_png(data: bytes) -> np.ndarray:
 
 def read_image(path: Path) -> np.ndarray:
     """Read a picture, which may lie in a shard, as uint8 RGB (H, W, 3), as :func:`decode_image` does."""
-    return decode_image(path, str(path))
+    return decode_image(path, shown(path))
 
 
 def decode_image(file: Path | BinaryIO, name: str) -> np.ndarray:
@@ -244,28 +246,19 @@ def decode_image(file: Path | BinaryIO, name: str) -> np.ndarray:
         UserError: the file is missing, is no picture, is cut short, or is larger than 178 million pixels.
     """
     import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
-    try:
-        with contextlib.ExitStack() as stack:
-            source = stack.enter_context(open_file(file)) if isinstance(file, Path) else file
-            opened = stack.enter_context(Image.open(source))
-            picture = _eight_bits(ImageOps.exif_transpose(opened))
-            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture)
-            return np.asarray(picture.convert("RGB"))
-    except FileNotFoundError as error:
-        raise UserError(f"the image {name} does not exist") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"the image {name} is too large to open safely ({error})") from error
-    except UnidentifiedImageError as error:  # its own words name an address in memory where there is no path
-        raise UserError(
-            f"the image {name} cannot be read (it is no picture that Pillow knows); replace or remove the file"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"the image {name} cannot be read ({error}); replace or remove the file") from error
+    if Path(name).suffix.lower() in HEIF:
+        register_heif()
+    with named_picture_errors(name), contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_file(file)) if isinstance(file, Path) else file
+        opened = stack.enter_context(Image.open(source))
+        picture = _eight_bits(ImageOps.exif_transpose(opened))
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture)
+        return np.asarray(picture.convert("RGB"))
 
 
 def _eight_bits(picture: Image) -> Image:
