@@ -16,6 +16,7 @@ from varireal.compute.devices import resolve_device, resolve_dtype
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint
+from varireal.networks.finite import check_numbers
 from varireal.networks.memory import Fitting, out_of_memory
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class YesNoModel:
 
         def answer(places: Sequence[int]) -> list[float]:
             logits = self.next_token_logits([images[place] for place in places], [questions[place] for place in places])
+            check_numbers(logits, f"{KEY} = {self._checkpoint!r}", self._model.dtype, infinite=True)
             yes, no = (torch.logsumexp(logits[:, ids], dim=1) for ids in (self.yes_tokens, self.no_tokens))
             self._check_answered((torch.logaddexp(yes, no) - torch.logsumexp(logits, dim=1)).exp())
             return torch.sigmoid(yes - no).tolist()
