@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from varireal.base.file_kinds import HEIF, register_heif, shown
 from varireal.base.picture_errors import named_picture_errors
 from varireal.base.shards import open_file
+from varireal.base.text import conflict_in
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -108,12 +109,29 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: the file is missing or is no JSON.
     """
+    text = ""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; run the stage that makes it (dvc repro)") from error
     except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of thousands of digits
+        if conflict := conflict_in(text):
+            raise UserError(f"{path} {conflict}") from error
         raise UserError(f"{path} is not valid JSON ({error}); make it anew with dvc repro") from error
+
+
+def read_mapping(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a JSON file that must hold an object with these keys.
+
+    Raises:
+        UserError: as :func:`read_json`, or it has another shape.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or (missing := [key for key in keys if key not in value]):
+        lacking = f"lacks {', '.join(missing)}" if isinstance(value, dict) else "holds no object"
+        raise UserError(f"{path} has another shape than expected (it {lacking}); make it anew with dvc repro")
+    return value
 
 
 def read_yaml(path: Path) -> Any:
@@ -128,8 +146,10 @@ def read_yaml(path: Path) -> Any:
 
     parser = cast(Any, YAML)(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
     parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
+    text = ""
     try:
-        return parser.load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return parser.load(text)
     except FileNotFoundError:
         raise
     except DuplicateKeyError as error:  # its own words hold both values, however long
@@ -138,6 +158,8 @@ def read_yaml(path: Path) -> Any:
         line = told.problem_mark.line + 1 if told.problem_mark else 0
         raise UserError(f"{path} is not valid YAML: the key {key!r} stands twice in one place (line {line})") from error
     except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
+        if conflict := conflict_in(text):
+            raise UserError(f"{path} {conflict}") from error
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
 
 

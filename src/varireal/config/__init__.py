@@ -136,10 +136,20 @@ def load_params(path: Path) -> Params:
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold sections such as 'dataset:' and 'edit:', found {type(raw).__name__}")
     try:
-        return Params.model_validate(raw)
+        return Params.model_validate(_at_home(raw))
     except ValidationError as error:
         lines = "; ".join(_describe(problem, raw) for problem in error.errors())
         raise UserError(f"{path}: {' '.join(lines.split())}") from error  # keys may hold line breaks
+
+
+def _at_home(value: Any) -> Any:
+    """Return settings with ~ at the beginning of paths as the home folder, as DVC watches it (.dvc/plugins)."""
+    if isinstance(value, dict):
+        return {key: _at_home(inner) for key, inner in value.items()}
+    if not isinstance(value, str) or not value.removeprefix("local-dir:").startswith("~"):
+        return value
+    kind = "local-dir:" if value.startswith("local-dir:") else ""
+    return kind + str(Path(value.removeprefix(kind)).expanduser())
 
 
 def _describe(problem: Any, raw: dict[str, Any]) -> str:

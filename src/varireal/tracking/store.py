@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from varireal.tracking.entries import Entry
+from varireal.tracking.trouble import deleted, probe, told
 from varireal.tracking.view import VIEW, cells_view, experiment_note, view_key
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ def open_store(experiment: str) -> Iterator[MlflowStore]:
     try:
         with _locked(root):
             yield MlflowStore(os.environ.get("MLFLOW_TRACKING_URI"), experiment, root)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrackingError(textwrap.shorten(first_line, 160, placeholder=" ...")) from error
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise TrackingError(told(error)) from error
 
 
 @contextlib.contextmanager
@@ -81,8 +80,11 @@ class MlflowStore:
         from mlflow import MlflowClient
 
         self.uri = server or f"sqlite:///{quote(str(root / 'mlflow.db'))}"  # SQLAlchemy unquotes it
+        probe(self.uri)
         self._client: MlflowClient = MlflowClient(self.uri)
         existing = self._client.get_experiment_by_name(experiment)
+        if existing is not None and existing.lifecycle_stage == "deleted":
+            raise TrackingError(deleted(experiment, existing.experiment_id, self.uri))
         if existing is not None:
             self.experiment_id: str = existing.experiment_id
         else:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from varireal import paths
-from varireal.base.files import read_file, read_json, sha256_bytes, write_json
+from varireal.base.files import read_file, read_mapping, sha256_bytes, write_json
 from varireal.base.manifest import ImageRecord, read_manifest, usable
 from varireal.errors import UserError
 from varireal.serving.export.folder import ABOUT
@@ -56,7 +56,7 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
     Raises:
         UserError: there is no such mix, a manifest is missing, or there is no edit.
     """
-    info = read_json(paths.DATASET_INFO)
+    info = read_mapping(paths.DATASET_INFO, "name", "classes", "domain_word")
     if name == EVERYTHING:
         folders = [
             paths.edit_folder(attribute, feasibility) for attribute in attributes for feasibility in feasibilities
