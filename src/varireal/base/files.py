@@ -128,10 +128,14 @@ def read_mapping(path: Path, *keys: str) -> dict[str, Any]:
         UserError: as :func:`read_json`, or it has another shape.
     """
     value = read_json(path)
-    if not isinstance(value, dict) or (missing := [key for key in keys if key not in value]):
-        lacking = f"lacks {', '.join(missing)}" if isinstance(value, dict) else "holds no object"
-        raise UserError(f"{path} has another shape than expected (it {lacking}); make it anew with dvc repro")
-    return value
+    lacking = "holds no object"
+    if isinstance(value, dict):
+        found = cast("dict[str, Any]", value)
+        missing = [key for key in keys if key not in found]
+        if not missing:
+            return found
+        lacking = f"lacks {', '.join(missing)}"
+    raise UserError(f"{path} has another shape than expected (it {lacking}); make it anew with dvc repro")
 
 
 def read_yaml(path: Path) -> Any:

@@ -175,7 +175,7 @@ def _refuse_lookalikes(photos: Sequence[FoundPhoto]) -> None:
 def _given_splits(root: Path, without: Collection[Path]) -> dict[Path, Split]:
     """Return the split folders below the root with what they mean, in the order of splits; none if they are classes."""
     folders = [folder for folder in subfolders(root) if folder not in without]
-    meant = {folder: split for folder in folders if (split := split_meant(folder.name)) is not None}
+    meant: dict[Path, Split] = {folder: split for folder in folders if (split := split_meant(folder.name)) is not None}
     if not meant:
         return {}
     names = ", ".join(folder.name for folder in meant)
