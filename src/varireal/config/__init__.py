@@ -157,10 +157,20 @@ def check_params(raw: Any, source: str) -> Params:
     if not isinstance(raw, dict):
         raise UserError(f"{source} must hold sections such as 'dataset:' and 'edit:', found {type(raw).__name__}")
     try:
-        return Params.model_validate(raw)
+        return Params.model_validate(_at_home(raw))
     except ValidationError as error:
         lines = "; ".join(_describe(problem, raw) for problem in error.errors())
         raise UserError(f"{source}: {' '.join(lines.split())}") from error  # keys may hold line breaks
+
+
+def _at_home(value: Any) -> Any:
+    """Return settings with ~ at the beginning of paths as the home folder, as DVC watches it (.dvc/plugins)."""
+    if isinstance(value, dict):
+        return {key: _at_home(inner) for key, inner in value.items()}
+    if not isinstance(value, str) or not value.removeprefix("local-dir:").startswith("~"):
+        return value
+    kind = "local-dir:" if value.startswith("local-dir:") else ""
+    return kind + str(Path(value.removeprefix(kind)).expanduser())
 
 
 def _describe(problem: Any, raw: dict[str, Any]) -> str:

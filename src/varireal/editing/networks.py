@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from varireal.errors import UserError
+from varireal.networks.finite import no_numbers
 from varireal.networks.memory import out_of_memory
 
 if TYPE_CHECKING:
@@ -110,6 +111,20 @@ def add_lora(pipe: Any, section: str, lora: LoraConfig) -> None:
             pipe.unload_lora_weights()
     if not for_unet:
         raise UserError(f"{key} = {lora.checkpoint!r}: {lora.weight_name} holds nothing for {section}'s UNet")
+
+
+def refuse_what_is_no_number(pipe: Any, key: str, checkpoint: str) -> None:
+    """Have a pipeline stop where its autoencoder gives values that are no numbers, which would be saved as black."""
+
+    def look(_module: Any, _inputs: Any, output: Any) -> None:
+        decoded = getattr(output, "sample", output)
+        if not bool(decoded.isfinite().all()):
+            raise no_numbers(
+                f"{key} = {checkpoint!r}: the autoencoder or what it was given by the UNet", decoded.dtype,
+                " or bfloat16, or edit.refine.vae.checkpoint to an autoencoder made for half precision",
+            )  # fmt: skip
+
+    pipe.vae.decoder.register_forward_hook(look)
 
 
 def check_memory(device: torch.device, memory: MemoryConfig) -> None:

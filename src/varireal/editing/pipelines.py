@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varireal.editing.embeddings import Embedder
-from varireal.editing.networks import add_lora, check_memory, load_pipeline, place, restoring, set_scheduler
+from varireal.editing.networks import (
+    add_lora,
+    check_memory,
+    load_pipeline,
+    place,
+    refuse_what_is_no_number,
+    restoring,
+    set_scheduler,
+)
 from varireal.editing.pixels import quantise
 from varireal.errors import UserError
 from varireal.networks import blank
@@ -110,6 +118,7 @@ class Pipeline:
         set_scheduler(pipe, self._section, self._config)
         add_lora(pipe, self._section, self._config.lora)
         self._complete(pipe)
+        refuse_what_is_no_number(pipe, self._key, self._checkpoint)
         place(pipe, self._section, self.device, self._memory)
         return pipe
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal import paths
-from varireal.base.files import json_bytes, read_json
+from varireal.base.files import json_bytes, read_json, read_mapping
 from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.predictions import read_predictions
@@ -52,7 +52,7 @@ def build_report(params: Params) -> StudyReport:
     """
     grid, margin = params.grid, params.report.margin
     results = read_results(grid)
-    dataset = read_json(paths.DATASET_INFO)
+    dataset = read_mapping(paths.DATASET_INFO, "name", "classes", "domain_word")
     rows, made = build_rows(results), provenance()
     predictions = read_predictions(paths.PREDICTIONS, grid_models(grid))
     right = right_answers(predictions, grid)

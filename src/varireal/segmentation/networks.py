@@ -18,6 +18,7 @@ from varireal.config import ComputeConfig
 from varireal.errors import UserError
 from varireal.networks.blank import SIDE, answering
 from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity, is_hub_id
+from varireal.networks.finite import check_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +108,7 @@ class SegmentNetwork:
             settings: further arguments of the network.
 
         Raises:
-            UserError: the device's memory does not hold the batch.
+            UserError: the device's memory does not hold the batch, or the network gives no numbers.
         """
         import torch
 
@@ -123,6 +124,8 @@ class SegmentNetwork:
                     "segment.batch_size"
                 ) from error
             fields = {name: output[name].float() for name in outputs if output.get(name) is not None}
+            for value in fields.values():  # words that are masked score minus infinity
+                check_numbers(value, f"{self._key} = {self._checkpoint!r}", self.model.dtype, infinite=True)
             for row, place in enumerate(places):
                 results[place] = {name: value[row] for name, value in fields.items()}
         return [results[place] for place in range(len(inputs))]

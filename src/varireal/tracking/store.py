@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from varireal.tracking.entries import Entry
+from varireal.tracking.trouble import deleted, probe, told
 from varireal.tracking.view import VIEW, cells_view, experiment_note, view_key
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ def open_store(experiment: str) -> Iterator[MlflowStore]:
     try:
         with _locked(root):
             yield MlflowStore(os.environ.get("MLFLOW_TRACKING_URI"), experiment, root)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrackingError(textwrap.shorten(first_line, 160, placeholder=" ...")) from error
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise TrackingError(told(error)) from error
 
 
 @contextlib.contextmanager
@@ -92,12 +91,15 @@ class MlflowStore:
         from mlflow import MlflowClient
 
         self.uri = server or f"sqlite:///{quote(str(root / 'mlflow.db'))}"  # SQLAlchemy unquotes it
+        probe(self.uri)
         self._client: MlflowClient = MlflowClient(self.uri)
         local = None if server else root / ARTIFACTS
         if local is not None:
             self._leave_to(local, experiment)
-        found = self._client.get_experiment_by_name(experiment)
-        self.experiment_id: str = found.experiment_id if found is not None else self._begin(experiment, local)
+        existing = self._client.get_experiment_by_name(experiment)
+        if existing is not None and existing.lifecycle_stage == "deleted":
+            raise TrackingError(deleted(experiment, existing.experiment_id, self.uri))
+        self.experiment_id: str = existing.experiment_id if existing is not None else self._begin(experiment, local)
 
     def _begin(self, experiment: str, local: Path | None) -> str:
         """Return the id of a new experiment, or of the one that another machine has just made on the server."""

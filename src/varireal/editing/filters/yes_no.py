@@ -18,6 +18,7 @@ from varireal.errors import UserError
 from varireal.networks import blank
 from varireal.networks.blank import answering
 from varireal.networks.checkpoints import check_checkpoint
+from varireal.networks.finite import check_numbers
 from varireal.networks.memory import Fitting, out_of_memory
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class YesNoModel:
 
         def answer(places: Sequence[int]) -> list[float]:
             logits = self.next_token_logits([images[place] for place in places], [questions[place] for place in places])
+            check_numbers(logits, f"{KEY} = {self._checkpoint!r}", self._model.dtype, infinite=True)
             yes, no = (torch.logsumexp(logits[:, ids], dim=1) for ids in (self.yes_tokens, self.no_tokens))
             self._check_answered((torch.logaddexp(yes, no) - torch.logsumexp(logits, dim=1)).exp())
             return torch.sigmoid(yes - no).tolist()
