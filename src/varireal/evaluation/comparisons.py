@@ -102,7 +102,7 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
     equivalent = [mean.equivalence_p_value(margin) for mean in means]
     families = [each.family for each in compared]
     different_holm, equivalent_holm = holm(different, families), holm(equivalent, families)
-    outcomes = [outcome_of(*each) for each in zip(means, different_holm, equivalent_holm)]
+    outcomes: list[Outcome] = [outcome_of(*each) for each in zip(means, different_holm, equivalent_holm)]
     bounds = _bounds(means, outcomes, families, margin)
     verdicts = []
     for k, comparison in enumerate(compared):
