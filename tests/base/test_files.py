@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from varireal.base.files import (
     json_bytes,
     read_image,
     read_json,
-    read_mapping,
     read_mask,
     read_yaml,
     sha256_file,
@@ -140,13 +138,6 @@ def test_yaml_refuses_a_key_that_stands_twice_but_lets_a_merged_one_be_replaced(
         read_yaml(path)
 
 
-def test_a_number_without_a_point_is_read_without_a_warning(tmp_path):
-    (tmp_path / "x.yaml").write_text("rate: 1e-08\n")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert read_yaml(tmp_path / "x.yaml") == {"rate": 1e-08}
-
-
 @pytest.mark.parametrize(
     "content", ["[" * 200_000, "{a: " * 200_000, "a: 2020-99-01", "\t- a", "a: *b", "%YAML 9.9\n---\na"]
 )
@@ -220,30 +211,3 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path):
 def test_masks_are_true_above_the_middle_grey(tmp_path):
     (tmp_path / "m.png").write_bytes(encode_png(np.array([[0, 127, 128, 255]], np.uint8)))
     assert read_mask(tmp_path / "m.png").tolist() == [[False, False, True, True]]
-
-
-CONFLICT = '{"a": 1,\n<<<<<<< HEAD\n"b": 1\n=======\n"b": 2\n>>>>>>> feature\n}\n'
-
-
-@pytest.mark.parametrize("read", [read_json, read_yaml, read_mapping])
-def test_a_merge_with_conflicts_is_told_with_its_line_and_remedy(tmp_path, read):
-    (tmp_path / "prompts.json").write_text(CONFLICT)
-    with pytest.raises(
-        UserError, match=r"prompts\.json holds conflict markers of a merge \(line 2\); .*--theirs"
-    ) as caught:
-        read(tmp_path / "prompts.json")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"), [("[1]", "holds no object"), ("null", "holds no object"), ('{"a": 1}', "lacks classes, name")]
-)
-def test_a_file_of_another_shape_is_one_line(tmp_path, content, said):
-    (tmp_path / "dataset.json").write_text(content)
-    with pytest.raises(UserError, match=rf"dataset\.json has another shape than expected \(it {said}\); make it anew"):
-        read_mapping(tmp_path / "dataset.json", "a", "classes", "name")
-
-
-def test_a_file_of_the_expected_shape_is_read(tmp_path):
-    (tmp_path / "dataset.json").write_text('{"a": 1, "b": 2}')
-    assert read_mapping(tmp_path / "dataset.json", "a") == {"a": 1, "b": 2}

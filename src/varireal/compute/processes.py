@@ -119,9 +119,7 @@ def map_in_order(function: Callable[[Item], Result], items: Sequence[Item], work
     chunk = max(1, len(items) // (workers * CHUNKS_PER_WORKER))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as pool:
         try:
-            with signals_held():  # all processes start here
-                results = pool.map(function, items, chunksize=chunk)
-            yield from results
+            yield from pool.map(function, items, chunksize=chunk)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
