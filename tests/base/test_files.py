@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -136,6 +137,13 @@ def test_yaml_refuses_a_key_that_stands_twice_but_lets_a_merged_one_be_replaced(
         UserError, match=r"x\.yaml is not valid YAML: the key 'k' stands twice in one place \(line 4\)$"
     ):
         read_yaml(path)
+
+
+def test_a_number_without_a_point_is_read_without_a_warning(tmp_path):
+    (tmp_path / "x.yaml").write_text("rate: 1e-08\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_yaml(tmp_path / "x.yaml") == {"rate": 1e-08}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 import zlib
 from collections.abc import Generator
 from pathlib import Path
@@ -123,11 +124,15 @@ def read_yaml(path: Path) -> Any:
     """
     from ruamel.yaml import YAML, YAMLError
     from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.error import MantissaNoDotYAML1_1Warning
 
     parser = cast(Any, YAML)(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
     parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
     try:
-        return parser.load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        with warnings.catch_warnings():  # 1e-08, as dvc.lock has it, is read as the number that it is
+            warnings.simplefilter("ignore", MantissaNoDotYAML1_1Warning)
+            return parser.load(text)
     except FileNotFoundError:
         raise
     except DuplicateKeyError as error:  # its own words hold both values, however long
