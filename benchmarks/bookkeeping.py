@@ -41,6 +41,8 @@ class FreeEditor:
     def __init__(self) -> None:
         self._picture = generator("benchmark picture").integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 
+    def load(self) -> None: ...
+
     def edit(self, jobs: Sequence[Any], seeds: Sequence[int]) -> list[Any]:
         """Return a finished draft for every job."""
         from varireal.editing.recipe import Draft

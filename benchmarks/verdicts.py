@@ -4,6 +4,8 @@ A simulated model gets a photo right when a sum of normal parts is positive: how
 the condition, how good the seed is, and the rest. So the true accuracy is a normal distribution's value, and two
 conditions can be set exactly as many points apart as wanted. Photos and seeds are new in every study.
 
+Bounds are looked at family by family: three conditions compared with each other, as feasible, infeasible and mixed are.
+
     python benchmarks/verdicts.py --studies 2000
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -21,10 +23,13 @@ from scipy.special import ndtr
 
 from varireal.base.files import json_bytes
 from varireal.base.seeding import generator
+from varireal.evaluation.comparisons import ALPHA, common_bound, family_bounds, holm, outcome_of
 from varireal.evaluation.statistics import POINTS, bootstrap_means, crossed_mean
 
 EASE = 1.0  # standard deviation of the photos' ease, the unit of the others
 MARGIN = 2.0  # points; for these sizes of studies ±0.3 can hardly ever be shown, so that false claims of it are rare
+FAMILIES = ((0.0, 0.0, 0.0), (MARGIN, 0.0, MARGIN / 2), (MARGIN, 0.0, MARGIN))  # how many points conditions are apart
+PAIRS = tuple(itertools.combinations(range(3), 2))
 FAILURE_SHARE, FAILURE = 0.1, 0.4  # where seeds are not normal: the share of bad ones, and how much worse they are
 
 
@@ -71,8 +76,16 @@ def ease_of(setting: Setting, wanted: float) -> float:
 
 def studies(setting: Setting, points: float, count: int) -> Iterator[np.ndarray]:
     """Yield differences of answers, int8 (photos, seeds), of studies with a true difference of ``points``."""
-    rng = generator("benchmark", *dataclasses.astuple(setting), points)
-    means = [ease_of(setting, setting.accuracy + points / POINTS), ease_of(setting, setting.accuracy)]
+    for first, second in conditions(setting, (points, 0.0), count, points):
+        yield first - second
+
+
+def conditions(
+    setting: Setting, apart: Sequence[float], count: int, *stream: str | float
+) -> Iterator[list[np.ndarray]]:
+    """Yield answers, int8 (photos, seeds) for every condition, of studies whose conditions are so many points apart."""
+    rng = generator("benchmark", *dataclasses.astuple(setting), *stream)
+    means = [ease_of(setting, setting.accuracy + points / POINTS) for points in apart]
     shape = (setting.photos, setting.seeds)
     for _ in range(count):
         ease = EASE * rng.standard_normal((setting.photos, 1))
@@ -84,7 +97,30 @@ def studies(setting: Setting, points: float, count: int) -> Iterator[np.ndarray]
             suits = setting.condition_spread * rng.standard_normal((setting.photos, 1))
             latent = mean + ease + suits + seeds + setting.rest_spread * rng.standard_normal(shape)
             answers.append((latent > 0).astype(np.int8))
-        yield answers[0] - answers[1]
+        yield answers
+
+
+def bounds_that_hold(setting: Setting, count: int) -> dict[str, float]:
+    """Return how often all bounds of a family hold at once, in the worst of FAMILIES: its own ones, and its question's.
+
+    The margin of the verdicts is that of all settings, and the truth lies on it where bounds are hardest to keep.
+    """
+    held: dict[str, list[float]] = {"own_bounds": [], "question_bound": []}
+    for apart in FAMILIES:
+        kept = dict.fromkeys(held, 0)
+        truths = [abs(apart[a] - apart[b]) for a, b in PAIRS]
+        for answers in conditions(setting, apart, count, *apart, "family"):
+            means = [crossed_mean(answers[a] - answers[b]) for a, b in PAIRS]
+            different = holm([mean.p_value() for mean in means], ["family"] * len(means))
+            equivalent = holm([mean.equivalence_p_value(MARGIN) for mean in means], ["family"] * len(means))
+            outcomes = [outcome_of(*each) for each in zip(means, different, equivalent)]
+            own = family_bounds(means, outcomes, MARGIN)
+            common = common_bound(own, means, MARGIN)
+            kept["own_bounds"] += all(bound is not None and truth < bound for truth, bound in zip(truths, own))
+            kept["question_bound"] += common is not None and max(truths) < common
+        for name, number in kept.items():
+            held[name].append(number / count)
+    return {name: POINTS * min(rates) for name, rates in held.items()}
 
 
 def measure(setting: Setting, count: int, bootstraps: int) -> dict[str, float]:
@@ -97,7 +133,7 @@ def measure(setting: Setting, count: int, bootstraps: int) -> dict[str, float]:
             low, high = found.interval()
             covered[points] += low <= points <= high
             widths.append(high - low)
-            equivalent += points == MARGIN and found.equivalence_p_value(MARGIN) <= 0.05
+            equivalent += points == MARGIN and found.equivalence_p_value(MARGIN) <= ALPHA
             if points and k < bootstraps:
                 drawn = bootstrap_means(values, 1000, generator("benchmark bootstrap", k))
                 by_bootstrap += np.quantile(drawn, 0.025) <= points <= np.quantile(drawn, 0.975)
@@ -123,16 +159,20 @@ def seconds_of_draws(photos: int = 8000, seeds: int = 5, draws: int = 10_000) ->
 @click.option("--bootstraps", type=click.IntRange(min=1), default=200, show_default=True, help="of these, per setting")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there too.")
 def main(count: int, bootstraps: int, path: Path | None) -> None:
-    """Print coverage and false verdicts of simulated studies, in percent, and the bootstrap's time."""
+    """Print coverage, false verdicts and kept bounds of simulated studies, in percent, and the bootstrap's time."""
     error = POINTS * np.sqrt(0.95 * 0.05 / count)
     print(f"{count} studies without and {count} with a true difference of {MARGIN:g} points per setting; rates in %,")
     print(f"one standard error at 95 %: {error:.1f} (coverage {error / np.sqrt(2):.1f}); before Holm's correction")
-    print(f"{'setting':<56}{'coverage':>9}{'false dif.':>11}{'false equ.':>11}{'bootstrap':>10}{'width':>7}")
+    print(f"bounds: all of a family of three comparisons at once, {count} studies, the worst of {len(FAMILIES)} truths")
+    heads = ("coverage", "false dif.", "false equ.", "own bounds", "question", "bootstrap", "width")
+    print(f"{'setting':<56}" + "".join(f"{head:>11}" for head in heads))
     figures = {}
     for setting in SETTINGS:
         found = figures[setting.name] = measure(setting, count, min(bootstraps, count))
-        rates = "{coverage:9.1f}{false_different:11.1f}{false_equivalent:11.1f}{bootstrap_coverage:10.1f}"
-        print(f"{setting.name:<56}" + (rates + "{median_width:7.2f}").format(**found), flush=True)
+        found |= bounds_that_hold(setting, count)
+        rates = "{coverage:11.1f}{false_different:11.1f}{false_equivalent:11.1f}"
+        rates += "{own_bounds:11.1f}{question_bound:11.1f}{bootstrap_coverage:11.1f}"
+        print(f"{setting.name:<56}" + (rates + "{median_width:11.2f}").format(**found), flush=True)
     seconds = seconds_of_draws()
     print(f"10,000 draws of the bootstrap for 8,000 photos x 5 seeds: {seconds:.2f} s of a core")
     if path:

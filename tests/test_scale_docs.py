@@ -26,7 +26,7 @@ def end(*_):
     sys.exit(143)
 signal.signal(signal.SIGTERM, end)
 open("started", "w").close()
-time.sleep(float(sys.argv[-1]))
+time.sleep(float(sys.argv[2]))  # after the name of the stage
 """
 
 
@@ -43,7 +43,7 @@ def job(tmp_path: Path) -> Path:
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").write_text("PATH=$PWD/bin:$PATH\n")
     (tmp_path / "varireal").mkdir()
-    (tmp_path / "varireal" / "__init__.py").touch()
+    (tmp_path / "varireal" / "__init__.py").touch()  # else an installed package goes before it
     (tmp_path / "varireal" / "__main__.py").write_text(STAGE)
     return tmp_path
 

@@ -126,7 +126,9 @@ def test_the_filter(studies, name) -> None:
     settings = studies[name].filter
     assert settings.name == "vqa" and settings.max_attempts == 3
     thresholds = (settings.attribute_threshold, settings.class_threshold, settings.possibility_threshold)
-    assert thresholds == (0.5, 0.5, 0.5)
+    assert thresholds == (0.5, 0.0, 0.5)  # no question about the class counts
+    assert (settings.rule, settings.mean_threshold) == ("mean", 0.5)
+    assert studies[name].mix.include_exhausted  # the best of three attempts that all fail
 
 
 @pytest.mark.parametrize("name", BACKGROUND)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from tests.test_conf import CONF, compose
 from tests.tiny_repository import run
 
-from varireal.config import Params
+from varireal.config import Params, load_params
 
 REPOSITORY = Path(__file__).parents[1]
 ANYWAY = "src/varireal/base"
@@ -32,7 +32,7 @@ stages:
         (["edit.inpaint.checkpoint=/weights/mine"], {"inpaint": "/weights/mine"}),
         (["edit.inpaint.checkpoint=owner/name"], {"inpaint": ANYWAY}),
         (["edit.inpaint.checkpoint=models"], {"inpaint": "models"}),
-        (["+edit.inpaint.lora.checkpoint=models/a/b/c"], {"inpaint_lora": "models/a/b/c"}),
+        (["+edit.inpaint.lora={checkpoint:models/a/b/c,weight_name:w.safetensors}"], {"inpaint_lora": "models/a/b/c"}),
         (["edit.refine.checkpoint=null"], {"refine": ANYWAY}),
         (["edit.prior.pictures=pictures"], {"pictures": "pictures"}),
         (["clip.model=ViT-B-16", "clip.pretrained=openai"], {"classifier": ANYWAY}),
@@ -59,6 +59,22 @@ def test_real_photos_are_watched_with_masks_or_without(tmp_path: Path) -> None:
 
     assert watched() == ["photos", "masks", "pictures"]
     assert watched("dataset.root=a/b", "dataset.masks_root=null", "segment.source=model") == ["a/b", ANYWAY, "pictures"]
+
+
+def test_the_home_folder_is_the_same_for_dvc_and_for_the_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    own = ["dataset=image_folder", "dataset.root='~/my photos (1)/'", "dataset.masks_root='~/masks'",
+           "dataset.domain_word=pet", "measure.model='local-dir:~/clip'",
+           "edit.inpaint.checkpoint='~/sdxl'"]  # fmt: skip
+    watch = compose(tmp_path / "params.yaml", own)["watch"]
+    params = load_params(tmp_path / "params.yaml")
+    assert watch["photos"] == params.dataset.root == "/home/somebody/my photos (1)"
+    assert watch["masks"] == params.dataset.masks_root == "/home/somebody/masks"
+    assert watch["inpaint"] == params.edit.inpaint.checkpoint == "/home/somebody/sdxl"
+    assert watch["measurer"] == "/home/somebody/clip"
+    assert params.measure.model == "local-dir:/home/somebody/clip"
 
 
 def test_published_photos_are_not_watched_and_need_not_be_there(tmp_path: Path) -> None:

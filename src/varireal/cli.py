@@ -16,6 +16,8 @@ import click
 
 from varireal import __version__, paths
 from varireal.compute.interruption import ending_on_signals
+from varireal.compute.own_code import run_own_code
+from varireal.compute.starter import ending_without_dvc
 from varireal.errors import UserError
 
 # name -> (module, help line); the module's `command` is imported only when it is called or asked for its own help
@@ -75,6 +77,7 @@ def main() -> None:
 def run_command(command: click.Command) -> None:
     """Run a click command as a program: a UserError or a disk that fails ends in one line on stderr and exit code 1."""
     try:
+        run_own_code()
         command(standalone_mode=True)
     except UserError as error:
         click.echo(f"Error: {' '.join(str(error).split())}", err=True)
@@ -109,7 +112,7 @@ def stage_options(function: Callable[..., None]) -> Callable[..., None]:
     def wrapper(params_path: Path, **options: Any) -> None:
         from varireal.config import load_params  # pydantic takes longer than all of `varireal --help`
 
-        with ending_on_signals():
+        with ending_on_signals(), ending_without_dvc():
             function(load_params(params_path), **options)
 
     return wrapper

@@ -31,6 +31,7 @@ VERDICTS = METRICS / "verdicts.json"
 REPORTS = Path("reports")
 PAGE = REPORTS / "index.html"
 SUMMARY = REPORTS / "summary.md"
+TABLES = REPORTS / "tables.txt"  # every table that the terminal shows when asked for all
 PROVENANCE = REPORTS / "provenance.json"
 ADAPTERS = Path("models/adapters")
 

@@ -81,6 +81,17 @@ def rich_table(grid: Grid) -> Table:
     return table
 
 
+def plain_table(grid: Grid) -> str:
+    """Return a table as text without colours, the same on every machine."""
+    import io
+
+    from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text, width=WIDTH_OF_LOGS, color_system=None, force_terminal=False).print(rich_table(grid))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
 def results_console() -> Console:
     """Return a console for standard output that is wide enough for the tables in a log file too."""
     from rich.console import Console

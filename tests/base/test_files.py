@@ -19,6 +19,7 @@ from varireal.base.files import (
     json_bytes,
     read_image,
     read_json,
+    read_mapping,
     read_mask,
     read_yaml,
     sha256_file,
@@ -219,3 +220,30 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path):
 def test_masks_are_true_above_the_middle_grey(tmp_path):
     (tmp_path / "m.png").write_bytes(encode_png(np.array([[0, 127, 128, 255]], np.uint8)))
     assert read_mask(tmp_path / "m.png").tolist() == [[False, False, True, True]]
+
+
+CONFLICT = '{"a": 1,\n<<<<<<< HEAD\n"b": 1\n=======\n"b": 2\n>>>>>>> feature\n}\n'
+
+
+@pytest.mark.parametrize("read", [read_json, read_yaml, read_mapping])
+def test_a_merge_with_conflicts_is_told_with_its_line_and_remedy(tmp_path, read):
+    (tmp_path / "prompts.json").write_text(CONFLICT)
+    with pytest.raises(
+        UserError, match=r"prompts\.json holds conflict markers of a merge \(line 2\); .*--theirs"
+    ) as caught:
+        read(tmp_path / "prompts.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("[1]", "holds no object"), ("null", "holds no object"), ('{"a": 1}', "lacks classes, name")]
+)
+def test_a_file_of_another_shape_is_one_line(tmp_path, content, said):
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(UserError, match=rf"dataset\.json has another shape than expected \(it {said}\); make it anew"):
+        read_mapping(tmp_path / "dataset.json", "a", "classes", "name")
+
+
+def test_a_file_of_the_expected_shape_is_read(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"a": 1, "b": 2}')
+    assert read_mapping(tmp_path / "dataset.json", "a") == {"a": 1, "b": 2}

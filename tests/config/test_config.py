@@ -60,6 +60,11 @@ def test_the_committed_parameters_are_valid():
         ({"segment.min_area": 0.95}, r"segment: min_area 0\.95 must be below max_area 0\.9"),
         ({"segment.checkpoint": None, "segment.source": "model"}, r"segment: source model needs a checkpoint"),
         ({"filter.name": "clip", "filter.model": None}, r"filter: filter clip needs a model"),
+        (
+            {"edit.memory.offload": True, "edit.memory.compile": True},
+            r"edit\.memory: offload and compile do not go together",
+        ),
+        ({"compute.max_set_aside": 1.5}, r"compute\.max_set_aside = 1\.5: input should be less than or equal to 1"),
         ({"edit.recipes.color.feasible": ...}, r"edit\.recipes\.color\.feasible is missing, but the grid asks for it"),
         (
             {"edit.recipes.color.feasible.strength": 0.01, "edit.recipes.color.feasible.num_inference_steps": 8},

@@ -1,5 +1,6 @@
 import errno
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,61 @@ def test_records_describe_the_files(rendered, tmp_path):
 def test_a_photo_without_a_mask_has_no_mask_path(photos, tmp_path):
     prepared = write_photos(opened(photos), tmp_path / "out", Path("p"), "error", 1)
     assert {record.mask_path for record in prepared.records} == {None}
+
+
+def turned(root, masks, orientation):
+    """Give all photos an EXIF orientation, and masks of the stored pixels' size."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for path in sorted(root.rglob("*.jpg")):
+        Image.open(path).save(path, exif=exif)
+        mask = masks / path.relative_to(root).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((40, 50), np.uint8)
+        pixels[:10, :20] = 255
+        Image.fromarray(pixels).save(mask)
+
+
+def test_masks_of_stored_pixels_are_turned_with_their_photos(photos, tmp_path, caplog):
+    turned(photos, tmp_path / "masks", 6)
+    dataset = opened(photos, masks_root=str(tmp_path / "masks"))
+    prepared = write_photos(dataset, tmp_path / "out", Path("p"), "error", 2)
+    stored = np.asarray(Image.open(tmp_path / "out" / str(prepared.records[0].mask_path).removeprefix("p/")))
+    expected = np.zeros((50, 40), np.uint8)
+    expected[:20, 30:] = 255  # a quarter turn to the right takes the top left corner to the top right
+    assert np.array_equal(stored, expected)
+    assert not caplog.records
+
+
+def test_masks_that_may_lie_either_way_are_told_in_one_line(photos, tmp_path, caplog):
+    turned(photos, tmp_path / "masks", 3)
+    write_photos(opened(photos, masks_root=str(tmp_path / "masks")), tmp_path / "out", Path("p"), "error", 2)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("16 photos are turned by their EXIF orientation")
+
+
+def test_label_masks_are_read_by_the_numbers_that_are_named(photos, tmp_path):
+    for path in photos.rglob("*.jpg"):
+        mask = tmp_path / "masks" / path.relative_to(photos).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.repeat(np.array([[0, 1], [2, 3]], np.uint16), 25, axis=1).repeat(20, axis=0)).save(mask)
+    dataset = opened(photos, masks_root=str(tmp_path / "masks"), mask_labels=[1, 3])
+    prepared = write_photos(dataset, tmp_path / "out", Path("p"), "error", 1)
+    stored = np.asarray(Image.open(tmp_path / "out" / str(prepared.records[0].mask_path).removeprefix("p/")))
+    assert (stored[:, 25:] == 255).all()
+    assert (stored[:, :25] == 0).all()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_photo_whose_name_is_no_utf8_is_left_out_on_request_and_recorded(photos, tmp_path, broken):
+    path = photos / "cat" / os.fsdecode(b"caf\xe9.jpg")
+    data = (photos / "cat" / "1.jpg").read_bytes()
+    path.write_bytes(data[:300] if broken else data[:-2] + b"\xff\xd9\0")
+    with pytest.raises(UserError, match=r"cat/caf\\udce9\.jpg has a name that is no UTF-8; rename it"):
+        write_photos(opened(photos), tmp_path / "out", Path("p"), "error", 1)
+    prepared = write_photos(opened(photos), tmp_path / "out", Path("p"), "skip", 1)
+    assert len(prepared.records) == 16
+    assert [name.encode().endswith(rb"caf\udce9.jpg") for name in prepared.skipped] == [True]
 
 
 def spoil(path):

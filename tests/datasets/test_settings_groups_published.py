@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.exceptions import DvcException
 from dvc.utils.hydra import load_hydra_plugins
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -45,7 +46,7 @@ def test_given_masks_are_taken_on_request(name):
     overrides = ["segment.source=dataset"] + (["dataset.masks_root=masks"] if name != "oxford_pets" else [])
     assert composed(name, *overrides).dataset.has_masks
     if name != "oxford_pets":
-        with pytest.raises(ValueError, match=r"needs dataset\.masks_root"):
+        with pytest.raises(DvcException, match=r"needs dataset\.masks_root"):
             composed(name, "segment.source=dataset")
 
 

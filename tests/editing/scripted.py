@@ -24,6 +24,8 @@ class Script:
         self.seen: dict[str, int] = {}
         self.batches: list[list[str]] = []
 
+    def load(self) -> None: ...
+
     def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
         self.batches.append([job.image_id for job in jobs])
         verdicts = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from varireal.config import InpaintConfig, PriorConfig
 from varireal.editing.inpaint import Inpainter, PictureMaker
@@ -52,6 +53,22 @@ def test_a_batch_is_painted_the_same_way_twice_and_each_picture_by_its_own_seed(
     changed = inpainter.paint(**given, **SETTINGS)
     assert np.abs(changed[0].astype(int) - first[0]).max() > 5
     assert np.array_equal(changed[1], first[1]) and np.array_equal(changed[2], first[2])
+
+
+@pytest.mark.parametrize(("bias", "folder"), [("decoder.conv_out", "vae"), ("conv_out", "unet")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_networks_that_give_no_numbers_end_in_one_line_and_in_no_picture(
+    checkpoint, compute, tmp_path, bias, folder, value
+) -> None:
+    copied = Path(shutil.copytree(checkpoint, tmp_path / "spoilt"))
+    file = copied / folder / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors[f"{bias}.bias"][:] = value
+    save_file(tensors, file, {"format": "pt"})
+    inpainter = Inpainter(InpaintConfig(checkpoint=str(copied)), compute)
+    with pytest.raises(UserError, match=r"edit\.inpaint\.checkpoint = '.*spoilt'.* no numbers .* in float32") as caught:
+        inpainter.paint(**inputs(2), **SETTINGS)
+    assert "\n" not in str(caught.value)
 
 
 def test_strength_and_guidance_reach_the_pipeline(checkpoint, compute) -> None:

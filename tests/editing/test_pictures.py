@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,21 @@ def test_a_missing_picture_is_one_line_that_says_where_to_put_it(tmp_path: Path)
     with pytest.raises(UserError, match=r"'lava' in .*background; add lava.jpg or lava/\*.jpg") as error:
         FolderPictures(tmp_path, "background", "feasible").check([LAVA])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("written", ["background/{}.png", "background/{}/a.png", "background/infeasible/{}/a.png"])
+def test_names_are_found_however_their_letters_are_composed(tmp_path: Path, written: str) -> None:
+    write(tmp_path / written.format(unicodedata.normalize("NFD", "forêt")), 7)
+    spec = LAVA.model_copy(update={"name": unicodedata.normalize("NFC", "forêt")})
+    assert levels(FolderPictures(tmp_path, "background", "infeasible"), spec) == {7}
+
+
+def test_rests_of_systems_are_no_pictures(tmp_path: Path) -> None:
+    write(tmp_path / "background" / "lava" / "0.png", 7)
+    (tmp_path / "background" / "lava" / "._0.png").write_bytes(b"Mac OS X")
+    write(tmp_path / "background" / "lava" / "@eaDir" / "0.png" / "SYNOFILE_THUMB_M.png", 9)
+    write(tmp_path / "background" / "lava" / "SYNOFILE_THUMB_M.png", 9)
+    assert levels(FolderPictures(tmp_path, "background", "infeasible"), LAVA) == {7}
 
 
 def test_an_empty_folder_counts_as_missing(tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ class _Memoryless:
         self._accepted_from = accepted_from
         self._known = known
 
+    def load(self) -> None: ...
+
     def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
         numbers = [self._known[image.tobytes()] for image in images]
         return [

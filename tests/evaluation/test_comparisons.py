@@ -86,6 +86,82 @@ def test_holm_corrects_within_a_family_only() -> None:
     assert gain.p_difference_holm == gain.p_difference
 
 
+THREE = [Model("synthetic", "color", name) for name in ("feasible", "infeasible", "mixed")]
+PAIRS = [
+    Comparison("feasibility", THREE[0], THREE[1]),
+    Comparison("feasibility", THREE[2], THREE[0]),
+    Comparison("feasibility", THREE[2], THREE[1]),
+]
+
+
+@pytest.fixture(params=[(0.704, 0.700, 0.7005), (0.72, 0.70, 0.703), (0.7, 0.7, 0.7)], ids=["near", "apart", "same"])
+def noisy(request: pytest.FixtureRequest) -> dict[Model, np.ndarray]:
+    """Answers of three models to the same photos, each with noise of its own."""
+    shares = dict(zip(THREE, request.param))
+    return {each: model(share, noise=0.02 + 0.01 * k) for k, (each, share) in enumerate(shares.items())}
+
+
+def test_bounds_never_contradict_the_verdicts(noisy: dict[Model, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 10)
+    seen = set()
+    for margin in (0.2, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 5.0):
+        found = judge(PAIRS, noisy, margin, seed=0)
+        for each in found:
+            assert each.bound is not None and each.family_bound is not None
+            assert (each.bound <= margin) == (each.outcome == "equivalent")
+            assert each.bound >= abs(each.difference.mean) and each.family_bound >= abs(each.difference.mean)
+        assert (found[0].family_bound <= margin) == all(each.outcome == "equivalent" for each in found)
+        assert found[0].family_bound <= max(each.bound for each in found)
+        seen |= {each.outcome for each in found}
+    assert "equivalent" in seen and len(seen) > 1
+
+
+def test_a_bound_is_where_holms_corrected_test_would_pass(noisy: dict[Model, np.ndarray]) -> None:
+    """By looking at every margin: with none equivalent the smallest of three p-values counts three times."""
+    found = judge(PAIRS, noisy, 0.2, seed=0)
+    assert {each.outcome for each in found} <= {"undecided", "different"}
+    for each in found:
+        margins = np.arange(1, 800) / 100
+        failing = margins[[3 * each.difference.equivalence_p_value(m) > 0.05 for m in margins]]
+        assert failing.max() <= each.bound <= failing.max() + 0.01
+        uncorrected = max(other.difference.bound(0.05) for other in found)
+        assert each.family_bound == pytest.approx(uncorrected)
+
+
+def test_after_an_equivalence_the_others_are_bounded_at_the_level_where_holm_goes_on() -> None:
+    answers = {THREE[0]: model(0.701), THREE[1]: model(0.7), THREE[2]: model(0.74, noise=0.05)}
+    found = judge(PAIRS, answers, 1.0, seed=0)
+    assert [each.outcome for each in found] == ["equivalent", "different", "different"]
+    assert found[0].bound == 1.0  # what was tested, and no more
+    for each in found[1:]:
+        margins = np.arange(100, 900) / 100
+        failing = margins[[2 * each.difference.equivalence_p_value(m) > 0.05 for m in margins]]
+        assert failing.max() <= each.bound <= failing.max() + 0.01
+
+
+def test_one_seed_bounds_nothing() -> None:
+    found = verdict(model(0.9, seeds=1), model(0.7, seeds=1))
+    assert (found.bound, found.family_bound, found.detectable) == (None, None, None)
+
+
+def test_a_family_with_one_seed_somewhere_has_no_bound_for_all() -> None:
+    answers = {
+        THREE[0]: model(0.71, noise=0.02),
+        THREE[1]: model(0.7),
+        REAL: model(0.7, seeds=1),
+        ZERO_SHOT: model(0.5, seeds=1),
+    }
+    compared = [Comparison("experiments", THREE[0], THREE[1]), Comparison("experiments", REAL, ZERO_SHOT)]
+    first, second = judge(compared, answers, 0.3, seed=0)
+    assert first.bound is not None and second.bound is None
+    assert first.family_bound is None and second.family_bound is None
+
+
+def test_what_is_detectable_counts_the_number_of_comparisons(noisy: dict[Model, np.ndarray]) -> None:
+    found = judge(PAIRS, noisy, 0.2, seed=0)
+    assert [each.detectable for each in found] == [each.difference.detectable(0.05 / 3) for each in found]
+
+
 def test_the_same_predictions_give_the_same_verdict() -> None:
     first, second = model(0.71, noise=0.1), model(0.7, noise=0.1)
     assert verdict(first, second) == verdict(first, second)
@@ -99,3 +175,5 @@ def test_the_benchmark_in_small_keeps_its_promises() -> None:
     assert 92.5 <= np.mean([each["coverage"] for each in found]) <= 98.5
     assert np.mean([each["false_different"] for each in found]) <= 8
     assert np.mean([each["false_equivalent"] for each in found]) <= 8
+    held = benchmark["bounds_that_hold"](chosen[1], 60)  # the worst of three truths: 57 of 60 are to be expected
+    assert held["own_bounds"] >= 88 and held["question_bound"] >= 88

@@ -65,7 +65,7 @@ def test_holms_correction_is_over_all_curves() -> None:
 
 
 def test_an_undecided_trend_says_what_it_needs() -> None:
-    (trend,) = trends([dict(zip(DOSES, answers([0.61, 0.6, 0.6, 0.6, 0.59], 60, 3)))], 0.3)
+    (trend,) = trends([dict(zip(DOSES, answers([0.61, 0.6, 0.6, 0.6, 0.59], 60, 3)))], 3.0)
     assert trend.outcome == "undecided" and trend.needed
     assert all(size.photos > 60 or size.seeds > 3 for size in trend.needed)
 

@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import chi2, norm, t
+from scipy.stats import chi2, nct, norm, t, ttest_1samp
 
 from varireal.base.seeding import generator
 from varireal.evaluation.statistics import (
     CrossedMean,
-    Size,
     bootstrap_means,
     crossed_mean,
-    larger_studies,
     mcnemar,
     spread,
 )
@@ -169,33 +167,99 @@ def test_mcnemar_is_exact_for_every_seed_and_counts_photos_once() -> None:
     assert mcnemar(same)[1] >= each[0]  # three times the same seed is no more evidence than once
 
 
-def test_more_photos_where_photos_are_the_noise() -> None:
-    noise = CrossedMean(0.0, photos=600, seeds=3, photo=1.0, seed=0.0, rest=0.0)
-    sizes = larger_studies(noise, margin=1.0, alpha=0.05)
-    # equivalent: z(0.95) + z(0.90) standard errors within the margin
-    wanted = 600 * (1.645 + 1.282) ** 2
-    assert sizes == [Size(pytest.approx(wanted, rel=0.01), 3)]  # seeds alone cannot: the photos' part stays
+def failing_margin(found: CrossedMean, alpha: float) -> float:
+    """The largest of 2,000 margins at which the test of equivalence does not pass, by looking at each."""
+    return max((m for m in np.arange(2000) / 20 if found.equivalence_p_value(m or 1e-9) > alpha), default=0.0)
 
 
-def test_more_seeds_where_seeds_are_the_noise() -> None:
-    noise = CrossedMean(3.0, photos=5000, seeds=4, photo=0.001, seed=1.5, rest=0.0)
-    (size,) = larger_studies(noise, margin=0.3, alpha=0.05)
-    assert size.photos == 5000
-    reached = noise.planned(5000, size.seeds)
-    short = noise.planned(5000, size.seeds - 1)
-    assert reached.half_width(0.05) + 0.8416 * reached.standard_error <= 3.0
-    assert short.half_width(0.05) + 0.8416 * short.standard_error > 3.0
+def test_the_bound_is_where_scipys_two_tests_reach_five_percent() -> None:
+    """Seeds that never differ leave Student's test over the photos; a photo more of 4,000 hardly shows."""
+    steady = np.repeat(answers(4000, 1, share=0.6), 3, axis=1)
+    bound = crossed_mean(steady).bound(0.05)
+    points = 100.0 * steady[:, 0]
+    one_sided = [
+        ttest_1samp(points, side * bound, alternative=way).pvalue for side, way in ((1, "less"), (-1, "greater"))
+    ]
+    assert max(one_sided) == pytest.approx(0.05, rel=0.01)
 
 
-def test_both_where_neither_is_enough() -> None:
-    noise = CrossedMean(0.0, photos=600, seeds=3, photo=1.0, seed=1.0, rest=0.0)
-    (size,) = larger_studies(noise, margin=0.5, alpha=0.05)
-    assert size.photos > 600 and size.seeds > 3
+def test_the_bound_of_seeds_alone_is_students() -> None:
+    seeds_only = CrossedMean(-1.5, photos=10**6, seeds=5, photo=0.0, seed=4.0, rest=0.0, steadiness=1e-9)
+    assert seeds_only.bound(0.01) == pytest.approx(1.5 + t.ppf(0.99, 4) * 2.0)
 
 
-def test_one_seed_can_plan_nothing() -> None:
-    with pytest.raises(ValueError, match="one seed"):
-        larger_studies(crossed_mean(answers(50, 1)), 0.3, 0.05)
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 18])
+@pytest.mark.parametrize(("photos", "seeds", "share"), [(150, 3, 0.2), (150, 2, 0.2), (600, 5, 0.05), (400, 4, 0.9)])
+def test_the_bound_is_the_margin_that_a_search_finds(photos: int, seeds: int, share: float, alpha: float) -> None:
+    found = crossed_mean(answers(photos, seeds, share))
+    assert 0 <= found.bound(alpha) - failing_margin(found, alpha) <= 1 / 20
+
+
+def test_models_that_agree_on_all_photos_are_bounded_by_what_so_many_photos_can_hide() -> None:
+    # Student's part: photo 1 / 601 / 600, or that of the margin; the other: 0.05^(1/600) = 0.99502
+    found = crossed_mean(np.zeros((600, 3), np.int8))
+    assert found.bound(0.05) >= 100 * (1 - 0.05 ** (1 / 600))
+    assert found.equivalence_p_value(found.bound(0.05) * 1.0001) <= 0.05
+
+
+def test_too_noisy_a_study_bounds_nothing_and_one_seed_is_no_study() -> None:
+    wild = CrossedMean(0.0, photos=600, seeds=2, photo=1.0, seed=100.0, rest=0.0)
+    assert wild.bound(0.05 / 18) == 100.0 and wild.detectable(0.05 / 18) == 100.0
+    for figure in (CrossedMean.bound, CrossedMean.detectable):
+        with pytest.raises(ValueError, match="one seed"):
+            figure(crossed_mean(answers(50, 1)), 0.05)
+
+
+@settings(max_examples=60, deadline=None)
+@given(differences, st.floats(0.001, 0.2))
+def test_a_bound_is_never_below_the_difference_and_every_margin_above_it_passes(
+    values: np.ndarray, alpha: float
+) -> None:
+    found = crossed_mean(values)
+    bound = found.bound(alpha)
+    assert abs(found.mean) <= bound <= 100
+    assert bound <= found.bound(alpha / 2)
+    for margin in np.linspace(bound, 100, 12):
+        if bound < 100:
+            assert found.equivalence_p_value(min(100.0, margin * (1 + 1e-9) + 1e-9)) <= alpha * (1 + 1e-6)
+
+
+many = st.tuples(st.integers(20, 40), st.integers(4, 6)).flatmap(
+    lambda shape: arrays(np.int8, shape, elements=st.integers(-1, 1))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(many, st.integers(2, 5))
+def test_a_bound_shrinks_with_more_photos(values: np.ndarray, times: int) -> None:
+    """The same answers for so many times the photos; with four seeds or more, see half_width."""
+    few, more = (crossed_mean(each).bound(0.05) for each in (values, np.tile(values, (times, 1))))
+    assert more < few or few == more == 100
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 18])
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_what_is_detectable_is_the_textbooks_where_one_part_rules(seeds: int, alpha: float) -> None:
+    from statsmodels.stats.power import TTestPower
+
+    by_seeds = CrossedMean(0.3, photos=600, seeds=seeds, photo=0.0, seed=4.0, rest=0.0).detectable(alpha) / 2
+    by_photos = CrossedMean(0.3, photos=600, seeds=seeds, photo=4.0, seed=0.0, rest=0.0).detectable(alpha) / 2
+    for errors, count in ((by_seeds, seeds), (by_photos, 600)):
+        assert nct.sf(t.ppf(1 - alpha / 2, count - 1), count - 1, errors) == pytest.approx(0.8, abs=1e-4)
+        if alpha == 0.05:  # below it this solver does not always arrive
+            effect = TTestPower().solve_power(nobs=count, alpha=alpha, power=0.8)
+            assert errors == pytest.approx(float(np.squeeze(effect)) * math.sqrt(count), rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_what_is_detectable_is_found_four_times_in_five(seeds: int, share: float) -> None:
+    """The share of studies whose interval excludes 0, over the seeds' mean square; that of so many photos is known."""
+    truth = CrossedMean(0.0, photos=10**6, seeds=seeds, photo=1 - share, seed=share, rest=0.0)
+    size = truth.detectable(0.05)
+    squares = share * chi2.ppf((np.arange(2000) + 0.5) / 2000, seeds - 1) / (seeds - 1)
+    halves = np.array([CrossedMean(0.0, 10**6, seeds, 1 - share, float(s), 0.0).half_width(0.05) for s in squares])
+    assert 0.78 <= (1 - norm.cdf(halves - size)).mean() <= 0.86
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (0, 3), (5, 0)])

@@ -165,3 +165,51 @@ def test_without_network_the_error_says_so(hub):
     hub[1].append("offline")
     with pytest.raises(UserError, match=r"filter\.model: hf-hub:a/b cannot be downloaded \(no network\); check"):
         find_weights("hf-hub:a/b", None, "filter")
+
+
+@pytest.mark.parametrize(("tensor", "asks"), [("visual.proj", "encode_images"), ("text_projection", "encode_texts")])
+def test_features_that_are_no_numbers_are_refused_with_checkpoint_and_precision(copied, tensor, asks):
+    path = copied / "open_clip_model.safetensors"
+    tensors = load_file(path)
+    tensors[tensor][0, 0] = float("nan")
+    save_file(tensors, path)
+    spoilt = load_clip(f"local-dir:{copied}", None, key="filter")
+    with pytest.raises(UserError, match=r"filter\.model = 'local-dir:.*no numbers .* in float32; its weights must be"):
+        getattr(spoilt, asks)(pictures() if asks == "encode_images" else ["a photo of a glider"])
+
+
+OPENAIS = {name: torch.tensor(1) for name in ("input_resolution", "context_length", "vocab_size")}
+
+
+@pytest.mark.parametrize(
+    ("beside", "tensors", "quick"),
+    [
+        ({"open_clip_config.json": {"model_cfg": {"quick_gelu": True}}}, {}, True),
+        ({"open_clip_config.json": {"model_cfg": {}}}, {}, False),
+        ({"config.json": {"vision_config": {"hidden_act": "quick_gelu"}}}, {}, True),
+        ({"config.json": {"vision_config": {"hidden_act": "gelu"}}}, {}, False),
+        ({}, OPENAIS, True),
+        ({"open_clip_config.json": ["no settings"], "config.json": {}}, OPENAIS, True),
+        ({}, {}, None),
+    ],
+)
+def test_the_activation_of_a_weights_file_is_inferred_or_asked_for(tmp_path, caplog, beside, tensors, quick):
+    for name, content in beside.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    file = tmp_path / "weights.safetensors"
+    save_file({"visual.proj": torch.zeros(2, 2), **tensors}, file)
+    assert check_name("ViT-B-32", str(file), "clip") is (quick is True)
+    assert ("set it to 'ViT-B-32-quickgelu'" in caplog.text) is (quick is None)
+    assert clip_identity("ViT-B-32", str(file)).endswith(":quickgelu") is (quick is True)
+    if quick is False:
+        with pytest.raises(UserError, match=r"need plain GELU .*config\.json says.; set it to 'ViT-B-32'"):
+            check_name("ViT-B-32-quickgelu", str(file), "clip")
+    else:
+        assert check_name("ViT-B-32-quickgelu", str(file), "clip") is False  # the name switches it on
+
+
+def test_a_model_without_a_quickgelu_of_its_own_is_not_warned_of(tmp_path, caplog):
+    save_file({"visual.proj": torch.zeros(2, 2)}, tmp_path / "weights.safetensors")
+    assert check_name("RN50x4-quickgelu", str(tmp_path / "weights.safetensors"), "clip") is False
+    assert check_name("ViT-B-16-SigLIP", str(tmp_path / "weights.safetensors"), "clip") is False
+    assert not caplog.records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 from tests.editing.test_inpaint import SETTINGS, SIDE
 
-from varireal.config import ComputeConfig, InpaintConfig
-from varireal.editing.inpaint import Inpainter
+from varireal.config import ComputeConfig, InpaintConfig, PriorConfig
+from varireal.editing.inpaint import Inpainter, PictureMaker
 from varireal.errors import UserError
 from varireal.networks.memory import Fitting
 from varireal.prompts.templates import Sentence
@@ -95,6 +96,43 @@ def test_a_picture_that_does_not_fit_alone_is_one_line_with_remedies(
         inpainter.paint(**given, **SETTINGS)
     assert memory.sizes == [5, 3, 2, 1]
     assert "\n" not in str(error.value) and "models=sd15" in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["prior", "inpaint"])
+def test_a_decoder_that_ran_out_of_memory_in_float16_is_put_back(
+    kind, given, tiny_sdxl_base, tiny_sdxl_inpaint, monkeypatch
+) -> None:
+    """SDXL's own autoencoder works in float32 while it decodes; left so, it fails at the next call's float16."""
+    import torch
+    from diffusers.models.autoencoders.vae import Decoder
+
+    compute = ComputeConfig(device="cpu", dtype="float16")
+    if kind == "prior":
+        config = PriorConfig(
+            source="text_to_image", checkpoint=str(tiny_sdxl_base), image_size=SIDE, num_inference_steps=2
+        )
+        maker = PictureMaker(config, compute, 4)
+        pipe, draw = maker._pipeline.pipe, functools.partial(maker.make, given["sentences"][:4], given["seeds"][:4])
+    else:
+        inpainter = Inpainter(InpaintConfig(checkpoint=str(tiny_sdxl_inpaint), image_size=SIDE), compute)
+        four = {name: values[:4] for name, values in given.items()}
+        pipe, draw = inpainter._pipeline.pipe, functools.partial(inpainter.paint, **four, **SETTINGS)
+    assert pipe.vae.config.force_upcast and pipe.vae.dtype == torch.float16
+    whole, forward, sizes, freed = draw(), Decoder.forward, [], []
+
+    def full_once(self, sample, *args, **kwargs):
+        sizes.append(len(sample))
+        if len(sizes) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. (simulated)")
+        return forward(self, sample, *args, **kwargs)
+
+    monkeypatch.setattr(Decoder, "forward", full_once)
+    monkeypatch.setattr(pipe, "maybe_free_model_hooks", lambda: freed.append(pipe.vae.dtype))
+    parts = draw()
+    assert sizes == [4, 2, 2] and pipe.vae.dtype == torch.float16
+    assert freed[0] == torch.float16  # offloaded networks leave the device before the next try
+    for one, other in zip(whole, parts):
+        assert np.abs(one.astype(int) - other).max() <= 3  # half precision, in batches of other sizes
 
 
 def test_other_failures_are_not_taken_for_a_full_memory(given, tiny_sdxl_inpaint, compute, monkeypatch) -> None:

@@ -77,7 +77,7 @@ def test_there_is_a_curve_for_every_attribute_and_source(sweep: DoseResponse) ->
     assert (color.outcome, color.slope) == ("different", pytest.approx(-40))
     assert color.words == "falls by 40.0 points from all feasible to all infeasible"
     assert sweep.curves[2].slope == 0 and sweep.curves[2].outcome == "undecided"  # so few photos show no ±0.3
-    assert sweep.curves[2].words.startswith("undecided: needs about ")
+    assert sweep.curves[2].words.startswith("undecided: the noise is too large for this margin, and 20 times")
     assert sweep.baselines["real"].mean == 69.5
     assert "falls in 2, rises in 0 and is flat within ±0.3 points in 0 of 4 curves; 2 are" in dose_headline(sweep)
     assert sweep.experiments == {f"ratio-{ratio:g}-edits-1": f"rev-{ratio:g}" for ratio in (0.5, 0, 1)}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from varireal.errors import UserError
 from varireal.reporting.provenance import provenance
 
 
@@ -56,3 +57,42 @@ def test_outside_of_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     made = provenance()
     assert made.commit is None and not made.changed and made.data == {}
+
+
+LOCK = "schema: '2.0'\nstages:\n  a:\n    outs:\n    - path: data/a\n      md5: '11'\n"
+
+
+@pytest.mark.parametrize("content", ["", "schema: '2.0'\nstages:\n", "stages: {a: {outs: }}"])
+def test_an_empty_lock_has_no_hashes(repository: Path, content: str) -> None:
+    (repository / "dvc.lock").write_text(content)
+    assert provenance().data == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            LOCK.replace("      md5", "<<<<<<< HEAD\n      md5"),
+            r"dvc\.lock holds conflict markers of a merge \(line 6\)",
+        ),
+        ("- a\n", r"dvc\.lock has another shape than DVC writes; take it from git again"),
+        ("stages: [a]\n", "another shape"),
+        ("stages: {a: }\n", "another shape"),
+        ("stages: {a: {outs: [b]}}\n", "another shape"),
+        ("stages: {a: {outs: [{md5: 1}]}}\n", "another shape"),
+        (LOCK[:-4] + "\n  'cut", r"dvc\.lock is not valid YAML"),
+    ],
+)
+def test_a_lock_after_a_merge_is_one_line(repository: Path, content: str, said: str) -> None:
+    (repository / "dvc.lock").write_text(content)
+    with pytest.raises(UserError, match=said) as caught:
+        provenance()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\nseed: 1\n=======\n", "- a\n", ""])
+def test_settings_of_a_commit_that_are_none_are_not_compared(repository: Path, content: str) -> None:
+    (repository / "params.yaml").write_text(content)
+    git("commit", "-qam", "a conflict, committed")
+    (repository / "params.yaml").write_text("seed: 1\n")
+    assert provenance().changed_settings == {}

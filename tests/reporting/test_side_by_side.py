@@ -52,7 +52,7 @@ def test_every_shared_model_is_compared_over_its_shared_seeds() -> None:
     assert color.verdict.mcnemar == pytest.approx(2 * binomtest(50, 50).pvalue)
     assert found.only == (("color feasible synthetic, seed 7", "texture mixed synthetic"), ("real",))
     lines = summary_lines(found)
-    assert lines[0].startswith("Do the experiments differ? ") and "1 different" in lines[0]
+    assert lines[0].startswith("Do the experiments differ? ") and "in the one comparison (95 %): different" in lines[0]
     assert "Only A has: color feasible synthetic, seed 7; texture mixed synthetic." in lines
 
 

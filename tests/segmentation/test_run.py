@@ -63,9 +63,9 @@ def store(tmp_path):
     return FolderStore("segment", tmp_path / "work")
 
 
-def run(tmp_path, photos, store, *segmenters, out="out", config=CONFIG):
-    where = tmp_path / out
-    return segment_photos(segmenters or [Recorder()], photos, config, store, ENGINE, where, where)
+def run(tmp_path, photos, store, *segmenters, out="out", config=CONFIG, most=0.01):
+    where, chain = tmp_path / out, segmenters or [Recorder()]
+    return segment_photos(chain, photos, config, store, ENGINE, where, where, max_set_aside=most)
 
 
 def test_masks_are_written_and_failures_marked_with_the_reason(tmp_path, photos, store):
@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, photos, store, monkey
 
     monkeypatch.setattr("varireal.store.folders.os.fsync", full)
     with pytest.raises(UserError, match="disk is full"), staged_folder(tmp_path / "final") as folder:
-        segment_photos([Recorder()], photos, CONFIG, store, ENGINE, folder, tmp_path / "final")
+        segment_photos([Recorder()], photos, CONFIG, store, ENGINE, folder, tmp_path / "final", max_set_aside=0)
     assert calls
     assert not (tmp_path / "final").exists()
     assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []
@@ -261,3 +261,33 @@ def test_masks_are_mended_before_they_are_checked(tmp_path, photos, store):
     mended = scattered.model_copy(update={"cleaning": CleaningConfig(min_fragment=0.2)})
     (after,) = [photo for photo in run(tmp_path, photos, store, config=mended) if photo.image_id == "dog/0"]
     assert after.status == "ok" and read_mask(tmp_path / after.mask_path).sum() == 9
+
+
+class Defective(Recorder):
+    """Fails at some photos."""
+
+    def __init__(self, *names, **kwargs):
+        super().__init__(**kwargs)
+        self._names = set(names)
+
+    def segment(self, photos):
+        if self._names.intersection(photo.image_id for photo in photos):
+            raise ValueError("a defect")
+        return super().segment(photos)
+
+
+def test_photos_that_no_worker_can_do_end_the_stage_unless_they_are_few(tmp_path, photos, store):
+    with pytest.raises(UserError, match=r"2 of 10 photos were set aside \(the first: .*, set aside after 3 tries: Val"):
+        run(tmp_path, photos, store, Defective("dog/0", "cat/5"))
+    assert len(store.items()) == 1  # of three batches, the one that is whole
+    done = run(tmp_path, photos, store, Defective("dog/0", "cat/5"), most=0.2)
+    assert {photo.image_id for photo in done if "a defect" in (photo.note or "")} == {"dog/0", "cat/5"}
+    run(tmp_path, photos, store, Defective("dog/0"))
+    with pytest.raises(UserError, match=r"max_set_aside = 0 allows \(0\)"):
+        run(tmp_path, photos, store, Defective("dog/0"), most=0)
+
+
+def test_a_photo_that_the_fallback_does_is_not_set_aside(tmp_path, photos, store):
+    first, second = Defective("dog/0", "cat/5"), Fixed("clipseg", 40, ["dog/0", "cat/5"])
+    done = {photo.image_id: photo for photo in run(tmp_path, photos, store, first, second, config=CHAIN, most=0)}
+    assert done["dog/0"].status == done["cat/5"].status == "ok"

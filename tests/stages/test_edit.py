@@ -182,6 +182,7 @@ def test_failed_masks_are_left_out_and_listed(cell: Path) -> None:
 
 def test_a_clip_that_never_agrees_exhausts_every_edit(cell: Path, change_params, tiny_clip: Path) -> None:
     change_params("filter", {"name": "clip", "model": f"local-dir:{tiny_clip}", "attribute_threshold": 1.0})
+    change_params("mix.include_exhausted", True)
     run("color", "feasible")
     records = read_manifest(paths.edit_folder("color", "feasible") / "manifest.parquet")
     assert {record.status for record in records} == {"exhausted"}
@@ -200,6 +201,7 @@ def test_a_vision_language_model_judges_every_edit_by_three_questions(
 ) -> None:
     folder = save_tiny_vlm("smolvlm", tmp_path_factory.mktemp("vlm"))
     change_params("filter", {"name": "vqa", "model": str(folder), "possibility_threshold": 1.0})
+    change_params("mix.include_exhausted", True)
     run("background", "infeasible")
     records = read_manifest(paths.edit_folder("background", "infeasible") / "manifest.parquet")
     attempts = [attempt for record in records for attempt in json.loads(record.attempts)]

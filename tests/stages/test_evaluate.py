@@ -72,6 +72,19 @@ def test_the_grid_and_its_baselines_are_predicted_and_kept_per_adapter(trained):
     assert all(path.stat().st_ino == kept[path] for path in sorted(kept)[1:])
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "made anew"])
+def test_predictions_on_test_are_in_float32_whatever_was_trained_in(trained, change_params, again):
+    run("evaluate")
+    before = paths.PREDICTIONS.read_bytes()
+    change_params("compute.dtype", "bfloat16")
+    kept = sorted(Path(".work/evaluate").glob("*/*"))
+    if again:
+        shutil.rmtree(".work/evaluate")
+    run("evaluate")
+    assert paths.PREDICTIONS.read_bytes() == before
+    assert sorted(Path(".work/evaluate").glob("*/*")) == kept  # the same keys
+
+
 def test_two_workers_predict_what_one_predicts(trained, change_params, monkeypatch):
     run("evaluate")
     before = paths.PREDICTIONS.read_bytes()

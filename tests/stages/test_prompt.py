@@ -67,7 +67,7 @@ def test_a_missing_data_set_is_named(bank):
 
 def test_a_spoilt_data_set_is_named(bank):
     atomic_write_bytes(paths.DATASET_INFO, b"{}")
-    with pytest.raises(UserError, match=r"dataset\.json has no classes"):
+    with pytest.raises(UserError, match=r"dataset\.json has another shape than expected \(it lacks classes"):
         prompt()
 
 

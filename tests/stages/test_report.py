@@ -43,8 +43,8 @@ def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
 
 
-def run() -> str:
-    result = CliRunner().invoke(command, [], catch_exceptions=False)
+def run(*options: str) -> str:
+    result = CliRunner().invoke(command, options, catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
 
@@ -52,7 +52,7 @@ def run() -> str:
 def test_writes_results_first_and_warns_once_where_mlflow_is_away(
     finished_study: Path, without_mlflow: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    output = run()
+    output = run("--full")
     assert "feasible is better than infeasible: color, synthetic (+3.0);" in " ".join(output.split())
     assert "spread of" not in output  # verdicts speak of intervals, and nothing is said twice
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("varireal")]
@@ -70,12 +70,36 @@ def test_writes_results_first_and_warns_once_where_mlflow_is_away(
     pair = verdicts["comparisons"]["feasibility"]["color"]["synthetic"]["feasible_minus_infeasible"]
     assert (verdicts["margin"], pair["points"], pair["outcome"]) == (0.3, 3.0, "different")
     assert "│ texture │ infeasible │ 5 │ yes │ 0.50 │ 12.0 dB │ 30.0 │ +10.0 │ 2.000 │" in " ".join(output.split())
-    assert "Does feasibility matter? Of 12 comparisons 8 different" in " ".join(output.split())
+    assert "Does feasibility matter? By less than 4.1 points in all 12 comparisons" in " ".join(output.split())
     rows = list(csv.DictReader((finished_study / "metrics/table.csv").open()))
     assert len(rows) == 2 + 2 * 3 * 2
     assert rows[0]["cell"] == "zero-shot" and rows[0]["top1_std"] == ""
     curves = list(csv.DictReader((finished_study / "metrics/plots/curves.csv").open()))
     assert curves[1] == {"step": "5", "real": "45.5000", "synthetic": "45.5000", "real+synthetic": "45.5000"}
+
+
+def test_the_terminal_ends_with_at_most_fifteen_lines_and_the_tables_lie_in_a_file(
+    finished_study: Path, without_mlflow: None
+) -> None:
+    params = yaml.safe_load((finished_study / "params.yaml").read_text())
+    lines = run().splitlines()
+    assert 8 <= len(lines) <= 15 - (3 - len(params["grid"]["attributes"]))  # a third attribute has a line too
+    assert lines[0].startswith("Does feasibility matter? By less than 4.1 points in all 12 comparisons (95 %): 8 diff")
+    for name in params["grid"]["attributes"]:
+        (line,) = [line for line in lines if line.startswith(f"  {name}: less than 4.1 points; feasible − infeasible")]
+        assert line.endswith(": different")
+    assert sum(line.startswith("  baselines: real only − zero-shot +31.0") for line in lines) == 1
+    assert not any("│" in line for line in lines)
+    assert "Tables: varireal report --full, or reports/tables.txt. Page with pictures: reports/index.html" in lines
+    tables = (finished_study / "reports/tables.txt").read_text()
+    assert tables.splitlines()[0] == lines[0] and "│" in tables and "\x1b" not in tables
+    assert "mixed is better than infeasible: color, synthetic (+3.0)" in tables
+    full = run("--full")
+    assert [line for line in tables.splitlines() if "│" in line] == [
+        line.rstrip() for line in full.splitlines() if "│" in line
+    ]
+    assert full.splitlines()[-1] == "Tables: reports/tables.txt. Page with pictures: reports/index.html"
+    assert (finished_study / "reports/tables.txt").read_text() == tables
 
 
 def test_page_is_one_file_with_escaped_text_and_described_pictures(finished_study: Path, without_mlflow: None) -> None:
@@ -95,6 +119,9 @@ def test_page_is_one_file_with_escaped_text_and_described_pictures(finished_stud
     )]  # fmt: skip
     assert places == sorted(places)
     assert text.count("different: feasible is 3.0 points better than infeasible</td>") == 4
+    first = text.index("By less than 4.1 points in all 12 comparisons (95 %): 8 different, 4 undecided (margin ±0.3).")
+    lines = [text.index(f"<li>{name}: less than 4.1 points; feasible − infeasible") for name in ("color", "texture")]
+    assert text.index("The verdict</h2>") < first < lines[0] < lines[1] < text.index("<table")
 
 
 def test_lists_cells_from_the_grid_and_not_from_what_lies_there(finished_study: Path, without_mlflow: None) -> None:
@@ -103,6 +130,25 @@ def test_lists_cells_from_the_grid_and_not_from_what_lies_there(finished_study: 
     (finished_study / "params.yaml").write_text(yaml.safe_dump(params))
     run()
     assert list(json.loads((finished_study / "metrics/table.json").read_text())["cells"]) == ["color"]
+
+
+def test_metrics_of_cells_outside_the_grid_go_and_no_other_file_does(
+    finished_study: Path, without_mlflow: None
+) -> None:
+    def files() -> set[str]:
+        folder = finished_study / "metrics"
+        return {path.relative_to(folder).as_posix() for name in ("edit", "mix", "train") for path in
+                (folder / name).iterdir()}  # fmt: skip
+
+    (finished_study / "metrics/train/notes.json").write_text("{}")  # somebody's own
+    assert "Removed" not in run()
+    assert len(files()) == 2 * 2 + 2 * 3 + 2 * 3 + 2
+    params = yaml.safe_load((finished_study / "params.yaml").read_text())
+    params["grid"] |= {"attributes": ["color"], "conditions": ["feasible", "infeasible"]}
+    (finished_study / "params.yaml").write_text(yaml.safe_dump(params))
+    assert "Removed 10 files of metrics of cells outside the grid" in run()
+    pure = {f"{name}/color_{each}.json" for name in ("edit", "mix", "train") for each in ("feasible", "infeasible")}
+    assert files() == pure | {"train/real.json", "train/notes.json"}
 
 
 def test_names_the_cell_that_has_no_result_and_writes_nothing(finished_study: Path, without_mlflow: None) -> None:

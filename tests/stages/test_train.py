@@ -110,7 +110,7 @@ def test_a_fine_tuning_with_a_defect_is_tried_again_and_then_ends_the_stage(clip
         def broken(self, *arguments, defects=defects, step=step, calls=calls):
             calls.append(1)
             if 3 <= len(calls) < 3 + defects:
-                raise RuntimeError("an illegal memory access")
+                raise RuntimeError("a defect of the optimiser")
             return step(self, *arguments)
 
         with monkeypatch.context() as patch:

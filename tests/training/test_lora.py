@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load, save
 
 from varireal.base.seeding import forked_torch_rng
 from varireal.config import LoraSettings
@@ -115,6 +116,32 @@ def test_a_missing_or_foreign_adapter_is_a_users_error(clip, tmp_path):
     files["adapter_config.json"] = files["adapter_config.json"].replace(b'"r": 4', b'"r": 8')
     with pytest.raises(UserError, match=r"does not fit clip\.model"):
         load_adapter(clip.model, write(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    ("rename", "said"),
+    [
+        (lambda key: key.replace("base_model.model.", "base_model.model._orig_mod."), "take '_orig_mod.' out of the"),
+        (lambda key: key.replace("base_model.model.", "base_model.model.module."), "take 'module.' out of the keys"),
+        (lambda key: key.replace("base_model.model.", ""), "it belongs to another network, or is a part only"),
+        (
+            lambda key: key if "visual" in key else None,
+            "0 of its 8 weights .* and 8 of 16 are missing",
+        ),
+        (lambda key: key if "visual" in key else key.replace("transformer", "text_model"), "8 of its 16 weights have"),
+    ],
+    ids=["compiled", "shared", "bare", "half", "half renamed"],
+)
+def test_an_adapter_whose_keys_do_not_fit_is_refused(clip, tmp_path, rename, said):
+    model = add_lora(clip.model, LoraSettings(r=4), 0)
+    files = adapter_bytes(model)
+    remove_lora(model)
+    tensors = {rename(key): value for key, value in load(files["adapter_model.safetensors"]).items()}
+    files["adapter_model.safetensors"] = save({key: value for key, value in tensors.items() if key is not None})
+    with pytest.raises(UserError, match=said) as caught:
+        load_adapter(clip.model, write(tmp_path, files))
+    assert str(tmp_path / "adapter_model.safetensors") in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_merged_adapter_predicts_the_same_and_leaves_the_very_same_weights(clip):

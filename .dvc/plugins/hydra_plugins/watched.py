@@ -22,7 +22,9 @@ def watched(*keys: str, _root_: DictConfig) -> str:
     for key in keys:
         name = key if "/" in key else OmegaConf.select(_root_, key)
         if name and ("/" in key or key.rpartition(".")[2] not in MAY_BE_ELSEWHERE or is_local(name)):
-            return name.removeprefix("local-dir:")
+            path = name.removeprefix("local-dir:")
+            # as load_params takes it; DVC itself would look for a folder called ~
+            return str(Path(path).expanduser()) if path.startswith("~") else path
     return ANYWAY
 
 

@@ -16,7 +16,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from varireal.base.file_kinds import HEIF, register_heif, shown
+from varireal.base.picture_errors import named_picture_errors
 from varireal.base.shards import open_file
+from varireal.base.text import conflict_in
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,12 +110,33 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: the file is missing or is no JSON.
     """
+    text = ""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; run the stage that makes it (dvc repro)") from error
     except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of thousands of digits
+        if conflict := conflict_in(text):
+            raise UserError(f"{path} {conflict}") from error
         raise UserError(f"{path} is not valid JSON ({error}); make it anew with dvc repro") from error
+
+
+def read_mapping(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a JSON file that must hold an object with these keys.
+
+    Raises:
+        UserError: as :func:`read_json`, or it has another shape.
+    """
+    value = read_json(path)
+    lacking = "holds no object"
+    if isinstance(value, dict):
+        found = cast("dict[str, Any]", value)
+        missing = [key for key in keys if key not in found]
+        if not missing:
+            return found
+        lacking = f"lacks {', '.join(missing)}"
+    raise UserError(f"{path} has another shape than expected (it {lacking}); make it anew with dvc repro")
 
 
 def read_yaml(path: Path) -> Any:
@@ -128,6 +152,7 @@ def read_yaml(path: Path) -> Any:
 
     parser = cast(Any, YAML)(typ="safe", pure=True)  # the parser in C is faster, but files nested very deep crash it
     parser.version = (1, 1)  # Hydra's, for which `no` is no name but false
+    text = ""
     try:
         text = path.read_text(encoding="utf-8")
         with warnings.catch_warnings():  # 1e-08, as dvc.lock has it, is read as the number that it is
@@ -141,6 +166,8 @@ def read_yaml(path: Path) -> Any:
         line = told.problem_mark.line + 1 if told.problem_mark else 0
         raise UserError(f"{path} is not valid YAML: the key {key!r} stands twice in one place (line {line})") from error
     except (OSError, ValueError, YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
+        if conflict := conflict_in(text):
+            raise UserError(f"{path} {conflict}") from error
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
 
 
@@ -237,7 +264,7 @@ def decode_png(data: bytes) -> np.ndarray:
 
 def read_image(path: Path) -> np.ndarray:
     """Read a picture, which may lie in a shard, as uint8 RGB (H, W, 3), as :func:`decode_image` does."""
-    return decode_image(path, str(path))
+    return decode_image(path, shown(path))
 
 
 def decode_image(file: Path | BinaryIO, name: str) -> np.ndarray:
@@ -249,28 +276,19 @@ def decode_image(file: Path | BinaryIO, name: str) -> np.ndarray:
         UserError: the file is missing, is no picture, is cut short, or is larger than 178 million pixels.
     """
     import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
-    try:
-        with contextlib.ExitStack() as stack:
-            source = stack.enter_context(open_file(file)) if isinstance(file, Path) else file
-            opened = stack.enter_context(Image.open(source))
-            picture = _eight_bits(ImageOps.exif_transpose(opened))
-            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture)
-            return np.asarray(picture.convert("RGB"))
-    except FileNotFoundError as error:
-        raise UserError(f"the image {name} does not exist") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"the image {name} is too large to open safely ({error})") from error
-    except UnidentifiedImageError as error:  # its own words name an address in memory where there is no path
-        raise UserError(
-            f"the image {name} cannot be read (it is no picture that Pillow knows); replace or remove the file"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"the image {name} cannot be read ({error}); replace or remove the file") from error
+    if Path(name).suffix.lower() in HEIF:
+        register_heif()
+    with named_picture_errors(name), contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_file(file)) if isinstance(file, Path) else file
+        opened = stack.enter_context(Image.open(source))
+        picture = _eight_bits(ImageOps.exif_transpose(opened))
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture)
+        return np.asarray(picture.convert("RGB"))
 
 
 def _eight_bits(picture: Image) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+_CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 _DEVICES = re.compile(r"con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]", re.IGNORECASE)
 
 
@@ -43,3 +44,14 @@ def path_part_problem(text: str, max_length: int) -> str | None:
     if text.endswith(".") or names_a_device(text):
         return "ends with a dot or is the name of a device (con, nul, com1), which Windows does not take as a file name"
     return None
+
+
+def conflict_in(text: str) -> str | None:
+    """Say that a text holds the marks of a merge with conflicts, where, and what to do; None where it holds none."""
+    if (found := _CONFLICT.search(text)) is None:
+        return None
+    line = text.count("\n", 0, found.start()) + 1
+    return (
+        f"holds conflict markers of a merge (line {line}); take one side whole (git checkout --ours or --theirs) and "
+        "run dvc repro"
+    )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varireal.compute.accelerators import why_unusable
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,10 +31,16 @@ def resolve_device(compute: ComputeConfig) -> torch.device:
     """Return the asked device; ``auto`` takes CUDA, then MPS, then the CPU.
 
     Raises:
-        UserError: the device's name is wrong or this machine has no such device.
+        UserError: the device's name is wrong or this machine has no such device; or ``compute.require_accelerator`` is
+            set, the device is not named as the CPU, and torch can use no accelerator here.
     """
     import torch
 
+    if compute.require_accelerator and compute.device != "cpu" and (reason := why_unusable()) is not None:
+        raise UserError(
+            f"compute.device is {compute.device} and compute.require_accelerator true, but {reason}; docs/full_size.md "
+            "says which cards and drivers go with which torch: change one of them, or set compute.device to cpu"
+        )
     if compute.device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

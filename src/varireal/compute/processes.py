@@ -119,7 +119,9 @@ def map_in_order(function: Callable[[Item], Result], items: Sequence[Item], work
     chunk = max(1, len(items) // (workers * CHUNKS_PER_WORKER))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as pool:
         try:
-            yield from pool.map(function, items, chunksize=chunk)
+            with signals_held():  # all processes start here
+                results = pool.map(function, items, chunksize=chunk)
+            yield from results
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

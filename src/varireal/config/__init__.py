@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from varireal.base.files import read_yaml
-from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig
+from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig, Share
 from varireal.config.editing import (
     EditConfig,
     FilterConfig,
@@ -68,6 +68,7 @@ __all__ = [
     "SegmentConfig",
     "TrackingConfig",
     "TrainConfig",
+    "check_params",
     "load_params",
 ]
 
@@ -79,12 +80,19 @@ class ComputeConfig(Section):
     """Where and how networks run; no result depends on it beyond the last bits of a float."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:0, mps
+    # stop where torch can use no accelerator, in place of auto taking the CPU for work of weeks; cpu by name may
+    require_accelerator: bool = False
+    # of the networks that draw, of the filter, the measures, the language model and fine-tuning; masks and the
+    # predictions on test are always made in float32
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     # train: processes that share every batch, one for each GPU; they share its train.accumulation_steps parts
     processes: Positive = 1
     num_threads: Positive | None = None  # CPU threads of torch in each worker; null: one
     engine: Literal["local", "ray"] = "local"  # what spreads work over workers (docs/scale.md)
     workers: Positive | None = None  # at most so many; null: one for each GPU, or as many as the CPU's cores allow
+    # edit and segment: the largest share of items that may be left out because no worker could do them; a single one
+    # always may, unless this is 0
+    max_set_aside: Share = 0.01
     ray_address: str | None = None  # ray: "auto" or host:port of a cluster that this machine is in; null: this one
 
 
@@ -133,13 +141,36 @@ def load_params(path: Path) -> Params:
         raw = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; run from the repository's root or give --params") from error
+    return check_params(raw, str(path))
+
+
+def check_params(raw: Any, source: str) -> Params:
+    """Validate settings.
+
+    Args:
+        raw: as read or composed.
+        source: where they come from, in a message's words.
+
+    Raises:
+        UserError: they are no mapping, or a key or value is wrong (all of them named, in one line).
+    """
     if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold sections such as 'dataset:' and 'edit:', found {type(raw).__name__}")
+        raise UserError(f"{source} must hold sections such as 'dataset:' and 'edit:', found {type(raw).__name__}")
     try:
-        return Params.model_validate(raw)
+        return Params.model_validate(_at_home(raw))
     except ValidationError as error:
         lines = "; ".join(_describe(problem, raw) for problem in error.errors())
-        raise UserError(f"{path}: {' '.join(lines.split())}") from error  # keys may hold line breaks
+        raise UserError(f"{source}: {' '.join(lines.split())}") from error  # keys may hold line breaks
+
+
+def _at_home(value: Any) -> Any:
+    """Return settings with ~ at the beginning of paths as the home folder, as DVC watches it (.dvc/plugins)."""
+    if isinstance(value, dict):
+        return {key: _at_home(inner) for key, inner in value.items()}
+    if not isinstance(value, str) or not value.removeprefix("local-dir:").startswith("~"):
+        return value
+    kind = "local-dir:" if value.startswith("local-dir:") else ""
+    return kind + str(Path(value.removeprefix(kind)).expanduser())
 
 
 def _describe(problem: Any, raw: dict[str, Any]) -> str:

@@ -40,6 +40,8 @@ class DatasetConfig(Section):
     # (docs/datasets.md): where their archives are unpacked
     root: str | None = None
     masks_root: str | None = None  # all with a root but oxford_pets: masks with the photos' relative names
+    # all with masks_root: masks hold label numbers, and these mean the object; null: 255 on the object and 0 elsewhere
+    mask_labels: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     max_side: Positive | None = None  # all with a root: larger photos are scaled down to this longer side, in pixels
     min_side: Positive = 32  # all with a root: smaller photos are refused by name
     on_bad_image: Literal["error", "skip"] = "error"  # all with a root: stop at an unreadable photo, or leave it out

@@ -126,6 +126,15 @@ class MemoryConfig(Section):
     vae_tile: Annotated[int, Field(ge=16, multiple_of=8)] | None = None
     compile: bool = False  # torch.compile on the UNet: slow at first, then faster on a GPU; equal to the last bits
 
+    @model_validator(mode="after")
+    def _not_both(self) -> MemoryConfig:
+        if self.offload and self.compile:
+            raise ValueError(
+                "offload and compile do not go together: a compiled network expects to stay where it is; set one of "
+                "them to false"
+            )
+        return self
+
 
 class Recipe(Section):
     """Settings of one kind of edit. Pixel lengths are measured at the model's image size.
@@ -261,6 +270,10 @@ class FilterConfig(Section):
     class_threshold: Share = 0.0  # the same of the photo's class
     # vqa only: least probability of yes (feasible edits) or no (infeasible ones) to "could a real one look like this?"
     possibility_threshold: Share = 0.5
+    # all: every answer must reach its threshold; mean: a share of them, among those with a threshold above 0, as in the
+    # study. What becomes of edits that never pass is said by mix.include_exhausted
+    rule: Literal["all", "mean"] = "all"
+    mean_threshold: PositiveShare = 0.5  # mean only: that share
     max_attempts: Positive = 3
 
     @model_validator(mode="after")

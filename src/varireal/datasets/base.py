@@ -29,6 +29,7 @@ class PhotoFiles:
     width: int  # pixels, of the upright picture
     height: int
     mask: bytes | None  # PNG of the photo's size, 255 on the object and 0 elsewhere
+    mask_turn_unknown: bool = False  # the photo is turned (EXIF), and the mask may belong to it as it is stored
 
 
 class Photo(Protocol):

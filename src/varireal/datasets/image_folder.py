@@ -9,7 +9,8 @@ from varireal.base.manifest import Split
 from varireal.base.seeding import derive_seed
 from varireal.config import DatasetConfig
 from varireal.datasets.base import Picture, content_hashes, refuse_pairs, unique_slugs
-from varireal.datasets.folder_scan import FoundPhoto, check_folder, find_masks, find_photos
+from varireal.datasets.folder_masks import find_masks
+from varireal.datasets.folder_scan import FoundPhoto, check_folder, find_photos
 from varireal.datasets.photo_files import FilePhoto
 from varireal.errors import UserError
 
@@ -27,7 +28,8 @@ class ImageFolder:
         self._config = config
         self._seed = seed
         self._root = check_folder("dataset.root", config.root)
-        self._photos = find_photos(self._root)
+        masks_root = None if config.masks_root is None else check_folder("dataset.masks_root", config.masks_root)
+        self._photos = find_photos(self._root, masks_root)
         self._masks = find_masks(config.masks_root, [photo.relative for photo in self._photos])
         self.classes: Sequence[str] = sorted({photo.class_name for photo in self._photos})
         self.has_masks = config.masks_root is not None
@@ -46,15 +48,17 @@ class ImageFolder:
             splits |= self._splits(class_name, photos)
         _refuse_duplicates(self._photos, splits)
         class_slugs = unique_slugs(self.classes)
+        labels = None if self._config.mask_labels is None else tuple(self._config.mask_labels)
         return [
             FilePhoto(
                 f"{class_slugs[class_name]}/{name}",
                 splits[photo],
                 index,
                 photo.path,
-                self._masks.get(photo.relative.with_suffix("")),
+                self._masks.get(photo.relative),
                 self._config.min_side,
                 self._config.max_side,
+                mask_labels=labels,
             )
             for index, class_name in enumerate(self.classes)
             for photo, name in _named(by_class[class_name])

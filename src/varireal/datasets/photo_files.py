@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from varireal.base.file_kinds import is_utf8, shown
 from varireal.base.files import encode_png, read_image
 from varireal.base.manifest import Split
 from varireal.datasets.base import PhotoFiles
+from varireal.datasets.mask_files import (
+    EXIF_ORIENTATION,
+    MASK_THRESHOLD,
+    fitted,
+    object_of,
+    object_of_trimap,
+    read_raw_mask,
+)
 from varireal.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
-
-EXIF_ORIENTATION = 0x0112
-MASK_THRESHOLD = 127
-TRIMAP_BACKGROUND = 2  # of 1 object, 2 background and 3 border, as in Oxford-IIIT Pet
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +37,22 @@ class FilePhoto:
     max_side: int | None
     crop_bottom: int = 0
     trimap: bool = False
+    mask_labels: tuple[int, ...] | None = None
 
     @property
     def source(self) -> str:
-        return str(self.path)
+        return shown(self.path)
 
     def load(self) -> PhotoFiles:
         """Read, check and convert the photo and its mask."""
-        return load_photo_files(self.path, self.mask_path, self.min_side, self.max_side, self.crop_bottom, self.trimap)
+        if not is_utf8(str(self.path)):
+            raise UserError(
+                f"the photo {self.source} has a name that is no UTF-8; rename it (convmv -f latin1 -t utf8), or set "
+                "dataset.on_bad_image: skip"
+            )
+        return load_photo_files(
+            self.path, self.mask_path, self.min_side, self.max_side, self.crop_bottom, self.trimap, self.mask_labels
+        )
 
 
 def load_photo_files(
@@ -49,19 +62,24 @@ def load_photo_files(
     max_side: int | None,
     crop_bottom: int = 0,
     trimap: bool = False,
+    mask_labels: tuple[int, ...] | None = None,
 ) -> PhotoFiles:
     """Read a photo and its mask, check them, and scale both down to ``max_side`` (longer side, pixels) if larger.
 
     Args:
         crop_bottom: rows of pixels that are cut off the bottom of both, before anything else.
         trimap: the mask is a trimap with the values 1 object, 2 background and 3 border; the border counts as object.
+        mask_labels: the numbers in the mask that mean the object; None: it is black and white.
 
     Raises:
         UserError: a file is unreadable, the photo is smaller than ``min_side``, or the mask does not fit.
     """
     photo = read_image(path)
-    read = _read_trimap if trimap else _read_object_mask
-    mask = None if mask_path is None else read(mask_path, path, photo.shape[:2])
+    mask, certain = None, True
+    if mask_path is not None:
+        raw = read_raw_mask(mask_path)
+        mask = object_of_trimap(raw) if trimap else object_of(raw, mask_labels)
+        mask, certain = fitted(mask, raw.turned, mask_path, path, photo.shape[:2], _orientation(path))
     photo, mask = _without_bottom(photo, crop_bottom), None if mask is None else _without_bottom(mask, crop_bottom)
     height, width = photo.shape[:2]
     factor = 1.0 if max_side is None else min(1.0, max_side / max(height, width))
@@ -79,9 +97,17 @@ def load_photo_files(
         data = path.read_bytes()
     if mask is None:
         return PhotoFiles(suffix, data, *target, None)
-    return PhotoFiles(
-        suffix, data, *target, encode_png(((_scaled(mask, target, "BOX") > MASK_THRESHOLD) * 255).astype("uint8"))
-    )
+    stored = encode_png(((_scaled(mask, target, "BOX") > MASK_THRESHOLD) * 255).astype("uint8"))
+    return PhotoFiles(suffix, data, *target, stored, mask_turn_unknown=not certain)
+
+
+def _orientation(path: Path) -> int:
+    """Return how EXIF says a photo's file is turned, 1 to 8; 1 where it says nothing or nonsense."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _suffix_if_kept(path: Path) -> Literal[".jpg", ".png"] | None:
@@ -108,59 +134,3 @@ def _scaled(pixels: np.ndarray, target: tuple[int, int], method: str) -> np.ndar
 
 def _without_bottom(pixels: np.ndarray, rows: int) -> np.ndarray:
     return pixels[: max(1, len(pixels) - rows)]
-
-
-def _read_object_mask(path: Path, photo_path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return a mask's grey values, uint8 (H, W).
-
-    Raises:
-        UserError: as :func:`_read_grey`, or it is made of label numbers instead of black and white.
-    """
-    mask = _read_grey(path, photo_path, size, "255 on the object, else 0")
-    brightest = int(mask.max())
-    if 0 < brightest <= MASK_THRESHOLD:
-        raise UserError(
-            f"the mask {path} has no value above {brightest}, so it holds label numbers or is too dark; save it with "
-            "255 on the object and 0 elsewhere"
-        )
-    return mask
-
-
-def _read_trimap(path: Path, photo_path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return the object of a trimap, its border included: uint8 (H, W), 255 and 0.
-
-    Raises:
-        UserError: as :func:`_read_grey`, or it has other values than 1, 2 and 3.
-    """
-    import numpy as np
-
-    trimap = _read_grey(path, photo_path, size, "1 on the object, 2 on the background, 3 between")
-    if others := sorted(set(np.unique(trimap).tolist()) - {1, 2, 3}):
-        raise UserError(
-            f"the trimap {path} has the value {others[0]}, allowed are 1 object, 2 background, 3 border; get it again"
-        )
-    return (trimap != TRIMAP_BACKGROUND).astype(np.uint8) * 255
-
-
-def _read_grey(path: Path, photo_path: Path, size: tuple[int, int], values: str) -> np.ndarray:
-    """Return the grey values of a mask, uint8 (H, W).
-
-    Args:
-        values: what they should be, for the message.
-
-    Raises:
-        UserError: it is unreadable, transparent, coloured, or of another size than the upright photo.
-    """
-    from PIL import Image
-
-    mask = read_image(path)
-    with Image.open(path) as opened:
-        transparent = "A" in opened.getbands() or "transparency" in opened.info
-    if transparent or (mask != mask[..., :1]).any():
-        raise UserError(f"the mask {path} is coloured or transparent; save it as greyscale, {values}")
-    if mask.shape[:2] != size:
-        raise UserError(
-            f"the mask {path} is {mask.shape[1]}x{mask.shape[0]} pixels, but its photo {photo_path} is "
-            f"{size[1]}x{size[0]} (upright); make them the same size"
-        )
-    return mask[..., 0]

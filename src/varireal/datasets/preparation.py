@@ -47,10 +47,12 @@ def write_photos(
         UserError: a photo cannot be used (``error``), or a class is left without a training photo (``skip``).
     """
     photos = dataset.photos()
-    write = functools.partial(write_photo, folder=folder, recorded_as=recorded_as, classes=tuple(dataset.classes))
-    records, skipped = [], {}
+    write = functools.partial(_write_photo, folder=folder, recorded_as=recorded_as, classes=tuple(dataset.classes))
+    records, skipped, unsure = [], {}, []
     with progress("Photos", len(photos)) as advance:
-        for photo, result in zip(photos, map_in_order(write, photos, workers)):
+        for photo, (result, certain) in zip(photos, map_in_order(write, photos, workers)):
+            if not certain:
+                unsure.append(photo.source)
             if isinstance(result, ImageRecord):
                 records.append(result)
             else:
@@ -58,6 +60,12 @@ def write_photos(
             advance(1)
     if skipped and on_bad_image == "error":
         raise UserError(_name_some(skipped))
+    if unsure:
+        logger.warning(
+            "%d photos are turned by their EXIF orientation, and their masks' sizes fit them as stored and upright; "
+            "masks are taken as drawn on the upright photos: look at %s first, and turn the masks if they lie beside",
+            len(unsure), unsure[0],
+        )  # fmt: skip
     prepared = Prepared(records, skipped)
     for reason in skipped.values():
         logger.warning("left out: %s", reason)
@@ -87,15 +95,22 @@ def _name_some(skipped: dict[str, str]) -> str:
 
 def write_photo(photo: Photo, folder: Path, recorded_as: Path, classes: tuple[str, ...]) -> ImageRecord | str:
     """Write one photo and return its record, or why it cannot be used."""
+    return _write_photo(photo, folder, recorded_as, classes)[0]
+
+
+def _write_photo(
+    photo: Photo, folder: Path, recorded_as: Path, classes: tuple[str, ...]
+) -> tuple[ImageRecord | str, bool]:
+    """Write one photo; return its record or why it cannot be used, and whether its mask certainly lies on it."""
     try:
         files = photo.load()
     except UserError as error:
-        return str(error)
+        return str(error), True
     path, mask_path = Path("photos", photo.image_id + files.suffix), Path("masks", photo.image_id + ".png")
     _write(folder / path, files.data)
     if files.mask is not None:
         _write(folder / mask_path, files.mask)
-    return ImageRecord(
+    record = ImageRecord(
         image_id=photo.image_id,
         path=(recorded_as / path).as_posix(),
         origin="photo",
@@ -108,6 +123,7 @@ def write_photo(photo: Photo, folder: Path, recorded_as: Path, classes: tuple[st
         photo_id=photo.image_id,
         mask_path=None if files.mask is None else (recorded_as / mask_path).as_posix(),
     )
+    return record, not files.mask_turn_unknown
 
 
 def _write_picture(picture: Picture, folder: Path) -> None:

@@ -17,7 +17,8 @@ from varireal.base.text import text_problem
 from varireal.config import DatasetConfig
 from varireal.datasets.base import Picture, content_hashes, refuse_pairs, unique_slugs
 from varireal.datasets.download import Archive
-from varireal.datasets.folder_scan import MAX_CLASS_NAME, find_masks
+from varireal.datasets.folder_masks import find_masks
+from varireal.datasets.folder_scan import MAX_CLASS_NAME
 from varireal.datasets.photo_files import FilePhoto
 from varireal.errors import UserError
 
@@ -96,6 +97,7 @@ class PublishedDataset(abc.ABC):
         kept = _without_copies(self._listed, self.classes, self._config.on_duplicate)
         splits = self._splits(kept)
         class_slugs = unique_slugs(self.classes)
+        labels = None if self._config.mask_labels is None else tuple(self._config.mask_labels)
         photos = []
         for index, class_name in enumerate(self.classes):
             chosen = {photo.name: photo for photo in kept if photo.class_index == index and photo.name in splits}
@@ -111,6 +113,7 @@ class PublishedDataset(abc.ABC):
                     self._config.max_side,
                     self.crop_bottom,
                     self.trimaps,
+                    labels,
                 )
                 for name, photo in sorted(chosen.items(), key=lambda item: names[item[0]])
             ]
@@ -212,7 +215,7 @@ def _with_masks(photos: Sequence[Listed], masks_root: str | None) -> list[Listed
     """Add the masks of dataset.masks_root; those that the annotations give stay."""
     masks = find_masks(masks_root, [photo.relative for photo in photos])
     return [
-        photo if photo.mask_path else dataclasses.replace(photo, mask_path=masks.get(photo.relative.with_suffix("")))
+        photo if photo.mask_path else dataclasses.replace(photo, mask_path=masks.get(photo.relative))
         for photo in photos
     ]
 

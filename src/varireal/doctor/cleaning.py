@@ -138,8 +138,8 @@ def needed_edits(params: Params) -> Iterator[Path]:
     """Yield the finished pictures, verdicts and pictures for priors of every cell of the grid."""
     for attribute in params.grid.attributes:
         for feasibility in params.grid.feasibilities:
-            jobs, _, specs, run = plan_cell(params, attribute, feasibility)
-            yield from run.finished(jobs, specs)
+            cell = plan_cell(params, attribute, feasibility)
+            yield from cell.run.finished(cell.jobs, cell.specs)
 
 
 def needed_fine_tunings(params: Params) -> Iterator[Path]:

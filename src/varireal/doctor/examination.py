@@ -105,7 +105,7 @@ def look_at_machine(compute: ComputeConfig, folder: Path) -> list[Finding]:
     try:
         device = resolve_device(compute)
     except UserError as error:
-        remedy = "set compute.device to auto, or to a device this machine has"
+        remedy = "set compute.device to a device this machine has; docs/full_size.md says what cards ask for"
         return [*findings, Finding("machine", "device", "missing", str(error), remedy)]
     return [*findings, *_look_at_device(device, compute.dtype)]
 

@@ -44,7 +44,10 @@ def time_masks(params: Params, folder: Path) -> dict[str, Any]:
         dataclasses.replace(photo, image_id=f"{photo.image_id}~{number:04d}")
         for number, photo in zip(range(count), itertools.cycle(photos))
     ]
-    done = segmentation.segment_photos(segmenters, copies, config, FolderStore("segment"), engine, folder, folder)
+    done = segmentation.segment_photos(
+        segmenters, copies, config, FolderStore("segment"), engine, folder, folder,
+        max_set_aside=params.compute.max_set_aside,
+    )  # fmt: skip
     write_manifest(folder / MASKS, done)
     sizes = [Path(photo.mask_path).stat().st_size for photo in done if photo.mask_path]
     clocked = dataclasses.asdict(pool_time(engine.take(), len(copies)))

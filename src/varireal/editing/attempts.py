@@ -30,7 +30,7 @@ class FilterAnswer:
 
 
 class EditFilter(Protocol):
-    """Decides which edits count as good. Its models are loaded at the first call of ``check``."""
+    """Decides which edits count as good. Its models are loaded by ``load``, or else at the first call of ``check``."""
 
     @property
     def identity(self) -> dict[str, object]:
@@ -40,6 +40,14 @@ class EditFilter(Protocol):
     @property
     def thresholds(self) -> dict[str, float]:
         """Return the least score that passes, by question; empty for a filter that asks nothing."""
+        ...
+
+    def load(self) -> None:
+        """Load the models now, and let them answer a blank picture.
+
+        Raises:
+            UserError: they cannot be loaded, or cannot answer.
+        """
         ...
 
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
@@ -80,6 +88,7 @@ class EditWorker:
 
     def __init__(self, editor: Editor, edit_filter: EditFilter, keep_priors: bool) -> None:
         self._editor, self._filter, self._keep_priors = editor, edit_filter, keep_priors
+        self._editor_loaded = self._filter_loaded = False
 
     def __call__(self, items: Sequence[Attempt]) -> list[Attempt]:
         """Return every attempt with its answer; if one picture is missing, the batch is made anew.
@@ -89,10 +98,16 @@ class EditWorker:
         Raises:
             UserError: a photo, picture or checkpoint cannot be read, or the device's memory does not hold the batch.
         """
+        if not self._filter_loaded:  # a judge that cannot answer shall come to light before the first edit
+            self._filter.load()
+            self._filter_loaded = True
         jobs = [attempt.job for attempt in items]
         pictures = {place: decode_png(each.files[IMAGE]) for place, each in enumerate(items) if IMAGE in each.files}
         made: dict[int, dict[str, bytes]] = {}
         if len(pictures) < len(items):
+            if not self._editor_loaded:
+                self._editor.load()
+                self._editor_loaded = True
             for place, draft in enumerate(self._editor.edit(jobs, [attempt.seed for attempt in items])):
                 if place not in pictures:
                     pictures[place] = draft.picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,12 +19,15 @@ from varireal.editing.pictures import FolderPictures, GeneratedPictures, Picture
 from varireal.editing.pixels import edited_region
 from varireal.editing.recipe import photo_scale
 from varireal.editing.run import EditRun
+from varireal.editing.watching import CellWatch
 from varireal.prompts import AttributeSpec, PromptTable, load_prompts
 
 if TYPE_CHECKING:
     import numpy as np
 
     from varireal.config import ComputeConfig, EditConfig, Params
+
+logger = logging.getLogger(__name__)
 
 # what workers import before their first batch, by method and filter
 NETWORK_MODULES = {
@@ -42,17 +46,23 @@ class PlannedCell(NamedTuple):
     most: int  # jobs there are at most
     specs: list[AttributeSpec]  # the values they use
     run: EditRun
+    watch: CellWatch
 
     def make(self, name: str) -> None:
         """Make and judge the edits that are not finished yet, and keep them as finished work.
 
         Raises:
-            UserError: a photo, picture or checkpoint cannot be read, or the disk is full.
+            UserError: a photo, picture or checkpoint cannot be read, the disk is full, too many edits cannot be made,
+                or a class has no usable one.
             Interrupted: a signal asked to end; what is finished is kept.
         """
+        self.watch.check_photos()
         self.run.prepare(self.specs)
-        for _ in self.run.finish(self.jobs, self.most, f"edit {name}"):
+        for _ in self.run.finish(self.jobs, self.most, f"edit {name}", self.watch.settle):
             pass
+        self.watch.check_photos()  # now that masks were looked at, too
+        if left_out := self.watch.set_aside:
+            logger.warning("edit %s: %d edits could not be made (the first: %s)", name, len(left_out), left_out[0])
 
     def write(self, name: str, staging: Path, final: Path, config: EditConfig) -> dict[str, Any]:
         """Write pictures and manifest into ``staging``, whose later path is ``final``; return the cell's figures.
@@ -84,7 +94,14 @@ def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) ->
     )
     most, specs = jobs.survey()
     engine = build_engine(params, attribute)
-    return PlannedCell(jobs, most, specs, build_run(params, table, specs, attribute, feasibility, engine))
+    run = build_run(params, table, specs, attribute, feasibility, engine)
+    watch = CellWatch(
+        f"{attribute} {feasibility}",
+        jobs,
+        include_exhausted=params.mix.include_exhausted,
+        max_set_aside=params.compute.max_set_aside,
+    )
+    return PlannedCell(jobs, most, specs, run, watch)
 
 
 def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.ndarray], np.ndarray] | None:

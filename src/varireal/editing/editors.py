@@ -43,6 +43,14 @@ class Editor(Protocol):
         """Return everything that decides an edit besides its job, seed and pictures, as JSON values."""
         ...
 
+    def load(self) -> None:
+        """Load the models now, and let each draw a blank picture.
+
+        Raises:
+            UserError: one cannot be loaded, or cannot draw.
+        """
+        ...
+
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
         """Return the finished drafts of a batch; the seeds are those of the attempts."""
         ...
@@ -62,6 +70,9 @@ class PasteEditor:
     def identity(self) -> dict[str, object]:
         recipe = self._recipe.model_dump(mode="json", include=_PASTE_KEYS)
         return {"method": "paste", "recipe": recipe, "image_size": self._lengths_at}
+
+    def load(self) -> None:
+        """Load nothing."""
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
         return _run(self._steps, jobs, seeds, self._recipe, self._lengths_at)
@@ -102,6 +113,11 @@ class DiffusionEditor:
             **({"refine": self._refiner.identity} if self._refiner else {}),
             "batch_size": self._batch_size,  # it shows in the last bits
         }
+
+    def load(self) -> None:
+        self._inpainter.load()
+        if self._refiner:
+            self._refiner.load()
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
         return _run(self._steps, jobs, seeds, self._recipe, self._lengths_at or self._inpainter.image_size)

@@ -36,6 +36,18 @@ class Inpainter:
         """Return the side of the square that the model works on."""
         return self._size or self._pipeline.own_size
 
+    def load(self) -> None:
+        """Load the networks now, and let them paint a blank picture.
+
+        Raises:
+            UserError: they cannot be loaded, or cannot paint.
+        """
+        from PIL import Image
+
+        side = self._pipeline.blank_side(self.image_size)
+        grey, white = (Image.new(mode, (side, side), level) for mode, level in (("RGB", "grey"), ("L", 255)))
+        self._pipeline.draw_blank(side, {"image": [grey], "mask_image": [white]}, strength=1.0)
+
     def paint(
         self,
         pictures: Sequence[np.ndarray],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +88,8 @@ class JobPlan:
         self._cell: tuple[Attribute, Feasibility] = (attribute, feasibility)
         self._edits_per_photo, self._seed = edits_per_photo, seed
         self.failures: list[Failure] = []  # the photos that cannot be edited, once all jobs were asked for
+        self._most: Counter[str] = Counter()  # jobs of each class, as far as the photos' records say
+        self._dropped: Counter[str] = Counter()  # of those, the ones that masks forbade so far
 
     def survey(self) -> tuple[int, list[AttributeSpec]]:
         """Return how many jobs there are at most, and the values they have, without a look at the masks.
@@ -95,12 +98,22 @@ class JobPlan:
             UserError: the prompts lack a class.
         """
         specs: dict[AttributeSpec, None] = {}
-        photos = 0
+        self._most.clear()
         for photo in self._train_photos():
+            self._most[photo.class_name] += 0  # so that a class without a usable photo is known, too
             if _known_problem(photo) is None:
-                photos += 1
+                self._most[photo.class_name] += self._edits_per_photo
                 specs.update(dict.fromkeys(self._values(photo)))
-        return photos * self._edits_per_photo, list(specs)
+        return self._most.total(), list(specs)
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the classes of all training photos, after a survey."""
+        return sorted(self._most)
+
+    def count(self, class_name: str) -> int:
+        """Return how many jobs a class has at most, after a survey: exactly so many once its photos were looked at."""
+        return self._most[class_name] - self._dropped[class_name]
 
     def __iter__(self) -> Iterator[EditJob]:
         """Yield the jobs, those of a photo together, in the order of their ``image_id`` but for an index above 9.
@@ -109,9 +122,12 @@ class JobPlan:
             UserError: a mask cannot be read, or the prompts lack a class.
         """
         self.failures = []
+        self._dropped.clear()
         for photo in _in_order_of_edits(self._train_photos()):
-            if (note := _known_problem(photo) or self._mask_problem(photo)) is not None:
+            known = _known_problem(photo)
+            if (note := known or self._mask_problem(photo)) is not None:
                 self.failures.append(Failure(photo.image_id, note))
+                self._dropped[photo.class_name] += 0 if known else self._edits_per_photo
                 continue
             mask_hash = sha256_file(Path(str(photo.mask_path)))
             for index, spec in enumerate(self._values(photo)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from varireal.errors import UserError
+from varireal.networks.finite import no_numbers
 from varireal.networks.memory import out_of_memory
 
 if TYPE_CHECKING:
@@ -112,6 +113,20 @@ def add_lora(pipe: Any, section: str, lora: LoraConfig) -> None:
         raise UserError(f"{key} = {lora.checkpoint!r}: {lora.weight_name} holds nothing for {section}'s UNet")
 
 
+def refuse_what_is_no_number(pipe: Any, key: str, checkpoint: str) -> None:
+    """Have a pipeline stop where its autoencoder gives values that are no numbers, which would be saved as black."""
+
+    def look(_module: Any, _inputs: Any, output: Any) -> None:
+        decoded = getattr(output, "sample", output)
+        if not bool(decoded.isfinite().all()):
+            raise no_numbers(
+                f"{key} = {checkpoint!r}: the autoencoder or what it was given by the UNet", decoded.dtype,
+                " or bfloat16, or edit.refine.vae.checkpoint to an autoencoder made for half precision",
+            )  # fmt: skip
+
+    pipe.vae.decoder.register_forward_hook(look)
+
+
 def check_memory(device: torch.device, memory: MemoryConfig) -> None:
     """Check the memory settings against the device.
 
@@ -152,6 +167,23 @@ def place(pipe: Any, section: str, device: torch.device, memory: MemoryConfig) -
             f"{section}: the device's memory does not hold the networks beside those that are there; set "
             "edit.memory.offload to true, or take smaller ones (models=sd15)"
         ) from error
+
+
+@contextlib.contextmanager
+def restoring(pipe: Any) -> Iterator[None]:
+    """Put the pipeline's networks back as they were where the block fails, so that a smaller batch may be tried.
+
+    In float16 diffusers turns some autoencoders into float32 for as long as they decode, and offloaded networks stay
+    on the device until a call ends well.
+    """
+    before = pipe.vae.dtype
+    try:
+        yield
+    except RuntimeError:
+        if pipe.vae.dtype != before:
+            pipe.vae.to(before)
+        pipe.maybe_free_model_hooks()
+        raise
 
 
 def _know_device(pipe: Any, device: torch.device) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from varireal.base.file_kinds import is_rest, picture_suffixes, same_name
 from varireal.base.files import encode_png, read_image, sha256_file
 from varireal.base.manifest import Attribute, Feasibility
 from varireal.base.seeding import derive_seed
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from varireal.prompts import AttributeSpec
 
 REVISION = 1  # raised when the same sentence and maker give other pictures
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _KEPT_DECODED = 64  # pictures kept in memory
 
 
@@ -93,13 +93,16 @@ class FolderPictures:
         for folder in (self._folder / self._feasibility, self._folder):
             if not (folder / name).resolve().is_relative_to(self._folder.resolve()):
                 raise UserError(f"the picture {name!r} lies outside {self._folder}; use a plain name in the bank")
-            if (folder / name).is_dir():
-                files = sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES)
-                if files:
+            wanted = same_name(folder / name)
+            if not (above := (folder / name).parent).is_dir():
+                continue
+            found = [path for path in sorted(above.iterdir()) if not is_rest(path.name)]
+            for path in found:
+                if path.is_dir() and same_name(path) == wanted and (files := _pictures_in(path)):
                     return files
-            for suffix in SUFFIXES:
-                if (file := folder / f"{name}{suffix}").is_file():
-                    return [file]
+            for path in found:
+                if same_name(path.with_suffix("")) == wanted and _is_picture(path):
+                    return [path]
         return []
 
     def _files(self, spec: AttributeSpec) -> list[Path]:
@@ -191,6 +194,14 @@ class GeneratedPictures:
 
     def finished(self, specs: Iterable[AttributeSpec]) -> Iterator[Path]:
         yield from (kept.path for spec in specs if (kept := self._store.get(self.identity(spec))) is not None)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if _is_picture(path))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in picture_suffixes() and not is_rest(path.name) and path.is_file()
 
 
 @functools.lru_cache(maxsize=_KEPT_DECODED)

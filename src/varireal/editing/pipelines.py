@@ -10,18 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varireal.editing.embeddings import Embedder
-from varireal.editing.networks import add_lora, check_memory, load_pipeline, place, set_scheduler
+from varireal.editing.networks import (
+    add_lora,
+    check_memory,
+    load_pipeline,
+    place,
+    refuse_what_is_no_number,
+    restoring,
+    set_scheduler,
+)
 from varireal.editing.pixels import quantise
 from varireal.errors import UserError
+from varireal.networks import blank
+from varireal.networks.blank import answering
 from varireal.networks.checkpoints import check_checkpoint, check_file, checkpoint_identity
 from varireal.networks.memory import Fitting
+from varireal.prompts.templates import Sentence
 
 if TYPE_CHECKING:
     import torch
 
     from varireal.config import ComputeConfig, MemoryConfig, PipelineConfig
     from varireal.config.data import NetworkConfig
-    from varireal.prompts.templates import Sentence
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +118,7 @@ class Pipeline:
         set_scheduler(pipe, self._section, self._config)
         add_lora(pipe, self._section, self._config.lora)
         self._complete(pipe)
+        refuse_what_is_no_number(pipe, self._key, self._checkpoint)
         place(pipe, self._section, self.device, self._memory)
         return pipe
 
@@ -139,6 +150,21 @@ class Pipeline:
     def own_size(self) -> int:
         """Return the side of the pictures the checkpoint was trained for, in pixels."""
         return int(self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor)
+
+    def blank_side(self, size: int) -> int:
+        """Return the side of a blank picture to try out the networks with: small, but for networks to be compiled."""
+        return size if self._memory.compile else min(size, blank.SIDE)
+
+    def draw_blank(self, size: int, pictures: Mapping[str, Sequence[Any]], **settings: Any) -> None:
+        """Load the networks now, and let them draw a picture in a few steps.
+
+        Raises:
+            UserError: they cannot be loaded, or cannot draw.
+        """
+        _ = self.pipe
+        with answering(self._key, self._checkpoint, "model_index.json and the parts that edit names beside it"):
+            steps = {"num_inference_steps": blank.STEPS, **settings}
+            self.run([Sentence("a photo")], [0], 2.0, size, pictures, **steps)
 
     def run(
         self,
@@ -200,11 +226,12 @@ class Pipeline:
     ) -> list[np.ndarray | None]:
         import torch
 
-        output = self.pipe(
-            **self._embedder.arguments(sentences, guided),
-            **inputs,
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-            output_type="np",
-        )
+        with restoring(self.pipe):
+            output = self.pipe(
+                **self._embedder.arguments(sentences, guided),
+                **inputs,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                output_type="np",
+            )
         refused = getattr(output, "nsfw_content_detected", None) or [False] * len(seeds)
         return [None if no else quantise(picture * 255.0) for picture, no in zip(output.images, refused)]

@@ -178,6 +178,23 @@ class Refiner:
         """Return the side of the square that the model works on."""
         return self._size or self._pipeline.own_size
 
+    def load(self) -> None:
+        """Load the networks now, and let them draw a blank picture.
+
+        Raises:
+            UserError: they cannot be loaded, or cannot draw.
+        """
+        from PIL import Image
+
+        side = self._pipeline.blank_side(self.image_size)
+        black, grey = (Image.new("RGB", (side, side), level) for level in ("black", "grey"))
+        inputs: dict[str, Sequence[Any]] = {"examples": [np.asarray(grey)], "image": [black]}
+        settings: dict[str, Any] = {}
+        if self._strength < 1:
+            inputs |= {"image": [grey], "control_image": [black]}
+            settings = {"strength": 1.0}
+        self._pipeline.draw_blank(side, inputs, **settings)
+
     def refine(
         self,
         pictures: Sequence[np.ndarray],

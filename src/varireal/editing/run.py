@@ -88,7 +88,9 @@ class EditRun:
         if self._pictures:
             self._pictures.prepare(specs, self._engine)
 
-    def finish(self, jobs: Iterable[EditJob], count: int, description: str) -> Iterator[Edit]:
+    def finish(
+        self, jobs: Iterable[EditJob], count: int, description: str, on_settled: Callable[[Edit], None] | None = None
+    ) -> Iterator[Edit]:
         """Yield every job with its attempts, in the jobs' order; what was finished earlier is not made again.
 
         What could not be made is not tried again by the same run, but by the next one.
@@ -96,6 +98,7 @@ class EditRun:
         Args:
             jobs: drawn as they are needed, a stretch at a time.
             count: how many there are at most, for the progress.
+            on_settled: gets every edit as soon as nothing more is done about it; what it raises ends the run.
 
         Raises:
             UserError: a photo, picture or checkpoint cannot be read, or the disk is full.
@@ -109,7 +112,7 @@ class EditRun:
             self._engine.open(worker, math.ceil(count / self._batch_size)) as pool,
         ):
             for part in _batches(jobs, self._stretch_size):
-                yield from self._stretch(pool, part, advance)
+                yield from self._stretch(pool, part, advance, on_settled or (lambda edit: None))
 
     def finished(self, jobs: Iterable[EditJob], specs: Iterable[AttributeSpec]) -> Iterator[Path]:
         """Yield the files in which finished attempts at the jobs lie, and the pictures that they start from.
@@ -127,7 +130,11 @@ class EditRun:
                 pending = [each.job for each in attempts if each.answer is None or not each.answer.accepted]
 
     def _stretch(
-        self, pool: Pool[Attempt, Attempt], jobs: Sequence[EditJob], advance: Callable[[int], None]
+        self,
+        pool: Pool[Attempt, Attempt],
+        jobs: Sequence[EditJob],
+        advance: Callable[[int], None],
+        on_settled: Callable[[Edit], None],
     ) -> list[Edit]:
         """Return the jobs with all their attempts: in each round one at every job that no attempt has ended."""
         edits = {job.image_id: Edit(job) for job in jobs}
@@ -137,8 +144,11 @@ class EditRun:
 
             def record(attempts: Sequence[Attempt], last: bool = last) -> None:
                 for attempt in attempts:
-                    edits[attempt.job.image_id] = edits[attempt.job.image_id].with_attempt(attempt)
-                advance(sum(last or edits[attempt.job.image_id].status != "exhausted" for attempt in attempts))
+                    edit = edits[attempt.job.image_id].with_attempt(attempt)
+                    edits[attempt.job.image_id] = edit
+                    if last or edit.status != "exhausted":
+                        advance(1)
+                        on_settled(edit)
 
             self._round(pool, pending, number, record)
             pending = [job for job in pending if edits[job.image_id].status == "exhausted"]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import json_bytes, read_json
-from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.devices import resolve_device
 from varireal.config import AnchorConfig
 from varireal.evaluation.plan import EvaluationSet, shared_inputs
 from varireal.networks.clip import Clip, load_clip
@@ -86,8 +86,8 @@ def measure(test: EvaluationSet, anchor: AnchorConfig, classes: Sequence[str], s
 
         clip = load_clip(test.clip.model, test.clip.pretrained, resolve_device(test.compute))
         images = load_images(test.photos, PixelCache(clip, store.root))
-        dtype, texts = resolve_dtype(test.compute), class_features(clip, classes, anchor.templates)
-        logits = text_scores(clip, clip.model, texts, images, test.batch_size, dtype)
+        texts = class_features(clip, classes, anchor.templates)
+        logits = text_scores(clip, clip.model, texts, images, test.batch_size)
         top1 = 100 * (logits.argmax(1) == images.labels).double().mean().item()
         [kept] = store.put({key: {FILE: json_bytes({"top1": top1})}})
     return Gate(anchor.top1, read_json(kept.path / FILE)["top1"], anchor.tolerance)

@@ -8,15 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from varireal.base.seeding import generator
+from varireal.evaluation.planning import Size, larger_studies
 from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model, Predictions
-from varireal.evaluation.statistics import (
-    CrossedMean,
-    Size,
-    bootstrap_means,
-    crossed_mean,
-    larger_studies,
-    mcnemar,
-)
+from varireal.evaluation.statistics import CrossedMean, bootstrap_means, crossed_mean, mcnemar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +47,9 @@ class Verdict:
     outcome: Outcome
     difference: CrossedMean
     interval: tuple[float, float]  # 95 %, photos and seeds
+    bound: float | None  # the difference is smaller, either way; None with one seed; see family_bounds
+    family_bound: float | None  # all differences of the family are smaller
+    detectable: float | None  # the smallest difference that such a study would find in it with 80 % power
     bootstrap: tuple[float, float]  # 95 %, percentiles of the crossed bootstrap: too narrow with few seeds
     p_difference: float
     p_difference_holm: float  # corrected within the family
@@ -60,7 +57,7 @@ class Verdict:
     p_equivalence_holm: float
     mcnemar: float  # these very models, on other photos
     mcnemar_by_seed: list[float]
-    needed: list[Size]  # studies that would decide; of an undecided comparison only, empty if none could
+    needed: list[Size]  # studies that would decide; of an undecided comparison only, empty if no realistic one could
 
 
 def comparisons(grid: GridConfig) -> list[Comparison]:
@@ -105,19 +102,24 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
     equivalent = [mean.equivalence_p_value(margin) for mean in means]
     families = [each.family for each in compared]
     different_holm, equivalent_holm = holm(different, families), holm(equivalent, families)
+    outcomes: list[Outcome] = [outcome_of(*each) for each in zip(means, different_holm, equivalent_holm)]
+    bounds = _bounds(means, outcomes, families, margin)
     verdicts = []
     for k, comparison in enumerate(compared):
-        outcome = outcome_of(means[k], different_holm[k], equivalent_holm[k])
-        plan = outcome == "undecided" and means[k].seeds > 1
+        level = ALPHA / families.count(comparison.family)
+        plan = outcomes[k] == "undecided" and means[k].seeds > 1
         names = (comparison.first.name, comparison.second.name)
         low, high = np.quantile(bootstrap_means(values[k], DRAWS, generator("verdict", seed, *names)), [0.025, 0.975])
         by_seed, together = mcnemar(values[k])
         verdicts.append(
             Verdict(
                 comparison=comparison,
-                outcome=outcome,
+                outcome=outcomes[k],
                 difference=means[k],
                 interval=means[k].interval(),
+                bound=bounds[k][0],
+                family_bound=bounds[k][1],
+                detectable=means[k].detectable(level) if means[k].seeds > 1 else None,
                 bootstrap=(float(low), float(high)),
                 p_difference=different[k],
                 p_difference_holm=different_holm[k],
@@ -125,7 +127,7 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
                 p_equivalence_holm=equivalent_holm[k],
                 mcnemar=together,
                 mcnemar_by_seed=by_seed,
-                needed=larger_studies(means[k], margin, ALPHA / families.count(comparison.family)) if plan else [],
+                needed=larger_studies(means[k], margin, level) if plan else [],
             )
         )
     return verdicts
@@ -138,6 +140,59 @@ def outcome_of(mean: CrossedMean, different: float, equivalent: float) -> Outcom
     if equivalent <= ALPHA:
         return "equivalent"
     return "different" if different <= ALPHA else "undecided"
+
+
+def _bounds(
+    means: Sequence[CrossedMean], outcomes: Sequence[Outcome], families: Sequence[str], margin: float
+) -> list[tuple[float | None, float | None]]:
+    """Return for every comparison its own bound and the one for all of its family."""
+    bounds: list[tuple[float | None, float | None]] = [(None, None)] * len(means)
+    for family in dict.fromkeys(families):
+        places = [k for k, own in enumerate(families) if own == family]
+        of_it = [means[k] for k in places]
+        each = family_bounds(of_it, [outcomes[k] for k in places], margin)
+        common = common_bound(each, of_it, margin)
+        for k, bound in zip(places, each):
+            bounds[k] = bound, common
+    return bounds
+
+
+def family_bounds(means: Sequence[CrossedMean], outcomes: Sequence[Outcome], margin: float) -> list[float | None]:
+    """Return for every comparison of a family the points below which its difference lies: 95 % for all at once.
+
+    They are Holm's tests of equivalence, inverted (Strassburger and Bretz, Statistics in Medicine 27, 2008): what was
+    found equivalent lies within the margin; of the k others each is bounded at level 5 % / k, the level at which Holm
+    would go on. Where all are equivalent, all are bounded at 5 % / their number, and by the margin.
+
+    Why at once: an equivalence is false, or a bound is passed, only if one of the t differences that truly reach the
+    margin passes its own test at 5 % / t, or, where none does, one of all at 5 % / their number. By Bonferroni's
+    inequality that has a probability of 5 % at most. So bounds and verdicts never contradict each other either.
+    """
+    left = outcomes.count("undecided") + outcomes.count("different")
+    bounds: list[float | None] = []
+    for mean, outcome in zip(means, outcomes):
+        if mean.seeds < 2:
+            bounds.append(None)
+        elif outcome != "equivalent":
+            bounds.append(mean.bound(ALPHA / left))
+        else:
+            bounds.append(margin if left else min(margin, mean.bound(ALPHA / len(means))))
+    return bounds
+
+
+def common_bound(bounds: Sequence[float | None], means: Sequence[CrossedMean], margin: float) -> float | None:
+    """Return one bound for all comparisons of a family: all differences lie below it with 95 %; None with one seed.
+
+    It is the largest of their bounds at 5 % each, and needs no correction: it is passed only if the largest of the true
+    differences passes its own test (Berger's intersection-union test, Technometrics 24, 1982). So it is no larger than
+    the largest of the family's own ``bounds``; that is taken where not all were found equivalent one by one, though all
+    together lie within the margin: no sentence then contradicts a verdict.
+    """
+    known = [bound for bound in bounds if bound is not None]
+    if len(known) < len(means):
+        return None
+    common = max(mean.bound(ALPHA) for mean in means)
+    return max(known) if common <= margin < max(known) else common
 
 
 def holm(p_values: Sequence[float], families: Sequence[str]) -> list[float]:

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from varireal.evaluation.comparisons import ALPHA, Outcome, holm, outcome_of
-from varireal.evaluation.statistics import CrossedMean, Size, crossed_mean, larger_studies
+from varireal.evaluation.planning import Size, larger_studies
+from varireal.evaluation.statistics import CrossedMean, crossed_mean
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from varireal.base.manifest import ImageRecord
-from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.devices import resolve_device
 from varireal.config import ComputeConfig
 from varireal.evaluation.plan import PREDICTIONS, EvaluationSet, ModelPass
 from varireal.evaluation.table import table_bytes
@@ -50,7 +50,7 @@ class PredictionWorker:
 
         test = self._test
         if self._clip is None or (self._adapted and item.adapter is None):
-            # in float32, computing by autocast; zero-shot is CLIP as it came to the last bit, so never split
+            # in float32 throughout; zero-shot is CLIP as it came to the last bit, so never split
             self._clip = load_clip(test.clip.model, test.clip.pretrained, resolve_device(self._compute))
             self._adapted = False
         clip = self._clip
@@ -62,7 +62,7 @@ class PredictionWorker:
                 self._adapted = True
                 model = load_adapter(clip.model, item.adapter)
             try:
-                return scores(clip, model, tokens, self._images, test.batch_size, resolve_dtype(self._compute))
+                return scores(clip, model, tokens, self._images, test.batch_size)
             finally:
                 if item.adapter is not None:
                     remove_lora(model)

@@ -21,19 +21,20 @@ are so wide that they hardly ever decide; with one nothing can be said about oth
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
 POINTS = 100.0
 SMALLEST_P = 1e-12  # below it the tails of any of these approximations mean nothing
-MOST_PHOTOS, MOST_SEEDS = 10_000_000, 1_000  # no study is planned larger
+POWER = 0.8  # the usual probability with which a study should find what it looks for
+MARGINS = 2000  # of a search: from one to the next it is less than 1 %, or less than a photo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +66,7 @@ class CrossedMean:
         z = -float(stdtrit(self.photos - 1, tail / 2))
         if self.seeds == 1:
             return z * math.sqrt(self.photo)
-        t = -float(stdtrit(self.seeds - 1, tail / 2))
-        alone = max(0.0, self.photo - self.rest)
-        variance = alone + self.seed
-        return (z * alone + t * self.seed) / math.sqrt(variance) if variance else 0.0
+        return _joined(z, -float(stdtrit(self.seeds - 1, tail / 2)), max(0.0, self.photo - self.rest), self.seed)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the confidence interval of the mean."""
@@ -105,9 +103,64 @@ class CrossedMean:
         A mean of M takes a mean size of M, so a mean square of ``steadiness * M``. Few differing photos by chance give
         both a small mean and a small variance; without this bound they would pass for equivalence too often.
         """
+        return dataclasses.replace(self, photo=max(self.photo, self._least_photo(margin)))
+
+    def bound(self, alpha: float) -> float:
+        """Return the points below which the true mean lies, either side, with confidence ``1 - alpha``.
+
+        It is the margin from which on two one-sided tests at level ``alpha`` show equivalence: above it
+        :meth:`equivalence_p_value` stays below ``alpha``. So the mean lies outside with probability ``alpha`` at most.
+        No mean is larger than 100 points: that is the bound where no margin passes.
+
+        Raises:
+            ValueError: there is one seed only, whose spread is unknown.
+        """
+        import numpy as np
+        from scipy.optimize import brentq
+        from scipy.special import stdtrit
+
+        if self.seeds < 2:
+            raise ValueError("a study with one seed holds no estimate of the seeds' spread, so it bounds nothing")
+        z, t = (-float(stdtrit(known - 1, alpha)) for known in (self.photos, self.seeds))
+
+        def lacking(margin: Any) -> Any:  # a number or an array
+            alone = np.maximum(0.0, np.maximum(self.photo, self._least_photo(margin)) - self.rest)
+            return _joined(z, t, alone, self.seed) - (margin - abs(self.mean))
+
+        least = max(abs(self.mean), POINTS * (1 - alpha ** (1 / self.photos)))  # see equivalence_p_value
+        margins = np.geomspace(least, POINTS, MARGINS)
+        failing = np.flatnonzero(lacking(margins) > 0)
+        if not failing.size:
+            return least
+        last = failing[-1]
+        if last == MARGINS - 1:
+            return POINTS
+        return float(brentq(lacking, margins[last], margins[last + 1], xtol=1e-12))  # pyright: ignore[reportArgumentType]
+
+    def detectable(self, alpha: float, power: float = POWER) -> float:
+        """Return the smallest true mean that such a study tells from 0 at level ``alpha`` with probability ``power``.
+
+        It is the minimum detectable effect (Bloom 1995): as many standard errors as the noncentral t distribution's
+        parameter must be for the power; those of photos and seeds are joined as the interval's quantiles are. At most
+        100 points, which no study finds more than.
+
+        Raises:
+            ValueError: there is one seed only, whose spread is unknown.
+        """
+        from scipy.special import nctdtrinc, stdtrit
+
+        if self.seeds < 2:
+            raise ValueError("a study with one seed holds no estimate of the seeds' spread to find a power with")
+        z, t = (
+            float(nctdtrinc(known - 1, 1 - power, -stdtrit(known - 1, alpha / 2)))
+            for known in (self.photos, self.seeds)
+        )
+        return min(POINTS, _joined(z, t, max(0.0, self.photo - self.rest), self.seed))
+
+    def _least_photo(self, margin: Any) -> Any:
+        """Return the least photos' part at a true mean of ±margin, a number or an array of them."""
         share = margin / POINTS
-        least = POINTS**2 * (self.steadiness * share - share**2) / self.photos
-        return dataclasses.replace(self, photo=max(self.photo, least))
+        return POINTS**2 * (self.steadiness * share - share**2) / self.photos
 
     def planned(self, photos: int, seeds: int) -> CrossedMean:
         """Return what a study of another size would be expected to find, from this one's components of variance."""
@@ -123,6 +176,11 @@ class CrossedMean:
             rest / (photos * seeds),
             self.steadiness,
         )
+
+
+def _joined(z: float, t: float, photo: Any, seed: float) -> Any:
+    """Return ``z`` standard errors of the photos and ``t`` of the seeds as one (Cochran and Cox); arrays too."""
+    return (z * photo + t * seed) / (photo + seed + sys.float_info.min) ** 0.5
 
 
 def crossed_mean(values: np.ndarray) -> CrossedMean:
@@ -188,56 +246,6 @@ def mcnemar(values: np.ndarray) -> tuple[list[float], float]:
     each = [float(binomtest(int(w), int(w + n)).pvalue) if w + n else 1.0 for w, n in zip(won, lost)]
     middle = (len(each) + 1) // 2
     return each, min(1.0, sorted(each)[middle - 1] * len(each) / middle)
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """Numbers of test photos and of seeds of a study."""
-
-    photos: int
-    seeds: int
-
-
-def larger_studies(mean: CrossedMean, margin: float, alpha: float, power: float = 0.8) -> list[Size]:
-    """Return the smallest larger studies that would come to a verdict, were the true mean the one found here.
-
-    A verdict is a difference or equivalence within ±margin at level ``alpha``, reached with probability ``power``.
-    First choice: more photos with the same seeds, and more seeds with the same photos, whichever of the two can do it.
-    If neither can (the other's part of the variance stays), the first study with doubled, redoubled... seeds that some
-    number of photos can bring to a verdict. Empty when none below MOST_PHOTOS and MOST_SEEDS can.
-
-    Raises:
-        ValueError: there is one seed only, whose spread is unknown.
-    """
-    if mean.seeds < 2:
-        raise ValueError("a study with one seed holds no estimate of the seeds' spread to plan with")
-
-    def photos_with(seeds: int) -> int | None:
-        sizes = range(mean.photos + 1, MOST_PHOTOS + 1)
-        k = bisect.bisect_left(sizes, True, key=lambda n: _decides(mean.planned(n, seeds), margin, alpha, power))
-        return sizes[k] if k < len(sizes) else None
-
-    more_seeds = range(mean.seeds + 1, MOST_SEEDS + 1)
-    k = bisect.bisect_left(more_seeds, True, key=lambda m: _decides(mean.planned(mean.photos, m), margin, alpha, power))
-    photos = photos_with(mean.seeds)
-    sizes = [] if photos is None else [Size(photos, mean.seeds)]
-    sizes += [Size(mean.photos, more_seeds[k])] if k < len(more_seeds) else []
-    seeds = 2 * mean.seeds
-    while not sizes and seeds <= MOST_SEEDS:
-        photos = photos_with(seeds)
-        sizes = [] if photos is None else [Size(photos, seeds)]
-        seeds *= 2
-    return sizes
-
-
-def _decides(plan: CrossedMean, margin: float, alpha: float, power: float) -> bool:
-    from scipy.special import ndtri
-
-    error, size = plan.standard_error, abs(plan.mean)
-    if size - plan.half_width(alpha) >= ndtri(power) * error:
-        return True
-    inside = margin - size - plan.at_margin(margin).half_width(2 * alpha) >= ndtri((1 + power) / 2) * error
-    return bool(inside and (1 - margin / POINTS) ** plan.photos <= alpha)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,12 @@ from pathlib import Path
 
 from varireal.base.files import sha256_folder
 from varireal.errors import UserError
+from varireal.networks.checkpoint_forms import (
+    form_of_file,
+    form_without_config,
+    form_without_safetensors,
+    pointers_for_weights,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +47,21 @@ def check_checkpoint(checkpoint: str, key: str, config_name: str, subfolder: str
     if is_hub_id(checkpoint):
         return
     folder = Path(checkpoint, subfolder or "")
+    named = f"{key} = {folder.as_posix()!r}"
+    if folder.is_file():
+        raise UserError(f"{named}: this is {form_of_file(folder)}")
     if not folder.is_dir():
-        raise UserError(
-            f"{key} = {folder.as_posix()!r}: this folder does not exist; give a folder or a hub id owner/name"
-        )
+        raise UserError(f"{named}: this folder does not exist; give a folder or a hub id owner/name")
     if not (folder / config_name).is_file():
-        raise UserError(
-            f"{key} = {folder.as_posix()!r}: the folder has no {config_name}, so it is not a checkpoint of that kind"
-        )
+        form = form_without_config(folder, config_name) or "so it is not a checkpoint of that kind"
+        raise UserError(f"{named}: the folder has no {config_name}; {form}")
     if next(folder.rglob("*.safetensors"), None) is None:
         raise UserError(
-            f"{key} = {folder.as_posix()!r}: the folder has no .safetensors weights; other formats are not read"
+            f"{named}: the folder has no .safetensors weights; other formats are not read: "
+            f"{form_without_safetensors(folder)}"
         )
+    if problem := pointers_for_weights(folder):
+        raise UserError(f"{named}: {problem}")
 
 
 def check_file(checkpoint: str, key: str, subfolder: str | None, name: str) -> None:

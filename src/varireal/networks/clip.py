@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Any, cast
 from varireal.base.files import sha256_file, sha256_folder
 from varireal.base.seeding import forked_torch_rng
 from varireal.errors import UserError
+from varireal.networks.blank import SIDE, answering
 from varireal.networks.clip_weights import (
     HUB,
     LOCAL,
     check_name,
+    file_wants_quick_gelu,
     find_local_weights,
     find_weights,
     refuse_pickle,
     shorten,
 )
+from varireal.networks.finite import check_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +48,7 @@ class Clip:
     std: tuple[float, ...]
     preprocessing: str  # open_clip's settings of the geometry, as JSON: what a resized picture depends on
     geometry: Any  # open_clip's resize and crop of a PIL picture: the part of its transform before the normalisation
+    name: str = "clip"  # where params.yaml names it and what it is, for messages
 
     @property
     def device(self) -> torch.device:
@@ -81,7 +85,7 @@ class Clip:
 
         pixels = torch.from_numpy(np.stack([self.resize(image) for image in images]))
         with torch.no_grad():
-            return self.model.encode_image(self.normalise(pixels), normalize=True).float()
+            return self._checked(self.model.encode_image(self.normalise(pixels), normalize=True).float())
 
     def tokenize(self, sentences: Sequence[str]) -> torch.Tensor:
         """Return the tokens of the sentences on the model's device, int64 (N, context length)."""
@@ -92,7 +96,16 @@ class Clip:
         import torch
 
         with torch.no_grad():
-            return self.model.encode_text(self.tokenize(sentences), normalize=True).float()
+            return self._checked(self.model.encode_text(self.tokenize(sentences), normalize=True).float())
+
+    def _checked(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features that are numbers.
+
+        Raises:
+            UserError: some are not.
+        """
+        check_numbers(features, self.name, self.model.logit_scale.dtype)
+        return features
 
 
 def check_clip(model: str, pretrained: str | None, key: str = "clip") -> None:
@@ -125,7 +138,8 @@ def clip_identity(model: str, pretrained: str | None, key: str = "clip") -> str:
     if model.startswith(LOCAL):
         return sha256_folder(Path(model.removeprefix(LOCAL)))
     if pretrained and Path(pretrained).is_file():
-        return f"{model}:{sha256_file(Path(pretrained))}"
+        inferred = ":quickgelu" if file_wants_quick_gelu(model, Path(pretrained), key) else ""
+        return f"{model}:{sha256_file(Path(pretrained))}{inferred}"
     return f"{model}:{pretrained}"
 
 
@@ -153,7 +167,23 @@ def load_clip(
     check_clip(model, pretrained, key)
     network = _build_network(model, pretrained, key)
     network = network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
-    return _add_preprocessing(network, model, key)
+    clip = _add_preprocessing(network, model, key)
+    with answering(f"{key}.model", model, "configuration"):
+        _answer_blank(clip)
+    return clip
+
+
+def _answer_blank(clip: Clip) -> None:
+    """Let both towers see a blank input.
+
+    Raises:
+        ValueError: what they answer are no numbers.
+    """
+    import numpy as np
+
+    picture, sentence = clip.encode_images([np.full((SIDE, SIDE, 3), 127, np.uint8)]), clip.encode_texts(["a photo"])
+    if not (picture @ sentence.T).isfinite().all():
+        raise ValueError("its features are not finite numbers, perhaps for compute.dtype")
 
 
 def _build_network(model: str, pretrained: str | None, key: str) -> Any:
@@ -204,6 +234,7 @@ def _add_preprocessing(network: Any, model: str, key: str) -> Clip:
         std=tuple(config.std),
         preprocessing=json.dumps(settings),
         geometry=functools.partial(_apply, steps[:-2]),  # the last two turn it into a tensor and normalise
+        name=f"{key}.model = {model!r}",
     )
 
 

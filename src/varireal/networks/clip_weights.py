@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 from pathlib import Path
 
 from varireal.errors import UserError
+from varireal.networks.checkpoint_forms import form_of_file, tensor_names
 
+logger = logging.getLogger(__name__)
+
+QUICK = "-quickgelu"  # ends the names of open_clip's models that compute with QuickGELU
+OPENAI = {"input_resolution", "context_length", "vocab_size"}  # tensors in the weights that OpenAI published
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
@@ -50,7 +56,10 @@ def find_local_weights(folder: Path, key: str) -> Path:
 def refuse_pickle(path: Path, key: str) -> None:
     """Refuse a weights file that is missing or no safetensors; a tag with a dot in it is not a file."""
     if path.is_file() and path.suffix != ".safetensors":
-        raise UserError(f"{key}.pretrained = {str(path)!r}: only .safetensors are read, as other formats can run code")
+        raise UserError(
+            f"{key}.pretrained = {str(path)!r}: only .safetensors are read, as other formats can run code; this is "
+            f"{form_of_file(path)}"
+        )
     if path.suffix in {".safetensors", ".bin", ".pt", ".pth"} and not path.is_file():
         raise UserError(f"{key}.pretrained = {str(path)!r} does not exist; check the path in params.yaml")
 
@@ -72,8 +81,11 @@ def check_name(model: str, pretrained: str | None, key: str) -> bool:
         raise UserError(
             f"{key}.model = {model!r} is no open_clip model; {hint}, or local-dir:<folder>, or hf-hub:<id>?"
         )
-    if not pretrained or Path(pretrained).is_file():
+    if not pretrained:
         return False
+    if Path(pretrained).is_file():
+        _warn_of_unknown_activation(model, Path(pretrained), key, names)
+        return file_wants_quick_gelu(model, Path(pretrained), key)
     settings = open_clip.get_pretrained_cfg(model, pretrained)
     if not settings:
         tags = open_clip.list_pretrained_tags_by_model(model)
@@ -82,6 +94,51 @@ def check_name(model: str, pretrained: str | None, key: str) -> bool:
             f"its tags: {', '.join(tags) or 'none'}"
         )
     return bool(settings.get("quick_gelu", False))
+
+
+def file_wants_quick_gelu(model: str, file: Path, key: str) -> bool:
+    """Tell whether a file's weights are known to need QuickGELU, which the name of the model does not switch on.
+
+    Raises:
+        UserError: the model's name switches it on, but the weights are known to need plain GELU.
+    """
+    if model.startswith((LOCAL, HUB)):
+        return False
+    wanted, where = _stated_activation(file)
+    if model.endswith(QUICK) and wanted is False:
+        raise UserError(
+            f"{key}.model = {model!r} computes with QuickGELU, but the weights of {file} need plain GELU (so {where} "
+            f"says); set it to {model.removesuffix(QUICK)!r}"
+        )
+    return wanted is True and not model.endswith(QUICK)
+
+
+def _stated_activation(file: Path) -> tuple[bool | None, str]:
+    """Return whether weights need QuickGELU and what says so; None where nothing does.
+
+    The configuration beside them says it, of open_clip or of transformers; OpenAI's own weights are told by three
+    numbers that no others hold.
+    """
+    for name in (CONFIG, "config.json"):
+        try:
+            told = json.loads((file.parent / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(told, dict) and isinstance(told.get("model_cfg"), dict):
+            return bool(told["model_cfg"].get("quick_gelu", False)), name
+        tower = told.get("vision_config") if isinstance(told, dict) else None
+        if isinstance(tower, dict) and isinstance(tower.get("hidden_act"), str):
+            return tower["hidden_act"] == "quick_gelu", name
+    return (True, "a mark of OpenAI's weights") if tensor_names(file) >= OPENAI else (None, "")
+
+
+def _warn_of_unknown_activation(model: str, file: Path, key: str, names: list[str]) -> None:
+    if f"{model}{QUICK}" in names and _stated_activation(file)[0] is None:
+        logger.warning(
+            "%s.pretrained = %s does not say which activation its weights need; %s.model = %r takes plain GELU: if "
+            "they were made with QuickGELU (OpenAI, DFN, MetaCLIP), set it to %r",
+            key, file, key, model, f"{model}{QUICK}",
+        )  # fmt: skip
 
 
 def find_weights(model: str, pretrained: str | None, key: str) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from varireal.base.files import read_json
+from varireal.base.files import read_json, read_mapping
 from varireal.base.manifest import FEASIBILITIES, Attribute, Feasibility
 from varireal.base.text import path_part_problem, text_problem
 from varireal.errors import UserError
@@ -135,9 +135,7 @@ def read_classes(path: Path) -> tuple[list[str], str]:
     Raises:
         UserError: the file is missing or lacks one of them.
     """
-    about = read_json(path)
-    if not {"classes", "domain_word"} <= set(about):
-        raise UserError(f"{path} has no classes or no domain word; make it anew with dvc repro")
+    about = read_mapping(path, "classes", "domain_word")
     return about["classes"], about["domain_word"]
 
 

@@ -173,7 +173,7 @@ def trend_words(trend: Trend, margin: float) -> str:
         return f"{'rises' if trend.slope > 0 else 'falls'} by {size}"
     if trend.outcome == "equivalent":
         return f"flat: changes by less than {margin:g} points from all feasible to all infeasible"
-    return undecided_words(trend.photos, trend.seeds, trend.needed)
+    return undecided_words(trend.slope, margin, trend.photos, trend.seeds, trend.needed)
 
 
 def dose_headline(sweep: DoseResponse) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.base.manifest import SPLITS
 from varireal.evaluation.comparisons import Verdict
 from varireal.rating.agreement import agreement_grids
+from varireal.reporting.answers import QUESTIONS, READING, Answer, answers
 from varireal.reporting.classes import ClassTable
 from varireal.reporting.curves import MEASURES, build_curves
 from varireal.reporting.data import SHAPES, build_data_plots, causes_grid, data_grid, edits_grid, mixes_grid
@@ -21,7 +22,7 @@ from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results
 from varireal.reporting.strips import Panel, build_charts, build_forest
 from varireal.reporting.table import Row, results_grid
-from varireal.reporting.verdicts import QUESTIONS, Answer, answers, verdict_grid
+from varireal.reporting.verdicts import verdict_grid
 from varireal.reporting.words import signed
 from varireal.tables import Grid
 
@@ -74,6 +75,7 @@ def render_page(
         results=results,
         questions=_questions(verdicts, margin),
         margin=margin,
+        reading=READING,
         charts=build_charts(rows),
         table=results_grid(rows),
         curves={title: build_curves(results, measure) for measure, title in MEASURES.items()},

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from varireal import paths
+from varireal.base.files import read_yaml
+from varireal.errors import UserError
 
 PACKAGES = (
     "varireal",
@@ -67,13 +69,21 @@ def _git(*arguments: str) -> str | None:
 
 
 def _locked_outputs(lock: Path) -> dict[str, str]:
-    import yaml
+    """Return the hashes in dvc.lock; none where it is missing or empty.
 
+    Raises:
+        UserError: it is no YAML, as after a merge with conflicts, or of another shape.
+    """
     if not lock.is_file():
         return {}
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {})
-    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in sorted(outs, key=lambda out: out["path"]) if "md5" in out}
+    content = read_yaml(lock) or {}
+    try:
+        outs = [out for stage in (content.get("stages") or {}).values() for out in stage.get("outs") or []]
+        return {out["path"]: out["md5"] for out in sorted(outs, key=lambda out: out["path"]) if "md5" in out}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{lock} has another shape than DVC writes; take it from git again (git checkout HEAD {lock})"
+        ) from error
 
 
 def flat_settings(section: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
@@ -92,5 +102,11 @@ def _changed_settings(params: Path) -> dict[str, Any]:
     committed = _git("show", f"HEAD:./{params.as_posix()}")
     if committed is None or not params.is_file():
         return {}
-    before, now = (flat_settings(yaml.safe_load(text)) for text in (committed, params.read_text(encoding="utf-8")))
+    try:
+        texts = [yaml.safe_load(text) for text in (committed, params.read_text(encoding="utf-8"))]
+    except yaml.YAMLError:  # the commit's, with a conflict: nothing can be compared with it
+        return {}
+    if not all(isinstance(text, dict) for text in texts):
+        return {}
+    before, now = map(flat_settings, texts)
     return {key: value for key, value in sorted(now.items()) if key not in before or before[key] != value}

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal import paths
-from varireal.base.files import json_bytes, read_json
+from varireal.base.files import json_bytes, read_json, read_mapping
 from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
+from varireal.reporting.answers import QUESTIONS, all_sentences, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response
@@ -21,8 +22,8 @@ from varireal.reporting.page import render_page
 from varireal.reporting.provenance import provenance
 from varireal.reporting.results import read_results
 from varireal.reporting.table import build_rows, curves_csv, summary, table_csv, table_json, terminal_grid
-from varireal.reporting.verdicts import QUESTIONS, headline, verdict_grids, verdicts_json
-from varireal.tables import Grid
+from varireal.reporting.verdicts import verdict_grids, verdicts_json
+from varireal.tables import Grid, plain_table
 
 if TYPE_CHECKING:
     from varireal.config import GridConfig, Params
@@ -38,8 +39,9 @@ class StudyReport:
 
     metrics: dict[Path, bytes]
     files: dict[str, bytes]  # of the folder reports, by their paths in it
-    grids: list[Grid]
-    headline: list[str]
+    grids: list[Grid]  # every table
+    headline: list[str]  # the answers, a few lines
+    sentences: list[str]  # the answers, all that there is to say
 
 
 def build_report(params: Params) -> StudyReport:
@@ -50,12 +52,18 @@ def build_report(params: Params) -> StudyReport:
     """
     grid, margin = params.grid, params.report.margin
     results = read_results(grid)
-    dataset = read_json(paths.DATASET_INFO)
+    dataset = read_mapping(paths.DATASET_INFO, "name", "classes", "domain_word")
     rows, made = build_rows(results), provenance()
     predictions = read_predictions(paths.PREDICTIONS, grid_models(grid))
     right = right_answers(predictions, grid)
     verdicts = judge(comparisons(grid), right, margin, params.seed)
     edits = _read_edits(grid)
+    grids = [
+        terminal_grid(rows, dataset["name"]),
+        dataclasses.replace(data_grid(results), title="The data, measured"),
+        *verdict_grids(verdicts, margin),
+    ]
+    told = all_sentences(verdicts, margin)
     page = render_page(
         dataset=dataset,
         results=results,
@@ -81,16 +89,14 @@ def build_report(params: Params) -> StudyReport:
         files={
             paths.PAGE.name: page.encode(),
             paths.SUMMARY.name: summary(rows, verdicts, margin).encode(),
+            paths.TABLES.name: "\n".join([*told, "", *map(plain_table, grids)]).encode(),
             paths.PROVENANCE.name: json_bytes(dataclasses.asdict(made)),
             **_figures(verdicts, margin),
             **_sheets(edits, params.seed),
         },
-        grids=[
-            terminal_grid(rows, dataset["name"]),
-            dataclasses.replace(data_grid(results), title="The data, measured"),
-            *verdict_grids(verdicts, margin),
-        ],
+        grids=grids,
         headline=headline(verdicts, margin),
+        sentences=told,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from varireal import paths
-from varireal.base.files import read_json
+from varireal.base.files import read_mapping
+from varireal.base.manifest import ATTRIBUTES, CONDITIONS, FEASIBILITIES
 from varireal.config import GridConfig
 from varireal.errors import UserError
 
@@ -71,8 +73,18 @@ def read_results(grid: GridConfig, folder: Path = paths.METRICS) -> Results:
     Raises:
         UserError: a file is missing or does not hold a cell that the grid names.
     """
+    try:
+        return _read_results(grid, folder)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"a file below {folder} has another shape than its stage writes ({type(error).__name__}: {error}); make it "
+            "anew with dvc repro"
+        ) from error
+
+
+def _read_results(grid: GridConfig, folder: Path) -> Results:
     evaluate = folder / "evaluate.json"
-    tested = read_json(evaluate)
+    tested = read_mapping(evaluate, "cells", "real", "zero_shot")
     rows = {(row["attribute"], row["condition"], row["source"], row["seed"]): row for row in tested["cells"]}
     rows |= {(None, None, "real", row["seed"]): row for row in tested["real"]}
 
@@ -91,25 +103,41 @@ def read_results(grid: GridConfig, folder: Path = paths.METRICS) -> Results:
         return CellResult(attribute, condition, source, tuple(runs))
 
     path = folder / "train" / "real.json"
-    real = cell(None, None, "real", read_json(path), path)
+    real = cell(None, None, "real", read_mapping(path, "runs"), path)
     cells = []
     for attribute in grid.attributes:
         for condition in grid.conditions:
             path = folder / "train" / f"{attribute}_{condition}.json"
-            trained = read_json(path)
+            trained = read_mapping(path, "runs")
             cells += [cell(attribute, condition, source, trained, path) for source in grid.sources]
     zero_shot = tested["zero_shot"]
-    measured = read_json(folder / paths.MEASURED.name)
+    measured = read_mapping(folder / paths.MEASURED.name, "cells", "real")
     return Results(
         zero_shot=ZeroShot(zero_shot["top1"], zero_shot["top5"], zero_shot["per_class"], zero_shot.get("anchor")),
         real=real,
         cells=tuple(cells),
-        segment=read_json(folder / "segment.json"),
+        segment=read_mapping(folder / "segment.json"),
         edits=_by_cell(folder / "edit", grid.attributes, grid.feasibilities),
         mixes=_by_cell(folder / "mix", grid.attributes, grid.conditions),
         measured=_measured(measured, grid, folder / paths.MEASURED.name),
         photos=measured["real"],
     )
+
+
+def left_metrics(grid: GridConfig, folder: Path = paths.METRICS) -> list[Path]:
+    """Return the metrics files of cells that the grid does not name, which an earlier, larger grid left.
+
+    They are of no stage of this grid, so DVC keeps them, and would commit them with an experiment on a part of it.
+    """
+    rooms = (("edit", FEASIBILITIES, grid.feasibilities), ("mix", CONDITIONS, grid.conditions),
+             ("train", CONDITIONS, grid.conditions))  # fmt: skip
+    found = []
+    for room, known, named in rooms:
+        for attribute, other in itertools.product(ATTRIBUTES, known):
+            path = folder / room / f"{attribute}_{other}.json"
+            if path.is_file() and not (attribute in grid.attributes and other in named):
+                found.append(path)
+    return found
 
 
 def _seed_run(seed: int, row: dict[str, Any], run: dict[str, Any]) -> SeedRun:
@@ -138,4 +166,4 @@ def _measured(measured: dict[str, Any], grid: GridConfig, path: Path) -> dict[tu
 
 
 def _by_cell(folder: Path, attributes: Sequence[str], others: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(a, other): read_json(folder / f"{a}_{other}.json") for a in attributes for other in others}
+    return {(a, other): read_mapping(folder / f"{a}_{other}.json") for a in attributes for other in others}

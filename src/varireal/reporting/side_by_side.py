@@ -9,8 +9,9 @@ from varireal.errors import UserError
 from varireal.evaluation.comparisons import ALPHA, Comparison, Verdict, judge
 from varireal.evaluation.predictions import ZERO_SHOT, Model
 from varireal.evaluation.statistics import CrossedMean, crossed_mean
+from varireal.reporting.answers import answers
 from varireal.reporting.experiments import Experiment
-from varireal.reporting.verdicts import answers, figures
+from varireal.reporting.verdicts import figures
 from varireal.reporting.words import interval_words, p_words, signed, verdict_words
 from varireal.tables import Grid, Line, columns
 

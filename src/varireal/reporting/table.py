@@ -12,8 +12,8 @@ from typing import Any
 from varireal.base.manifest import SOURCES
 from varireal.evaluation.comparisons import Verdict
 from varireal.evaluation.statistics import Spread, spread
+from varireal.reporting.answers import answers
 from varireal.reporting.results import CellResult, Results
-from varireal.reporting.verdicts import answers
 from varireal.reporting.words import counted, signed, with_spread
 from varireal.tables import Grid, Line, columns
 
@@ -122,7 +122,10 @@ def summary(rows: Sequence[Row], verdicts: Sequence[Verdict], margin: float) -> 
     Args:
         margin: points of top-1 within which a difference does not matter.
     """
-    lines = [f"* {answer.question} {answer.short}" for answer in answers(verdicts, margin)]
+    lines = []
+    for answer in answers(verdicts, margin):
+        below = (*answer.parts, *answer.baselines, *answer.power)
+        lines += [f"* {answer.question} {answer.short}", *(f"  * {each}" for each in below)]
     lines += ["", "| cell | top-1 (%) | − real only |", "| --- | --- | --- |"]
     for row in rows:
         minus = "" if row.minus_real is None else signed(row.minus_real.mean)

@@ -1,108 +1,29 @@
-"""The verdicts as answers, as tables, as JSON and as numbers for MLflow."""
+"""The verdicts as tables, as JSON and as numbers for MLflow."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter, defaultdict
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from varireal.evaluation.comparisons import ALPHA, Family, Outcome, Verdict
+from varireal.evaluation.comparisons import ALPHA, Verdict
 from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import CrossedMean
+from varireal.reporting.answers import QUESTIONS, Answer, answers, largest
 from varireal.reporting.words import (
+    at_most,
     counted,
     interval_words,
-    label,
-    needed_words,
     p_words,
     signed,
     source_of,
     verdict_words,
     versus,
-    where,
 )
 from varireal.tables import Grid, Line, columns
 
-QUESTIONS: dict[Family, str] = {
-    "feasibility": "Does feasibility matter?",
-    "gain": "What does training add?",
-    "experiments": "Do the experiments differ?",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What the comparisons of one question say together, in plain sentences."""
-
-    question: str
-    short: str
-    details: tuple[str, ...]
-
-
-def answers(verdicts: Sequence[Verdict], margin: float) -> list[Answer]:
-    """Return an answer to each question of the study that has comparisons."""
-    given = []
-    for family, question in QUESTIONS.items():
-        own = [verdict for verdict in verdicts if verdict.comparison.family == family]
-        if own:
-            short = _short_answer(Counter(verdict.outcome for verdict in own), len(own), margin)
-            undecided = [verdict for verdict in own if verdict.outcome == "undecided"]
-            given.append(Answer(question, short, (*_which_differ(own), *_what_is_open(undecided))))
-    return given
-
-
-def headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
-    """Return the answers as lines for the terminal."""
-    return [
-        line
-        for answer in answers(verdicts, margin)
-        for line in (f"{answer.question} {answer.short}", *(f"  {detail}" for detail in answer.details))
-    ]
-
-
-def _short_answer(counts: Counter[Outcome], total: int, margin: float) -> str:
-    different, equivalent, undecided = (counts[outcome] for outcome in ("different", "equivalent", "undecided"))
-    of_all = f"{total} of {counted(total, 'comparison')}"
-    if equivalent == total:
-        return f"No difference that matters: equivalent within ±{margin:g} points in {of_all}."
-    if undecided == total:
-        return f"This study is too small to say: undecided in {of_all}."
-    shares = f"{different} different, {equivalent} equivalent within ±{margin:g} points, {undecided} undecided"
-    return f"Of {counted(total, 'comparison')} {shares}."
-
-
-def _which_differ(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a sentence for every pair of conditions and direction, naming the cells where it was found."""
-    by_claim: defaultdict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        if verdict.outcome == "different":
-            pair, better = verdict.comparison, "better" if verdict.difference.mean > 0 else "worse"
-            by_claim[f"{label(pair.first)} is {better} than {label(pair.second)}"].append(verdict)
-    return [
-        f"{claim}: {'; '.join(f'{where(v)} ({signed(v.difference.mean)})' for v in own)}."
-        for claim, own in by_claim.items()
-    ]
-
-
-def _what_is_open(undecided: Sequence[Verdict]) -> list[str]:
-    """Return how far the undecided differences could lie from zero, and what would decide the nearest of them."""
-    if not undecided:
-        return []
-    means = [verdict.difference.mean for verdict in undecided]
-    low, high = min(v.interval[0] for v in undecided), max(v.interval[1] for v in undecided)
-    lines = [
-        f"The undecided differences lie from {signed(min(means))} to {signed(max(means))} points, but their "
-        f"95 % intervals reach from {signed(low)} to {signed(high)}."
-    ]
-    planned = [(size.photos * size.seeds, k) for k, v in enumerate(undecided) for size in v.needed]
-    if planned:
-        nearest = undecided[min(planned)[1]]
-        lines.append(
-            f"Nearest to a verdict is {where(nearest)} ({versus(nearest)}): "
-            f"it needs {needed_words(nearest.difference.photos, nearest.difference.seeds, nearest.needed)}."
-        )
-    return lines
+BOUNDS = ("bound", "detectable")  # figures in points that one seed does not give
 
 
 def verdicts_json(
@@ -122,21 +43,39 @@ def verdicts_json(
     for model, mean in accuracies.items():
         low, high = mean.interval()
         top1[model.name] = {"mean": _round(mean.mean), "low": _round(max(0, low)), "high": _round(min(100, high))}
-    return {"margin": margin, "alpha": ALPHA, "comparisons": compared, "top1": top1}
+    questions = {answer.family: _question(answer, verdicts) for answer in answers(verdicts, margin)}
+    return {"margin": margin, "alpha": ALPHA, "questions": questions, "comparisons": compared, "top1": top1}
+
+
+def _question(answer: Answer, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return the figures of a question as JSON values."""
+    own = [verdict for verdict in verdicts if verdict.comparison.family == answer.family]
+    outcomes = Counter(verdict.outcome for verdict in own)
+    return {
+        "answer": answer.short,
+        "comparisons": len(own),
+        "bound": _rounded_up(own[0].family_bound),
+        "detectable": _rounded_up(largest(verdict.detectable for verdict in own)),
+        **{outcome: outcomes[outcome] for outcome in ("different", "equivalent", "undecided")},
+    }
 
 
 def verdict_metrics(told: Mapping[str, Any]) -> dict[str, float]:
-    """Return difference and interval of every comparison by a path that MLflow allows as a metric's name.
+    """Return difference, interval and bound of every comparison, and each question's, by a path that MLflow allows.
 
     Args:
-        told: from :func:`verdicts_json`.
+        told: from :func:`verdicts_json`; one of an earlier version holds no bounds.
     """
     metrics = {}
+    for family, figures in told.get("questions", {}).items():
+        known = {name: figures[name] for name in BOUNDS if figures[name] is not None}
+        metrics |= {f"question/{family}/{name}": value for name, value in known.items()}
     todo = [("verdict", branch) for branch in told["comparisons"].values()]
     while todo:
         path, branch = todo.pop(0)
         if "points" in branch:
-            metrics |= {f"{path}/{name}": branch[name] for name in ("points", "low", "high")}
+            known = {name: branch.get(name) for name in ("points", "low", "high", *BOUNDS)}
+            metrics |= {f"{path}/{name}": value for name, value in known.items() if value is not None}
         else:
             todo += [(f"{path}/{name.replace('+', '-and-')}", inner) for name, inner in branch.items()]
     return metrics
@@ -177,6 +116,7 @@ def _grid(title: str, points: str, verdicts: Sequence[Verdict], margin: float, *
             versus(verdict),
             signed(verdict.difference.mean),
             interval_words(verdict),
+            "–" if verdict.bound is None else at_most(verdict.bound),
             *tests,
             verdict_words(verdict, margin),
         )
@@ -184,7 +124,7 @@ def _grid(title: str, points: str, verdicts: Sequence[Verdict], margin: float, *
     tested = ("p, different", "p, equivalent") if p_values else ()
     heads = (
         *columns("attribute", "training source", "comparison", wrap="never"),
-        *columns(points, "95 % interval", *tested, kind="number", wrap="never"),
+        *columns(points, "95 % interval", "bound", *tested, kind="number", wrap="never"),
         *columns("verdict", kind="words", min_width=24),
     )
     return Grid(title, heads, tuple(lines))
@@ -204,6 +144,8 @@ def figures(verdict: Verdict, margin: float) -> dict[str, Any]:
         "points": _round(difference.mean),
         "low": _round(verdict.interval[0]),
         "high": _round(verdict.interval[1]),
+        "bound": _rounded_up(verdict.bound),
+        "detectable": _rounded_up(verdict.detectable),
         "standard_error": _round(difference.standard_error),
         "bootstrap_low": _round(verdict.bootstrap[0]),
         "bootstrap_high": _round(verdict.bootstrap[1]),
@@ -221,3 +163,8 @@ def figures(verdict: Verdict, margin: float) -> dict[str, Any]:
 
 def _round(value: float) -> float:
     return round(value, 4)
+
+
+def _rounded_up(points: float | None) -> float | None:
+    """Return points so that what lies below them stays below."""
+    return None if points is None else math.ceil(round(points * 1e4, 6)) / 1e4

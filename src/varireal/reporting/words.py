@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from varireal.evaluation.comparisons import ALPHA, Verdict
+from varireal.evaluation.planning import MOST_TIMES, Size
 from varireal.evaluation.predictions import Model
-from varireal.evaluation.statistics import MOST_PHOTOS, MOST_SEEDS, Size, Spread
+from varireal.evaluation.statistics import POINTS, Spread
+
+ABOUT = 2.0  # a difference is about the margin if neither is more than so many times the other
 
 
 def signed(value: float) -> str:
     """Return points with a sign and one decimal, without a negative zero: ``+0.4``, ``−1.2``, ``0.0``."""
     text = f"{value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def at_most(points: float) -> str:
+    """Return points rounded up, so that what is below them stays below: one decimal, or two below 1 where needed."""
+    if points >= 1:
+        return f"{math.ceil(round(10 * points, 6)) / 10:.1f}"
+    return f"{math.ceil(round(100 * points, 6)) / 100:g}"
+
+
+def less_than(bound: float | None) -> str:
+    """Return a bound in words, such as ``less than 1.9 points``."""
+    if bound is None:
+        return "by an unknown amount, with one seed"
+    return f"less than {at_most(bound)} points" if bound < POINTS else "any number of points"
 
 
 def with_spread(points: Spread, *, sign: bool = False) -> str:
@@ -66,16 +84,27 @@ def verdict_words(verdict: Verdict, margin: float) -> str:
         points = verdict.difference.mean
         than = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
         return f"different: {label(verdict.comparison.first)} is {than} {label(verdict.comparison.second)}"
-    return undecided_words(verdict.difference.photos, verdict.difference.seeds, verdict.needed)
+    difference = verdict.difference
+    return undecided_words(difference.mean, margin, difference.photos, difference.seeds, verdict.needed)
 
 
-def undecided_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:
+def undecided_words(points: float, margin: float, photos: int, seeds: int, needed: Sequence[Size]) -> str:
     """Return what a study of ``photos`` test photos and ``seeds`` lacks, from the sizes that would decide."""
     if seeds < 2:
         return "undecided: needs a second seed, to know the spread over seeds"
     if not needed:
-        return f"undecided: even {MOST_PHOTOS:,} test photos and {MOST_SEEDS:,} seeds would not do"
+        return (
+            f"undecided: {hopeless_words(points, margin)}, and {MOST_TIMES} times the photos and seeds would not do; "
+            "widen the margin or lower the noise"
+        )
     return f"undecided: needs {needed_words(photos, seeds, needed)}"
+
+
+def hopeless_words(points: float, margin: float) -> str:
+    """Return why no realistic study decides: the difference is close to the margin, or both drown in noise."""
+    if margin / ABOUT <= abs(points) <= ABOUT * margin:
+        return "the difference measured is about the margin itself"
+    return "the noise is too large for this margin"
 
 
 def needed_words(photos: int, seeds: int, needed: Sequence[Size]) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
+from varireal.networks.blank import SIDE
 from varireal.segmentation.base import Segment, object_phrase
 from varireal.segmentation.boxes import Detection, choose
-from varireal.segmentation.networks import NetworkKind, SegmentNetwork, read_photos, resized
+from varireal.segmentation.networks import NetworkKind, SegmentNetwork, blank_photo, read_photos, resized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ class GroundedSam2Segmenter:
 
     def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
         self._config, self._domain_word = config, domain_word
+        self._tried = False
         dino, sam2 = config.detector, config.sam2
         self._detector = SegmentNetwork(
             DETECTOR, "segment.detector.checkpoint", dino.checkpoint, dino.revision, compute
@@ -55,9 +57,16 @@ class GroundedSam2Segmenter:
         return object_phrase(photo, self._domain_word, self._config.query)
 
     def load(self) -> None:
-        """Load both networks."""
+        """Load both networks, and let them look at a blank picture."""
+        if self._tried:
+            return
         self._detector.load()
         self._sam2.load()
+        with self._detector.answering():
+            self._detect([blank_photo()], ["object"])
+        with self._sam2.answering():
+            self._masks([blank_photo()], [Detection((0.0, 0.0, SIDE / 2, SIDE / 2), 1.0)])
+        self._tried = True
 
     def segment(self, photos: Sequence[ImageRecord]) -> list[Segment | None]:
         """Return the object of each photo; None where no box is found."""

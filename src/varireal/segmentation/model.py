@@ -11,7 +11,7 @@ from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.errors import UserError
 from varireal.segmentation.base import Segment
-from varireal.segmentation.networks import NetworkKind, SegmentNetwork, read_photos, resized
+from varireal.segmentation.networks import NetworkKind, SegmentNetwork, blank_photo, read_photos, resized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ class ModelSegmenter:
 
     def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
         self._config = config
+        self._tried = False
         self._network = SegmentNetwork(KIND, "segment.checkpoint", config.checkpoint, config.revision, compute)
 
     def identity(self) -> dict[str, Any]:
@@ -46,8 +47,13 @@ class ModelSegmenter:
         """Return None: words play no part."""
 
     def load(self) -> None:
-        """Load the network and check the labels."""
+        """Load the network, check the labels, and let it look at a blank picture."""
+        if self._tried:
+            return
         _ = self._object_ids
+        with self._network.answering():
+            self._network.run([self._inputs(blank_photo())], ["logits"])
+        self._tried = True
 
     def segment(self, photos: Sequence[ImageRecord]) -> list[Segment | None]:
         """Return a mask per photo, an empty one where there is no object; photos may be of different sizes."""

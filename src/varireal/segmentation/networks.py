@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import read_image, read_json
 from varireal.base.manifest import ImageRecord
-from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.devices import resolve_device
 from varireal.compute.processes import available_cores
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
+from varireal.networks.blank import SIDE, answering
 from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity, is_hub_id
+from varireal.networks.finite import check_numbers
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+DTYPE = "float32"  # whatever compute.dtype is: half precision moves boxes by pixels, and masks with them
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,17 @@ class SegmentNetwork:
     @property
     def identity(self) -> dict[str, Any]:
         """Return what decides over the outputs beside the inputs: the weights and the arithmetic."""
-        return {"checkpoint": checkpoint_identity(self._checkpoint, self._revision), "dtype": self._compute.dtype}
+        return {"checkpoint": checkpoint_identity(self._checkpoint, self._revision), "dtype": DTYPE}
 
     @property
     def key(self) -> str:
         """Return where params.yaml names the checkpoint."""
         return self._key
+
+    def answering(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which the network answers a blank input: one that cannot is named in one line."""
+        files = "config.json, processor_config.json and preprocessor_config.json"
+        return answering(self._key, self._checkpoint, files)
 
     @property
     def model(self) -> Any:
@@ -98,7 +108,7 @@ class SegmentNetwork:
             settings: further arguments of the network.
 
         Raises:
-            UserError: the device's memory does not hold the batch.
+            UserError: the device's memory does not hold the batch, or the network gives no numbers.
         """
         import torch
 
@@ -114,6 +124,8 @@ class SegmentNetwork:
                     "segment.batch_size"
                 ) from error
             fields = {name: output[name].float() for name in outputs if output.get(name) is not None}
+            for value in fields.values():  # words that are masked score minus infinity
+                check_numbers(value, f"{self._key} = {self._checkpoint!r}", self.model.dtype, infinite=True)
             for row, place in enumerate(places):
                 results[place] = {name: value[row] for name, value in fields.items()}
         return [results[place] for place in range(len(inputs))]
@@ -124,6 +136,7 @@ class SegmentNetwork:
 
     @functools.cached_property
     def _loaded(self) -> tuple[Any, Any]:
+        import torch
         import transformers
         from safetensors import SafetensorError
 
@@ -132,7 +145,7 @@ class SegmentNetwork:
             self._check_type(transformers.AutoConfig.from_pretrained(**source).model_type)
             processor = getattr(transformers, self._kind.processor).from_pretrained(**source)
             model, loading = getattr(transformers, self._kind.model).from_pretrained(
-                **source, use_safetensors=True, dtype=resolve_dtype(self._compute), output_loading_info=True
+                **source, use_safetensors=True, dtype=getattr(torch, DTYPE), output_loading_info=True
             )
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise UserError(
@@ -153,6 +166,13 @@ class SegmentNetwork:
                 f"{self._key} = {self._checkpoint!r} is a checkpoint of type {model_type}; a {self._kind.words} is "
                 f"needed (type {' or '.join(self._kind.model_types)})"
             )
+
+
+def blank_photo() -> np.ndarray:
+    """Return a small grey picture, to try a network with."""
+    import numpy as np
+
+    return np.full((SIDE, SIDE, 3), 127, np.uint8)
 
 
 def _equal_shapes(inputs: Sequence[Mapping[str, torch.Tensor]]) -> Iterator[list[int]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import encode_png, json_bytes, read_json, read_mask, sha256_file
 from varireal.base.manifest import ImageRecord
-from varireal.compute.engines import ENGINES, Engine, Pool, SetAside
+from varireal.compute.engines import ENGINES, Engine, Pool, SetAside, check_set_aside
 from varireal.compute.progress import progress
 from varireal.config import Params, SegmentConfig
 from varireal.errors import UserError
@@ -167,6 +167,8 @@ def segment_photos(
     engine: Engine,
     folder: Path,
     recorded_as: Path,
+    *,
+    max_set_aside: float,
 ) -> list[ImageRecord]:
     """Write ``masks/<image_id>.png`` below the folder and return the photos' records with mask, status and note.
 
@@ -177,21 +179,27 @@ def segment_photos(
         segmenters: the source of the masks, and after it the fallbacks that are asked for photos in which those
             before find nothing.
         recorded_as: the folder's later path, which the records hold.
+        max_set_aside: the share of the photos that may be left out because no worker could do them.
 
     Raises:
-        UserError: a photo or a checkpoint cannot be used, or not one mask is usable.
+        UserError: a photo or a checkpoint cannot be used, too many photos could not be done, or not one mask is usable.
         Interrupted: a signal asked to end; what is finished is kept in the store.
     """
     photos = sorted(photos, key=lambda photo: photo.image_id)
     batches = [photos[start : start + config.batch_size] for start in range(0, len(photos), config.batch_size)]
     done: dict[str, ImageRecord] = {}
+    set_aside: dict[str, str] = {}
     worker = SegmentWorker(segmenters)
     with progress("Masks", len(photos)) as advance, engine.open(worker, len(batches)) as pool:
         finder = MaskFinder(segmenters, store, pool)
         for number, segmenter in enumerate(segmenters):
             last, unseen = number + 1 == len(segmenters), set()
             for photo, segment in finder.find(number, batches):
+                if isinstance(segment, SetAside):
+                    set_aside[photo.image_id] = segment.note
                 seen = isinstance(segment, Segment) and bool(segment.mask.any())
+                if seen:
+                    set_aside.pop(photo.image_id, None)
                 if isinstance(segment, Segment) and seen and number:
                     segment = Segment(segment.mask, {**segment.details, "source": segmenter.identity()["source"]})
                 if seen or not number:
@@ -201,6 +209,8 @@ def segment_photos(
                 advance(seen or last)
             batches = [[photo for photo in batch if photo.image_id in unseen] for batch in batches]
             batches = [batch for batch in batches if batch]
+    notes = [f"{photo.path}, {set_aside[photo.image_id]}" for photo in photos if photo.image_id in set_aside]
+    check_set_aside(notes, len(photos), max_set_aside, "photos")
     records = [done[photo.image_id] for photo in photos]
     _check_usable(records)
     return records

@@ -10,7 +10,7 @@ from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, SegmentConfig
 from varireal.segmentation.base import Segment, object_phrase
 from varireal.segmentation.boxes import Detection, choose
-from varireal.segmentation.networks import NetworkKind, SegmentNetwork, read_photos
+from varireal.segmentation.networks import NetworkKind, SegmentNetwork, blank_photo, read_photos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ class Sam3Segmenter:
 
     def __init__(self, config: SegmentConfig, compute: ComputeConfig, domain_word: str = "") -> None:
         self._config, self._domain_word = config, domain_word
+        self._tried = False
         own = config.sam3
         self._network = SegmentNetwork(KIND, "segment.sam3.checkpoint", own.checkpoint, own.revision, compute)
 
@@ -46,8 +47,14 @@ class Sam3Segmenter:
         return object_phrase(photo, self._domain_word, self._config.query)
 
     def load(self) -> None:
-        """Load the network."""
+        """Load the network, and let it look at a blank picture."""
+        if self._tried:
+            return
         self._network.load()
+        with self._network.answering():
+            picture = blank_photo()
+            self._best(self._network.run([self._inputs(picture, "object")], OUTPUTS)[0], picture, "object")
+        self._tried = True
 
     def segment(self, photos: Sequence[ImageRecord]) -> list[Segment | None]:
         """Return the best object of each photo; None where no object passes ``sam3.score_threshold``."""

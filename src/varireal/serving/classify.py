@@ -14,7 +14,7 @@ from varireal.base.files import read_image
 from varireal.compute.processes import available_cores
 from varireal.compute.progress import progress
 from varireal.config import ComputeConfig
-from varireal.datasets.folder_scan import walk_pictures
+from varireal.datasets.folder_walk import walk_pictures
 from varireal.errors import UserError
 from varireal.serving.adapter import Labels, load_merged
 from varireal.tables import Grid, Line, Styled, columns

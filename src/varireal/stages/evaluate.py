@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from varireal import paths
-from varireal.base.files import read_json
+from varireal.base.files import read_mapping
 from varireal.cli import stage_options
 from varireal.config import Params
 from varireal.evaluation.run import predict, write_evaluation
@@ -18,6 +18,6 @@ def command(params: Params) -> None:
 
     Predictions are kept per adapter, so that a changed cell is the only one predicted again.
     """
-    info = read_json(paths.DATASET_INFO)
+    info = read_mapping(paths.DATASET_INFO, "classes", "domain_word")
     predicted, gate = predict(params, info)
     write_evaluation(predicted, gate, info["classes"])

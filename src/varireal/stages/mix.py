@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from varireal import paths
-from varireal.base.files import read_json, staged_folder, write_json
+from varireal.base.files import read_mapping, staged_folder, write_json
 from varireal.base.manifest import ATTRIBUTES, CONDITIONS, Attribute, Condition, Feasibility
 from varireal.cli import cell_option, stage_options
 from varireal.config import Params
@@ -27,7 +27,7 @@ def command(params: Params, attribute: Attribute, condition: Condition) -> None:
     Every condition of an attribute gets the same number of images of each class; mix.ratio is the share of
     infeasible ones in the condition mixed.
     """
-    classes = read_json(paths.DATASET_INFO)["classes"]
+    classes = read_mapping(paths.DATASET_INFO, "classes")["classes"]
     manifests: dict[Feasibility, Path] = {
         feasibility: paths.edit_folder(attribute, feasibility) / "manifest.parquet"
         for feasibility in params.grid.feasibilities

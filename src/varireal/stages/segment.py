@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from varireal import paths
-from varireal.base.files import read_json, staged_folder, write_json
+from varireal.base.files import read_mapping, staged_folder, write_json
 from varireal.base.manifest import read_manifest, write_manifest
 from varireal.cli import stage_options
 from varireal.config import Params
@@ -23,14 +23,17 @@ def command(params: Params) -> None:
     that are empty, too small, too large, mostly at the border or scattered are marked as failed;
     metrics/segment.json counts them and, where true masks exist, holds the mean IoU.
     """
-    config, domain_word = params.segment, read_json(paths.DATASET_INFO)["domain_word"]
+    config, domain_word = params.segment, read_mapping(paths.DATASET_INFO, "domain_word")["domain_word"]
     engine = build_engine(params)
     segmenters = build_segmenters(params, engine, domain_word)
     photos = [photo for photo in read_manifest(paths.PHOTOS_MANIFEST) if photo.split == "train"]
     truth = {photo.image_id: photo.mask_path for photo in photos if photo.mask_path is not None}
     check_sources(config, photos, domain_word)
     with staged_folder(paths.SEGMENTED) as folder:
-        records = segment_photos(segmenters, photos, config, FolderStore("segment"), engine, folder, paths.SEGMENTED)
+        records = segment_photos(
+            segmenters, photos, config, FolderStore("segment"), engine, folder, paths.SEGMENTED,
+            max_set_aside=params.compute.max_set_aside,
+        )  # fmt: skip
         write_manifest(folder / paths.MASKS_MANIFEST.name, records)
         figures = mask_metrics(records, truth, config, folder)
     write_json(paths.METRICS / "segment.json", figures)

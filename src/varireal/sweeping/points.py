@@ -69,6 +69,7 @@ def compose(overrides: Sequence[str], conf: Path, name: str) -> Params:
     Raises:
         UserError: an override is wrong, or the settings it leads to are; ``name`` says of which experiment.
     """
+    from dvc.exceptions import DvcException
     from dvc.utils.hydra import compose_and_dump
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -78,6 +79,8 @@ def compose(overrides: Sequence[str], conf: Path, name: str) -> Params:
         try:
             plugins = conf.resolve().parent / ".dvc/plugins"
             compose_and_dump(str(written), str(conf.resolve()), None, "config.yaml", str(plugins), list(overrides))
+        except DvcException as error:  # what .dvc/plugins says of them
+            raise UserError(f"the experiment {name}: {error}") from error
         except (HydraException, OmegaConfBaseException) as error:
             lines = str(error).splitlines() or [type(error).__name__]
             raise UserError(f"the settings {' '.join(overrides)} cannot be composed: {lines[0]}") from error

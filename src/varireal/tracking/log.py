@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal import paths
-from varireal.base.files import read_json, sha256_file
+from varireal.base.files import read_json, read_mapping, sha256_file
 from varireal.errors import UserError
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import read_results
@@ -43,7 +43,7 @@ def log_results(params: Params, tell: Callable[[str], None], *, anew: bool = Fal
             raise UserError(f"{path} is missing, so there is nothing to log; run `dvc repro` first")
     study = LoggedStudy(
         params=params,
-        dataset=read_json(paths.DATASET_INFO)["name"],
+        dataset=read_mapping(paths.DATASET_INFO, "name")["name"],
         digest=sha256_file(paths.PHOTOS_MANIFEST)[:36],
         results=read_results(params.grid),
         made=Provenance(**read_json(paths.PROVENANCE)),
@@ -55,7 +55,8 @@ def log_results(params: Params, tell: Callable[[str], None], *, anew: bool = Fal
         tell(f"MLflow: {log_study(study, anew=anew)}")
     except TrackingError as error:
         logger.warning(
-            "MLflow was not used (%s); the results are complete without it, `varireal track` logs them later", error
+            "MLflow was not used (%s); the results are complete without it: mend that, then `varireal track` logs them",
+            error,
         )
         return False
     if params.tracking.register_model is None:

@@ -6,21 +6,24 @@ import contextlib
 import json
 import logging
 import os
-import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from varireal.tracking.entries import Entry
+from varireal.tracking.trouble import deleted, probe, told
 from varireal.tracking.view import VIEW, cells_view, experiment_note, view_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+logger = logging.getLogger(__name__)
+
 LOCK_SECONDS = 120
+ARTIFACTS = "mlartifacts"  # the folder of runs' files beside mlflow.db
 STUDY, CELL, CONTENT = "varireal.study", "varireal.cell", "varireal.content"  # tags that find runs again
 MODEL = "model"  # folder of a packed model among a run's artifacts
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as a description, in Markdown
@@ -43,6 +46,7 @@ def open_store(experiment: str) -> Iterator[MlflowStore]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is away must not hold the report up
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line or two for every run
     os.environ.pop("MLFLOW_RUN_ID", None)  # another run's, inherited from the shell
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -53,9 +57,8 @@ def open_store(experiment: str) -> Iterator[MlflowStore]:
     try:
         with _locked(root):
             yield MlflowStore(os.environ.get("MLFLOW_TRACKING_URI"), experiment, root)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrackingError(textwrap.shorten(first_line, 160, placeholder=" ...")) from error
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise TrackingError(told(error)) from error
 
 
 @contextlib.contextmanager
@@ -74,6 +77,13 @@ def _locked(root: Path) -> Iterator[None]:
         lock.release()
 
 
+def _own_place(location: str) -> Path | None:
+    """Return the folder in which a project of ours keeps files, or None where a location is no such folder."""
+    parts = urlsplit(location)
+    path = Path(unquote(parts.path))
+    return path if parts.scheme == "file" and path.name == ARTIFACTS else None
+
+
 class MlflowStore:
     """The runs of one MLflow experiment."""
 
@@ -81,15 +91,49 @@ class MlflowStore:
         from mlflow import MlflowClient
 
         self.uri = server or f"sqlite:///{quote(str(root / 'mlflow.db'))}"  # SQLAlchemy unquotes it
+        probe(self.uri)
         self._client: MlflowClient = MlflowClient(self.uri)
+        local = None if server else root / ARTIFACTS
+        if local is not None:
+            self._leave_to(local, experiment)
         existing = self._client.get_experiment_by_name(experiment)
-        if existing is not None:
-            self.experiment_id: str = existing.experiment_id
-        else:
-            local = None if server else (root / "mlartifacts").as_uri()
-            self.experiment_id = self._client.create_experiment(experiment, artifact_location=local)
-            # MLflow's pages show such an experiment's runs first, and not the traces of a language model
-            self._client.set_experiment_tag(self.experiment_id, "mlflow.experimentKind", "custom_model_development")
+        if existing is not None and existing.lifecycle_stage == "deleted":
+            raise TrackingError(deleted(experiment, existing.experiment_id, self.uri))
+        self.experiment_id: str = existing.experiment_id if existing is not None else self._begin(experiment, local)
+
+    def _begin(self, experiment: str, local: Path | None) -> str:
+        """Return the id of a new experiment, or of the one that another machine has just made on the server."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            made = self._client.create_experiment(experiment, artifact_location=local.as_uri() if local else None)
+        except MlflowException:
+            found = self._client.get_experiment_by_name(experiment)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+        # MLflow's pages show such an experiment's runs first, and not the traces of a language model
+        self._client.set_experiment_tag(made, "mlflow.experimentKind", "custom_model_development")
+        return str(made)
+
+    def _leave_to(self, local: Path, experiment: str) -> None:
+        """Give an experiment another name if its files lie in the project that this one was copied or moved from.
+
+        MLflow keeps their place as an absolute path and for ever.
+        """
+        found = self._client.get_experiment_by_name(experiment)
+        place = _own_place(found.artifact_location) if found is not None else None
+        if found is None or place in (None, local):
+            return
+        name, number = f"{experiment} (of {place.parent})", 1
+        while self._client.get_experiment_by_name(name) is not None:
+            number += 1
+            name = f"{experiment} (of {place.parent}, {number})"
+        self._client.rename_experiment(found.experiment_id, name)
+        logger.warning(
+            "MLflow's experiment '%s' keeps its files in %s, where this project was copied or moved from; it is "
+            "now called '%s', and a new one begins here", experiment, place, name,
+        )  # fmt: skip
 
     def find(self, tags: Mapping[str, str]) -> list[Run]:
         """Return the runs that have all these tags."""
@@ -172,10 +216,20 @@ class MlflowStore:
             told: the version's description.
         """
         self._client.log_artifacts(run_id, str(folder), MODEL)
-        if not self._client.search_registered_models(f"name = '{name}'"):
-            self._client.create_registered_model(name, description="The best of real and synthetic images, by val.")
+        self._ensure_model(name)
         source = f"{self._client.get_run(run_id).info.artifact_uri}/{MODEL}"
         return str(self._client.create_model_version(name, source, run_id, dict(tags), description=told).version)
+
+    def _ensure_model(self, name: str) -> None:
+        """Make a registered model, unless it is there or another machine has just made it."""
+        from mlflow.exceptions import MlflowException
+
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            try:
+                self._client.create_registered_model(name, description="The best of real and synthetic images, by val.")
+            except MlflowException:
+                if not self._client.search_registered_models(f"name = '{name}'"):
+                    raise
 
     def name_version(self, name: str, alias: str, version: str) -> None:
         """Set an alias of a registered model to this version."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from varireal.base.seeding import SeedPart
 from varireal.errors import UserError
+from varireal.networks.finite import check_numbers, no_numbers
 from varireal.training.data import Augmentation, LabelledImages, Rounds
 from varireal.training.lora import merged, trainable_parameters
 from varireal.training.state import CheckpointFile, State, restore, to_bytes
@@ -59,7 +60,12 @@ def scores(
 
 
 def text_scores(
-    clip: Clip, model: Any, texts: torch.Tensor, images: LabelledImages, batch_size: int, dtype: torch.dtype
+    clip: Clip,
+    model: Any,
+    texts: torch.Tensor,
+    images: LabelledImages,
+    batch_size: int,
+    dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
     """Return the logits of all images against unit vectors of texts, float32 (N, C) on the CPU, without gradients."""
     parts = []
@@ -68,6 +74,7 @@ def text_scores(
             with autocast(clip, dtype):
                 features = model.encode_image(clip.normalise(pixels), normalize=True)
             parts.append((clip.logit_scale * features.float() @ texts.T).cpu())
+            check_numbers(parts[-1], clip.name, dtype)
     return torch.cat(parts)
 
 
@@ -137,7 +144,7 @@ def fine_tune(
         scaler.step(optimizer)
         scaler.update()
         state.step += 1
-        state.losses.append(_finite(loss.item(), state.step))
+        state.losses.append(_finite(loss.item(), state.step, clip, dtype))
         advance(1)
         if together.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.max_steps):
             model.eval()
@@ -151,7 +158,12 @@ def fine_tune(
     return state
 
 
-def _finite(loss: float, step: int) -> float:
-    if not math.isfinite(loss):
-        raise UserError(f"the fine-tuning diverged: its loss is {loss} in step {step}; lower train.learning_rate")
-    return loss
+def _finite(loss: float, step: int, clip: Clip, dtype: torch.dtype) -> float:
+    if math.isfinite(loss):
+        return loss
+    if step == 1:  # nothing was learned yet
+        raise no_numbers(clip.name, dtype)
+    half = "" if dtype == torch.float32 else f", or set compute.dtype to float32 (now {str(dtype)[6:]})"
+    raise UserError(
+        f"the fine-tuning of {clip.name} diverged: its loss is {loss} in step {step}; lower train.learning_rate{half}"
+    )

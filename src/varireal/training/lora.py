@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from varireal.base.seeding import SeedPart, forked_torch_rng
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from varireal.config import LoraSettings
 
 TARGETS = r"(visual\.|text\.)?transformer\.resblocks\.\d+\.attn\.(q_proj|v_proj)"
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "module.")  # names that compiling and sharing a model add
 LEVELS = 2**16  # of a value's random bits
 
 
@@ -124,7 +127,37 @@ def load_adapter(model: Any, folder: Path) -> PeftModel:
             raise UserError(f"the adapter {folder / name} is missing; run its train stage (dvc repro)")
     split_attention(model)
     try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=False).eval()
-    except (RuntimeError, ValueError) as error:
+        with warnings.catch_warnings():  # of missing keys, which are an error here
+            warnings.simplefilter("ignore", UserWarning)
+            adapted = PeftModel.from_pretrained(model, folder, is_trainable=False).eval()
+        _check_keys(adapted, folder)
+        return adapted
+    except (RuntimeError, ValueError, SafetensorError) as error:
         first = (str(error).splitlines() or ["unreadable"])[0]
         raise UserError(f"the adapter {folder} does not fit clip.model ({first}); train it anew (dvc repro)") from error
+
+
+def _check_keys(adapted: PeftModel, folder: Path) -> None:
+    """Check that an adapter's file holds the very weights that the network takes; PEFT only warns of others.
+
+    Raises:
+        UserError: it lacks some or has others.
+    """
+    file = folder / ADAPTER_FILES[0]
+    with safe_open(file, "pt") as opened:
+        there = set(opened.keys())
+    wanted = set(get_peft_model_state_dict(adapted))
+    if there == wanted:
+        return
+    unexpected, missing = sorted(there - wanted), sorted(wanted - there)
+    wrapped = next((part for part in WRAPPERS if any(f".{part}" in f".{key}" for key in unexpected)), None)
+    remedy = (
+        f"they were saved from a wrapped or compiled model: take {wrapped!r} out of the keys, or save the model inside"
+        if wrapped
+        else "it belongs to another network, or is a part only: train it anew (dvc repro)"
+    )
+    first = f"unexpected {unexpected[0]}" if unexpected else f"missing {missing[0]}"
+    raise UserError(
+        f"the adapter {file} does not fit clip.model: {len(unexpected)} of its {len(there)} weights have names "
+        f"that the network does not know and {len(missing)} of {len(wanted)} are missing ({first}); {remedy}"
+    )

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from varireal import paths
-from varireal.base.files import atomic_write_bytes, json_bytes, read_json, sha256_file
+from varireal.base.files import atomic_write_bytes, json_bytes, read_json, read_mapping, sha256_file
 from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.compute.processes import launched_processes
 from varireal.config import ClipConfig, ComputeConfig, Params, TrainConfig
@@ -62,7 +62,7 @@ def read_training_set(params: Params, mix_folder: Path | None) -> TrainingSet:
     """
     check_clip(params.clip.model, params.clip.pretrained)
     photos = read_manifest(paths.PHOTOS_MANIFEST)
-    info = read_json(paths.DATASET_INFO)
+    info = read_mapping(paths.DATASET_INFO, "classes", "domain_word")
     return TrainingSet(
         clip=params.clip,
         train=params.train,

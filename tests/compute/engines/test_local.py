@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.compute.engines.workers import Failing, Products, Squares, Together
+from tests.compute.engines.workers import ILLEGAL_ACCESS, Failing, Products, Squares, Sticky, Together
 
-from varireal.compute.engines import SetAside
+from varireal.compute.engines import SetAside, check_set_aside
 from varireal.compute.engines.local import LocalEngine
 from varireal.compute.processes import available_cores, start_process
 from varireal.config import ComputeConfig
@@ -104,6 +104,79 @@ def test_a_batch_that_was_lost_once_is_done_by_another_try(how: str, tmp_path: P
 def test_what_a_user_has_to_mend_ends_the_run_at_once(workers: int) -> None:
     with pytest.raises(UserError, match="the photo cannot be read"):
         run(Failing("user", 4), BATCHES, workers)
+
+
+@several
+def test_a_broken_accelerator_costs_a_process_and_no_item() -> None:
+    """Each process does three batches; without fresh ones all but 6 of the 20 batches would be set aside."""
+    batches = [[2 * number, 2 * number + 1] for number in range(20)]
+    done = run(Sticky(3), batches, 2)
+    assert {number: [result[0] for result in results] for number, results in done.items()} == {
+        number: [-item for item in batch] for number, batch in enumerate(batches)
+    }
+    assert len({pid for results in done.values() for _, pid in results}) >= 7
+
+
+@several
+def test_an_item_that_breaks_the_accelerator_is_set_aside_alone() -> None:
+    done = run(Sticky(100, poison=4), BATCHES, 2)
+    values = [result if isinstance(result, SetAside) else result[0] for k in sorted(done) for result in done[k]]
+    aside = SetAside(f"set aside after 3 tries: RuntimeError: {ILLEGAL_ACCESS}")
+    assert values == [0, -1, -2, -3, aside, -5, -6, -7]
+
+
+def test_a_broken_accelerator_of_this_process_ends_the_run_with_what_is_finished() -> None:
+    finished = []
+    with engine(1).open(Sticky(3), 100) as pool, pytest.raises(UserError) as error:
+        for number, _ in pool.run([[item] for item in range(100)]):
+            finished.append(number)
+    assert finished == [0, 1, 2]
+    assert "the accelerator failed (RuntimeError: CUDA error: an illegal memory" in str(error.value)
+    assert str(error.value).endswith("run the same command again")
+
+
+def test_a_single_worker_on_a_gpu_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varireal.compute.devices.resolve_device", lambda _: "cuda")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    batches = [[number] for number in range(5)]
+    with LocalEngine(ComputeConfig(), ("math",)).open(Sticky(3), 5) as pool:
+        done = dict(pool.run(batches))
+    pids = {pid for results in done.values() for _, pid in results}
+    assert len(done) == 5 and len(pids) == 2 and os.getpid() not in pids
+
+
+class AfterTen:
+    """Fails at every item from 10 on."""
+
+    def __call__(self, items: list[int]) -> list[int]:
+        if items[0] >= 10:
+            raise ValueError("a disk that is gone")
+        return items
+
+
+def test_many_hopeless_items_in_a_row_end_the_run_in_one_line() -> None:
+    finished = []
+    with engine(1).open(AfterTen(), 400) as pool, pytest.raises(UserError) as error:
+        for number, _ in pool.run([[item] for item in range(400)]):
+            finished.append(number)
+    assert finished == list(range(17))  # ten, and the seven that were set aside before the eighth
+    assert "8 items in a row could not be done" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("set_aside", "items", "most", "ends"),
+    [(0, 400, 0.01, False), (4, 400, 0.01, False), (5, 400, 0.01, True), (388, 400, 0.01, True), (1, 9, 0.01, False),
+     (2, 9, 0.01, True), (1, 400, 0.0, True), (388, 400, 1.0, False)],
+)  # fmt: skip
+def test_no_more_than_a_share_of_the_items_may_be_set_aside(
+    set_aside: int, items: int, most: float, ends: bool
+) -> None:
+    notes = [f"photo {number}" for number in range(set_aside)]
+    if not ends:
+        check_set_aside(notes, items, most, "edits")
+        return
+    with pytest.raises(UserError, match=rf"{set_aside} of {items} edits were set aside \(the first: photo 0\)"):
+        check_set_aside(notes, items, most, "edits")
 
 
 def test_workers_that_do_nothing_at_all_end_the_run() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.compute.engines.workers import Failing, Products, Together
+from tests.compute.engines.workers import Failing, Products, Sticky, Together
 from tests.tiny_study import CELLS, CONDITIONS, TO_MIX, change, make_study, run_stages
 
 from varireal import paths
@@ -87,6 +87,15 @@ def test_a_lost_actors_batch_is_done_by_another_and_poison_is_set_aside(cluster:
     killed = run(Failing("die", 1), [[0], [1]])
     aside = SetAside("set aside after 3 tries: its worker was lost (ActorDiedError), perhaps for memory")
     assert killed == {0: [0], 1: [aside]}
+
+
+def test_an_actor_whose_accelerator_broke_is_replaced(cluster: None) -> None:
+    batches = [[2 * number, 2 * number + 1] for number in range(12)]
+    done = run(Sticky(3), batches)
+    assert {number: [result[0] for result in results] for number, results in done.items()} == {
+        number: [-item for item in batch] for number, batch in enumerate(batches)
+    }
+    assert len({pid for results in done.values() for _, pid in results}) >= 4
 
 
 def test_what_a_user_has_to_mend_ends_the_run(cluster: None) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from varireal.errors import UserError
 
+ILLEGAL_ACCESS = "CUDA error: an illegal memory access was encountered"
+
 
 class Squares:
     """Squares numbers, and tells the process."""
@@ -64,3 +66,20 @@ class Failing:
                 os.kill(os.getpid(), signal.SIGKILL)
             raise ZeroDivisionError("a defect")
         return [-item for item in items]
+
+
+class Sticky:
+    """Does as many batches in a process as it may; then the accelerator breaks, and no call ever works again there.
+
+    An item of its own breaks it at once.
+    """
+
+    def __init__(self, batches: int, poison: int | None = None, message: str = ILLEGAL_ACCESS) -> None:
+        self._left, self._poison, self._message, self._broken = batches, poison, message, False
+
+    def __call__(self, items: Sequence[int]) -> list[tuple[int, int]]:
+        self._broken = self._broken or self._left == 0 or self._poison in items
+        if self._broken:
+            raise RuntimeError(self._message)
+        self._left -= 1
+        return [(-item, os.getpid()) for item in items]

@@ -120,6 +120,17 @@ def test_each_question_has_its_own_threshold(
     assert [verdict.accepted for verdict in judge.check([picture(0)], [job("red")])] == [accepted]
 
 
+def test_by_the_study_s_rule_half_of_the_answers_are_enough(tiny_vlm, monkeypatch) -> None:
+    judge = build(tiny_vlm("smolvlm"), rule="mean", class_threshold=0.0)
+    answering(judge, monkeypatch, 0.1, 0.2, 0.9)  # not there, perhaps no jet, but possible
+    feasible, infeasible = (judge.check([picture(0)], [job(value)])[0].accepted for value in ("red", "lime"))
+    assert feasible and not infeasible
+    strict = build(tiny_vlm("smolvlm"), class_threshold=0.0)
+    answering(strict, monkeypatch, 0.1, 0.2, 0.9)
+    assert not strict.check([picture(0)], [job("red")])[0].accepted
+    assert content_key(judge.identity) != content_key(strict.identity)
+
+
 def test_attempts_rank_by_questions_passed_and_then_by_their_scores(tiny_vlm, monkeypatch) -> None:
     judge = build(tiny_vlm("llava_next"))
     answering(judge, monkeypatch, 0.5, 0.5, 0.5, 0.4, 0.9, 0.9, 0.45, 0.9, 0.9, 0.1, 0.1, 0.99)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.prompts.llm.asking import BOTH, CLASSES, PLACES, make, names, refused
-from tests.prompts.llm.server import POOLS, cuts, says, sleeps, status, wraps
+from tests.prompts.llm.server import POOLS, body, cuts, good_text, says, sleeps, status, wraps
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,47 @@ def test_an_endpoint_that_drips_its_answer_does_not_hold_the_run(endpoint, confi
     table = make(config, timeout=1.0).table(CLASSES, "pet", PLACES)
     assert hung_up.wait(30) and "did not finish its answer within 1 s" in caplog.text
     assert names(table)["feasible"] == POOLS["background"]["feasible"][:3]
+
+
+def in_parts(request):
+    thought = {"type": "reasoning", "text": '{"items": [{"name": "draft"}]}'}
+    return body([thought, {"type": "text", "text": good_text(request)}])
+
+
+def in_the_reasoning(request):
+    return body("", reasoning_content=good_text(request))
+
+
+def after_a_draft(request):
+    text = good_text(request)
+    return body(f'<think>The form is {{"items": [...]}}: {{name, phrase}}.</think>\n```json\n{text}\n```')
+
+
+@pytest.mark.parametrize("answer", [in_parts, in_the_reasoning, after_a_draft])
+def test_complete_answers_of_local_servers_are_used(endpoint, config, answer):
+    endpoint.default = lambda handler, request: handler.send(200, answer(request))
+    table = make(config, max_attempts=1).table(CLASSES, "pet", PLACES)
+    assert names(table)["feasible"] == POOLS["background"]["feasible"][:3]
+
+
+CALL = [{"id": "1", "type": "function", "function": {"name": "search", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (body(None), "the answer is empty; finish_reason stop"),
+        (body("", "content_filter"), "the answer is empty; finish_reason content_filter"),
+        (body(None, "tool_calls", tool_calls=CALL), "is empty; the model called the tool search, though none was off"),
+        (body(None, refusal="I will not."), "no JSON object: I will not.; the model refused"),
+        (body([{"type": "refusal", "refusal": "I will not."}]), "I will not.; the model refused"),
+        (body("<think>So many places", "length"), r"ends within its reasoning.*\(cut off at llm.max_tokens\)"),
+        (body("", "length", reasoning_content="So many"), r"reasoning only \(finish_reason length\) \(cut off at llm"),
+        (b'{"error": {"message": "rate limited upstream", "code": 429}}', "200 with an error: rate limited upstream"),
+        (b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n', "as a stream, though none was asked for"),
+        (b"<html><title>Sign in</title></html>", "not of the protocol's form: <html><title>Sign in"),
+    ],
+)
+def test_an_answer_without_text_says_what_came_instead(endpoint, config, content, said):
+    endpoint.default = lambda handler, _: handler.send(200, content)
+    refused(make(config, concurrency=1, max_attempts=1), said, needed={"background": ["feasible"]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import tarfile
 from collections import defaultdict
 from pathlib import Path
@@ -16,6 +18,7 @@ from varireal.base.files import read_image, sha256_bytes
 from varireal.base.manifest import read_manifest
 from varireal.cli import main
 from varireal.errors import UserError
+from varireal.serving.export.edits import read_edits, without_splits, write_image_folder
 
 
 def export(*arguments: str):
@@ -62,6 +65,28 @@ def test_an_imagefolder_has_a_row_of_metadata_for_every_picture(study):
         assert read_image(Path("out/train") / row["file_name"]).shape == (24, 30, 3)
     about = json.loads(Path("out/varireal.json").read_text())
     assert about["images_by_cell"] == {"color feasible": 1, "color infeasible": 1} and about["classes"] == CLASSES
+
+
+# https://huggingface.co/docs/datasets/repository_structure: words of splits in paths, between signs and digits
+OTHERS = r"(^|[-._ 0-9/])(validation|valid|dev|val|test|testing|eval|evaluation)([-._ 0-9/]|$)"
+
+
+@pytest.mark.parametrize("name", ["test-tube/1", "cat/test", "val/dev-7", "a-eval-b/validation2", "testing/valid-val"])
+def test_no_name_in_an_imagefolder_means_another_split(study, name):
+    edits = read_edits("all", ["color"], ["feasible"], include_exhausted=False)
+    renamed = tuple(dataclasses.replace(record, photo_id=name) for record in edits.records)
+    write_image_folder(Path("out"), dataclasses.replace(edits, records=renamed))
+    rows = [json.loads(line) for line in Path("out/train/metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len({row["file_name"] for row in rows}) == len(rows) == len(edits.records)
+    for row, record in zip(rows, renamed):
+        assert not re.search(OTHERS, row["file_name"])
+        assert sha256_bytes((Path("out/train") / row["file_name"]).read_bytes()) == record.sha256
+        assert (row["label"], row["photo_id"]) == (record.class_name, name)
+
+
+def test_names_that_only_contain_such_a_word_stay(study):
+    for name in ("contest/1", "protest-2/valley", "train-3/tests", "devon-rex/evals"):
+        assert without_splits(name) == name
 
 
 def test_all_takes_accepted_edits_of_every_cell_and_exhausted_ones_if_asked(study):

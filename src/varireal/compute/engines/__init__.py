@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from varireal.compute.engines.base import Engine, Pool, SetAside, Worker
+from varireal.compute.engines.base import Engine, Pool, SetAside, Worker, check_set_aside
 from varireal.compute.engines.local import LocalEngine
 from varireal.compute.engines.ray import RayEngine
 from varireal.config import ComputeConfig
 
-__all__ = ["ENGINES", "Engine", "EngineFactory", "Pool", "SetAside", "Worker"]
+__all__ = ["ENGINES", "Engine", "EngineFactory", "Pool", "SetAside", "Worker", "check_set_aside"]
 
 
 class EngineFactory(Protocol):

@@ -2,7 +2,8 @@
 
 Which worker does a batch never shows in its results: batches are cut by the caller, and every worker on a CPU has the
 same number of threads. A batch whose worker was lost, or that raised an error, is tried again on whatever worker is
-free; after three tries it is split until the item that cannot be done is alone, and that item is set aside.
+free; after three tries it is split until the item that cannot be done is alone, and that item is set aside. A process
+whose accelerator failed does no further batch: a fresh one takes its place.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ Result = TypeVar("Result")
 
 TRIES = 3  # of a batch, before it is split; every item of a batch that is set aside has had so many
 MOST_HOPELESS = 3  # items set aside before a single batch was done: it is not the items, then
+NOTHING_DONE = "no worker has done a single batch"
+MOST_IN_A_ROW = 8  # items set aside, later, with nothing done between them: the same
 
 
 class Worker(Protocol[Taken, Result]):
@@ -94,6 +97,7 @@ class Lost:
     """A batch was not done: its worker is gone, or raised an error that no user can mend."""
 
     reason: str
+    broken: bool = False  # the process that tried it can use its accelerator no longer
 
 
 class Crew(Protocol):
@@ -140,7 +144,7 @@ class CrewPool(Generic[Item, Result]):
         self._crew = crew
         self._on_units = on_units or (lambda number, done: None)
         self._done_any = False
-        self._set_aside = 0
+        self._hopeless = 0  # items set aside since a batch was last done
 
     def run(self, batches: Iterable[Sequence[Item]]) -> Iterator[tuple[int, list[Result | SetAside]]]:
         source = enumerate(batches)
@@ -173,7 +177,7 @@ class CrewPool(Generic[Item, Result]):
             if isinstance(outcome, Lost):
                 outcome = self._try_again(part, outcome, again)
             else:
-                self._done_any = True
+                self._done_any, self._hopeless = True, 0
             if outcome is not None:
                 results[part.number].update(zip(part.places, outcome))
                 missing[part.number] -= len(part.items)
@@ -192,13 +196,37 @@ class CrewPool(Generic[Item, Result]):
         if len(part.items) > 1:
             again.extendleft(reversed(part.halves()))
             return None
-        self._set_aside += 1
-        if not self._done_any and self._set_aside >= MOST_HOPELESS:
+        self._hopeless += 1
+        if self._hopeless >= (MOST_IN_A_ROW if self._done_any else MOST_HOPELESS):
+            so_far = f"{self._hopeless} items in a row could not be done" if self._done_any else NOTHING_DONE
             raise UserError(
-                f"no worker has done a single batch, after {TRIES} tries and with ever smaller ones (the last: "
-                f"{lost.reason}); if memory is short, set compute.workers or a batch size lower"
+                f"{so_far}, after {TRIES} tries and with ever smaller batches (the last: {lost.reason}); if memory is "
+                "short, set compute.workers or a batch size lower; if an accelerator failed, look at its driver's "
+                "messages; what is finished is kept, so run the same command again"
             )
         return [SetAside(f"set aside after {TRIES} tries: {lost.reason}")]
+
+
+def check_set_aside(notes: Sequence[str], items: int, most: float, things: str) -> None:
+    """Refuse to end well where too many items were set aside.
+
+    Args:
+        notes: why, one for each that was.
+        items: how many there are in all.
+        most: `compute.max_set_aside`, the share of them that may be. A single item may always be, unless it is 0:
+            in a run of few items it is more than any sensible share.
+        things: what they are, for messages.
+
+    Raises:
+        UserError: more were set aside than may be.
+    """
+    allowed = max(1, int(most * items)) if most else 0
+    if len(notes) > allowed:
+        raise UserError(
+            f"{len(notes)} of {items} {things} were set aside (the first: {notes[0]}), which is more than "
+            f"compute.max_set_aside = {most:g} allows ({allowed}); what is finished is kept: run the same command "
+            "again, which tries them anew, or raise compute.max_set_aside"
+        )
 
 
 def one_line(error: BaseException) -> str:

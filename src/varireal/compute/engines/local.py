@@ -1,4 +1,4 @@
-"""Engine ``local``: worker processes on this machine, or this process where one worker is all there is."""
+"""Engine ``local``: worker processes on this machine, or this process where one worker on the CPU is all there is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
+from varireal.compute.accelerators import is_broken
 from varireal.compute.devices import is_surely_cpu, visible_gpus
 from varireal.compute.engines.base import CrewPool, Item, Lost, Pool, Result, Worker, one_line
 from varireal.compute.interruption import deferring
@@ -67,7 +68,7 @@ class LocalEngine:
             count = min(max(1, most), max(1, len(gpus)))
         count = min(count, self._compute.workers or count)
         prepare = functools.partial(set_up, threads, bool(self._modules))
-        if count == 1:
+        if count == 1 and on_cpu:  # an accelerator may fail for good, and then its process has to go
             crew: InProcess | Processes = InProcess(worker, prepare)
         else:
             crew = Processes(worker, prepare, count, gpus, self._modules if on_cpu else None)
@@ -101,7 +102,7 @@ def attempt(
         return error
     except Exception as error:
         logger.debug("%s", traceback.format_exc())
-        return Lost(one_line(error))
+        return Lost(one_line(error), is_broken(error))
 
 
 class InProcess:
@@ -127,6 +128,11 @@ class InProcess:
         outcome = attempt(self._worker, items, lambda done: on_units(ticket, done))
         if isinstance(outcome, UserError):
             raise outcome
+        if isinstance(outcome, Lost) and outcome.broken:
+            raise UserError(
+                f"the accelerator failed ({outcome.reason}), and this process can use it no longer; what is finished "
+                "is kept, so run the same command again"
+            )
         return ticket, outcome
 
     def close(self) -> None:
@@ -188,7 +194,10 @@ class Processes:
             del self._running[pipe]
             if isinstance(outcome, UserError):
                 raise outcome
-            self._free.append(pipe)
+            if isinstance(outcome, Lost) and outcome.broken:
+                self._replace(pipe)
+            else:
+                self._free.append(pipe)
             return ticket, outcome
 
     def close(self) -> None:
@@ -212,8 +221,11 @@ class Processes:
         self._free.append(own)
 
     def _replace(self, pipe: connection.Connection) -> Lost:
+        """Start another process in the place of one that is gone, or ends by its pipe's end; say how it ended."""
         process, gpu = self._processes.pop(pipe)
         pipe.close()
+        process.join(PATIENCE)
+        process.kill()  # if a broken accelerator holds it up
         process.join()
         code = process.exitcode
         self._start(gpu)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.compute.engines.base import CrewPool, Item, Lost, Pool, Result, Worker, one_line
 from varireal.compute.engines.local import attempt, set_up
 from varireal.compute.interruption import check_interruption, deferring, keeping_handlers
+from varireal.compute.own_code import own_sources
 from varireal.compute.processes import available_cores, signals_held
 from varireal.errors import UserError
 
@@ -61,6 +62,11 @@ class RayEngine:
         if self._compute.device != "auto":
             return self._compute.device.partition(":")[0]
         with self._connected() as resources:
+            if not resources.get("GPU") and self._compute.require_accelerator:
+                raise UserError(
+                    f"compute.require_accelerator is true, but the Ray cluster at {self._compute.ray_address} has no "
+                    "GPU; start Ray on a machine with one, or set compute.device to cpu"
+                )
             return "cuda" if resources.get("GPU") else "cpu"
 
     def device(self) -> str:
@@ -127,13 +133,18 @@ def _start_here() -> None:
 
 
 def _join(address: str) -> None:
-    """Connect to a cluster; where nothing listens Ray itself would try for minutes, deaf to signals."""
+    """Connect to a cluster; where nothing listens Ray itself would try for minutes, deaf to signals.
+
+    Its workers take their code from the folder that this process works in, too.
+    """
     import ray
 
     host, _, port = address.rpartition(":")
     if host:
         socket.create_connection((host, int(port)), ANSWERS_WITHIN).close()
-    ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    own = own_sources()
+    environment: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": own}}} if own else {}
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **environment)
 
 
 class Host:
@@ -223,7 +234,11 @@ class Actors:
             return call.ticket, Lost(f"its worker was lost ({type(error).__name__}), perhaps for memory")
         if isinstance(outcome, UserError):
             raise outcome
-        self._free.append(call.actor)
+        if isinstance(outcome, Lost) and outcome.broken:
+            ray.kill(call.actor)  # its process can use the accelerator no longer
+            self._start()
+        else:
+            self._free.append(call.actor)
         return call.ticket, outcome
 
     def close(self) -> None:

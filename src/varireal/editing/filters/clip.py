@@ -14,6 +14,7 @@ import numpy as np
 
 from varireal.config import ComputeConfig, FilterConfig
 from varireal.editing.attempts import FilterAnswer
+from varireal.editing.filters.rules import passes, rule_identity
 from varireal.editing.jobs import EditJob
 from varireal.networks.clip import Clip, check_clip, clip_identity, load_clip
 from varireal.prompts import PromptTable
@@ -49,12 +50,17 @@ class ClipFilter:
             "candidates": content_key(self._table.to_json()),
             "dtype": self._compute.dtype,
             "device": device_type(self._compute),
+            **rule_identity(self._config),
         }
 
     @property
     def thresholds(self) -> dict[str, float]:
         """Return the least probabilities that pass."""
         return {"attribute": self._config.attribute_threshold, "class": self._config.class_threshold}
+
+    def load(self) -> None:
+        """Load CLIP now, which then sees a blank picture."""
+        _ = self._clip
 
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Judge the pictures.
@@ -84,7 +90,7 @@ class ClipFilter:
         }
         passed = {name: scores[name] >= least for name, least in self.thresholds.items()}
         return FilterAnswer(
-            accepted=all(passed.values()),
+            accepted=passes(scores, self.thresholds, self._config),
             scores=scores,
             quality=scores["attribute"] - (not passed["class"]),  # whatever lost its class comes last
         )

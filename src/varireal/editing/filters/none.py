@@ -21,6 +21,9 @@ class NoFilter:
     def __init__(self, config: FilterConfig, compute: ComputeConfig, table: PromptTable) -> None:
         pass
 
+    def load(self) -> None:
+        """Load nothing."""
+
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Accept the pictures, without scores."""
         return [FilterAnswer(accepted=True, scores={}, quality=0.0) for _ in jobs]

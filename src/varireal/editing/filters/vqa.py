@@ -16,6 +16,7 @@ import numpy as np
 from varireal.base.manifest import ATTRIBUTES, Attribute
 from varireal.config import ComputeConfig, FilterConfig
 from varireal.editing.attempts import FilterAnswer
+from varireal.editing.filters.rules import passes, rule_identity
 from varireal.editing.filters.yes_no import KEY, YesNoModel
 from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
@@ -32,7 +33,7 @@ _POSSIBLE: dict[Attribute, str] = {
 
 
 class VqaFilter:
-    """Accepts an edit for which every question gets the hoped-for answer with enough probability."""
+    """Accepts an edit for which the questions, or enough of them, get the hoped-for answers with enough probability."""
 
     def __init__(self, config: FilterConfig, compute: ComputeConfig, table: PromptTable) -> None:
         self._config = config
@@ -56,6 +57,7 @@ class VqaFilter:
             "thresholds": self.thresholds,
             "dtype": self._compute.dtype,
             "device": device_type(self._compute),
+            **rule_identity(self._config),
         }
 
     @property
@@ -67,6 +69,10 @@ class VqaFilter:
             "class": config.class_threshold,
             "possibility": config.possibility_threshold,
         }
+
+    def load(self) -> None:
+        """Load the model now, and ask it about a blank picture."""
+        self._model.load()
 
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Judge the pictures.
@@ -84,7 +90,7 @@ class VqaFilter:
         scores = {**yes, "possibility": possible if job.feasibility == "feasible" else 1 - possible}
         failed = sum(scores[name] < least for name, least in self.thresholds.items())
         return FilterAnswer(
-            accepted=not failed,
+            accepted=passes(scores, self.thresholds, self._config),
             scores=scores,
             quality=fmean(scores.values()) - failed,  # of attempts that fail, the one that fails fewer questions
         )

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from varireal.compute.devices import resolve_device, resolve_dtype
 from varireal.config import ComputeConfig
 from varireal.errors import UserError
+from varireal.networks import blank
+from varireal.networks.blank import answering
 from varireal.networks.checkpoints import check_checkpoint
+from varireal.networks.finite import check_numbers
 from varireal.networks.memory import Fitting, out_of_memory
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KEY = "filter.model"
+FILES = "processor_config.json, preprocessor_config.json and config.json"
 REMEDY = "set edit.memory.offload to true, or filter.model to a smaller one"
 LEAST_ANSWERED = 0.5  # below this probability of yes and no together a model does not answer the question as asked
 
@@ -58,6 +62,8 @@ class YesNoModel:
             _answer_tokens(self._processor.tokenizer, word, checkpoint) for word in ("yes", "no")
         )
         self._check_prompt()
+        with answering(KEY, checkpoint, FILES):  # its configuration alone may make it fail at every picture
+            self._inputs([_blank()], ["Is it?"])
         self._warned = False
         self._fitting = Fitting("filter", REMEDY)
 
@@ -80,6 +86,7 @@ class YesNoModel:
 
         def answer(places: Sequence[int]) -> list[float]:
             logits = self.next_token_logits([images[place] for place in places], [questions[place] for place in places])
+            check_numbers(logits, f"{KEY} = {self._checkpoint!r}", self._model.dtype, infinite=True)
             yes, no = (torch.logsumexp(logits[:, ids], dim=1) for ids in (self.yes_tokens, self.no_tokens))
             self._check_answered((torch.logaddexp(yes, no) - torch.logsumexp(logits, dim=1)).exp())
             return torch.sigmoid(yes - no).tolist()
@@ -93,23 +100,38 @@ class YesNoModel:
     def next_token_logits(self, images: Sequence[np.ndarray], questions: Sequence[str]) -> torch.Tensor:
         """Return the logits, float64 (N, vocabulary) on the CPU, of what follows each question; all in one batch."""
         import torch
-        from PIL import Image
 
         model = self._model
+        inputs = self._inputs(images, questions).to(model.device, model.dtype)
+        # only the last position's logits: those of a whole prompt would fill gigabytes
+        last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+        with torch.inference_mode():
+            return model(**inputs, use_cache=False, **last).logits[:, -1].cpu().double()
+
+    def load(self) -> None:
+        """Load the weights now, and ask about a blank picture.
+
+        Raises:
+            UserError: the weights cannot be loaded or cannot answer, or the memory does not hold them.
+        """
+        self._model  # noqa: B018 - loaded by this
+        with answering(KEY, self._checkpoint, FILES):
+            self.yes_probabilities([_blank()], ["Is it?"])
+
+    def _inputs(self, images: Sequence[np.ndarray], questions: Sequence[str]) -> Any:
+        """Return what the processor makes of pictures with a question each, all in one batch."""
+        from PIL import Image
+
         prompts = [self.prompt(question) for question in questions]
         bos = self._processor.tokenizer.bos_token
-        inputs = self._processor(
+        return self._processor(
             text=prompts,
             images=[[Image.fromarray(image)] for image in images],
             add_special_tokens=not (bos and prompts[0].startswith(bos)),  # a chat template may have written it
             padding=True,
             padding_side="left",  # so that the last position is the end of every prompt
             return_tensors="pt",
-        ).to(model.device, model.dtype)
-        # only the last position's logits: those of a whole prompt would fill gigabytes
-        last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-        with torch.inference_mode():
-            return model(**inputs, use_cache=False, **last).logits[:, -1].cpu().double()
+        )
 
     @functools.cached_property
     def _model(self) -> Any:
@@ -165,6 +187,12 @@ class YesNoModel:
                 "%s = %r gives yes and no together a probability of %.2g only: its answers say little",
                 KEY, self._checkpoint, share,
             )  # fmt: skip
+
+
+def _blank() -> np.ndarray:
+    import numpy as np
+
+    return np.full((blank.SIDE, blank.SIDE, 3), 127, np.uint8)
 
 
 def _load_config(checkpoint: str, revision: str | None) -> Any:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from varireal.base.manifest import Attribute
 from varireal.base.text import text_problem
 from varireal.prompts.llm.backend import MalformedAnswerError
+from varireal.prompts.llm.json_text import excerpt, read_object
 from varireal.prompts.schema import AttributeSpec, describe_problems
 
 # no sentence for an image model needs these; markup, addresses and code do
@@ -69,30 +70,14 @@ class _Judgements(_Model):
     judgements: list[_Judgement]
 
 
-def read_object(text: str) -> dict[str, Any]:
-    """Return the first JSON object in a text; models like to put words or a code fence around it.
-
-    Raises:
-        MalformedAnswerError: there is none, or it is cut off.
-    """
-    start = text.find("{")
-    if start < 0:
-        raise MalformedAnswerError(f"the answer holds no JSON object: {excerpt(text)}")
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text, start)
-    except (json.JSONDecodeError, RecursionError, ValueError) as error:
-        raise MalformedAnswerError(f"the answer is not valid JSON ({error}): {excerpt(text)}") from error
-    return value
-
-
 def read_proposals(text: str, attribute: Attribute, weight: float) -> tuple[list[AttributeSpec], list[tuple[str, str]]]:
     """Turn an answer into values, and name the ones that break the rules: (what was proposed, why it cannot be used).
 
     Raises:
         MalformedAnswerError: the answer is not of the form that was asked for, or no value in it can be used.
     """
-    items = read_object(text).get("items")
-    if not isinstance(items, list) or not items:
+    items = read_object(text, "items")["items"]
+    if not items:
         raise MalformedAnswerError(f'the answer has no list "items": {excerpt(text)}')
     specs, dropped = [], []
     for item in items:
@@ -143,7 +128,7 @@ def read_judgements(text: str, count: int) -> list[tuple[Opinion, str]]:
         MalformedAnswerError: the answer has another form, or judges other numbers or one number twice.
     """
     try:
-        judgements = _Judgements.model_validate(read_object(text)).judgements
+        judgements = _Judgements.model_validate(read_object(text, "judgements")).judgements
     except ValidationError as error:
         raise MalformedAnswerError(f"the answer has another form: {excerpt(describe_problems(error))}") from error
     numbers = sorted(judgement.number for judgement in judgements)
@@ -155,10 +140,3 @@ def read_judgements(text: str, count: int) -> list[tuple[Opinion, str]]:
 
 def _shown_reason(reason: str) -> str:
     return excerpt(reason, MAX_REASON) if text_problem(reason, MAX_REASON) else reason
-
-
-def excerpt(text: str, length: int = 120) -> str:
-    """Return the beginning of a text from outside as one printable line."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
-    line = " ".join(line.split())
-    return line if len(line) <= length else f"{line[:length]}..."

@@ -118,7 +118,8 @@ class Asker:
         try:
             return parse(reply.text), reply
         except MalformedAnswerError as error:
-            cut = "" if reply.complete else " (cut off at llm.max_tokens)"
+            cut = f"; {reply.instead}" if reply.instead else ""
+            cut += "" if reply.complete else " (cut off at llm.max_tokens)"
             rejected.append({"problem": f"{error}{cut}", "input_tokens": reply.input_tokens,
                              "output_tokens": reply.output_tokens, **_stored(reply)})  # fmt: skip
             raise MalformedAnswerError(f"{error}{cut}") from error

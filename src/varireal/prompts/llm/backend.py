@@ -55,6 +55,7 @@ class Reply:
     input_tokens: int
     output_tokens: int
     raw: Any  # the whole answer, a JSON value
+    instead: str = ""  # what came where the answer has no text of its own, for messages
 
 
 class Backend(Protocol):

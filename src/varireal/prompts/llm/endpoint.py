@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from varireal.config import LlmConfig
 from varireal.errors import UserError
-from varireal.prompts.llm.answers import excerpt
 from varireal.prompts.llm.backend import AskAgainError, LlmQuestion, MalformedAnswerError, Reply
+from varireal.prompts.llm.json_text import excerpt
 
 if TYPE_CHECKING:
     import requests
@@ -56,6 +56,8 @@ class Endpoint:
         status, headers, content = self._post(body)
         if status != 200:
             raise self._refusal(status, headers, content)
+        if words := _error_in_an_answer(content):
+            raise AskAgainError(f"{self._url} answers 200 with an error: {self._shown(words)}")
         return _reply(content)
 
     def _model(self, question: LlmQuestion) -> str:
@@ -197,20 +199,56 @@ def _error_of(content: bytes) -> tuple[str | None, str]:
         return None, text
 
 
+def _error_in_an_answer(content: bytes) -> str | None:
+    """Return the words of an error that a body of status 200 holds instead of an answer, as gateways send it."""
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    told = isinstance(raw, dict) and raw.get("error") and not raw.get("choices")
+    return _error_of(content)[1] or "no words" if told else None
+
+
 def _reply(content: bytes) -> Reply:
     """Return the answer in a body of status 200; of a model that declines, its excuse.
 
     Raises:
         MalformedAnswerError: it is not of the protocol's form.
     """
+    shown = excerpt(content[:2000].decode("utf-8", "replace"))
     try:
         raw = json.loads(content)
         choice = raw["choices"][0]
-        text, refusal = choice["message"].get("content"), choice["message"].get("refusal")
+        said, instead = _text_of(choice["message"], choice.get("finish_reason"))
         usage = raw.get("usage") or {}
         tokens = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
     except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
-        shown = excerpt(content[:2000].decode("utf-8", "replace"))
-        raise MalformedAnswerError(f"the endpoint's answer is not of the protocol's form: {shown}") from error
-    said = text if isinstance(text, str) and not refusal else str(refusal or "")
-    return Reply(said, choice.get("finish_reason") != "length", tokens[0], tokens[1], raw)
+        streamed = "as a stream, though none was asked for: " if content.lstrip().startswith(b"data:") else ""
+        raise MalformedAnswerError(f"the endpoint's answer is not of the protocol's form: {streamed}{shown}") from error
+    return Reply(said, choice.get("finish_reason") != "length", tokens[0], tokens[1], raw, instead)
+
+
+def _text_of(message: dict[str, Any], finish_reason: Any) -> tuple[str, str]:
+    """Return the text of an answer, and in words what came instead where it has none of its own.
+
+    Some servers give the content in parts, some put all of an answer into the field of the reasoning.
+    """
+    content, refusal = message.get("content"), message.get("refusal")
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict)]
+        refusal = refusal or next((part["refusal"] for part in parts if part.get("refusal")), None)
+        # parts of reasoning have another type, or no text
+        content = "".join(
+            str(part.get("text") or "") for part in parts if part.get("type", "text") in ("text", "output_text")
+        )
+    if refusal:
+        return str(refusal), "the model refused"
+    if isinstance(content, str) and content.strip():
+        return content, ""
+    called = [excerpt(str(call["function"]["name"]), 40) for call in message.get("tool_calls") or []]
+    if called:
+        return "", f"the model called the tool {', '.join(called)}, though none was offered"
+    for field in ("reasoning_content", "reasoning", "thinking"):
+        if isinstance(message.get(field), str) and message[field].strip():
+            return message[field], f"it has reasoning only (finish_reason {finish_reason})"
+    return "", f"finish_reason {finish_reason}"

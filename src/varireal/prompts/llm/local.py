@@ -8,8 +8,8 @@ from varireal.base.seeding import forked_torch_rng
 from varireal.config import ComputeConfig, LlmConfig
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint, checkpoint_identity
-from varireal.prompts.llm.answers import excerpt
 from varireal.prompts.llm.backend import LlmQuestion, Reply
+from varireal.prompts.llm.json_text import excerpt
 
 
 class LocalModel:

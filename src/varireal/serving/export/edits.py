@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from varireal import paths
-from varireal.base.files import read_file, read_json, sha256_bytes, write_json
+from varireal.base.files import read_file, read_mapping, sha256_bytes, write_json
 from varireal.base.manifest import ImageRecord, read_manifest, usable
 from varireal.errors import UserError
 from varireal.serving.export.folder import ABOUT
 
 EVERYTHING = "all"
 SPLIT = "train"  # edits are made of training photos only
+OTHER_SPLITS = ("validation", "valid", "val", "dev", "testing", "test", "evaluation", "eval")
 METADATA = "metadata.jsonl"  # of an imagefolder
 # fields of a record that are said of an edit, beside its label
 FIELDS = ("image_id", "photo_id", "class_index", "attribute", "feasibility", "value", "prompt", "index", "seed",
@@ -56,7 +58,7 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
     Raises:
         UserError: there is no such mix, a manifest is missing, or there is no edit.
     """
-    info = read_json(paths.DATASET_INFO)
+    info = read_mapping(paths.DATASET_INFO, "name", "classes", "domain_word")
     if name == EVERYTHING:
         folders = [
             paths.edit_folder(attribute, feasibility) for attribute in attributes for feasibility in feasibilities
@@ -133,6 +135,15 @@ def with_pictures(edits: EditSet) -> Iterator[tuple[ImageRecord, bytes]]:
             advance(1)
 
 
+def without_splits(name: str) -> str:
+    """Return a name in which no word means another split to Hugging Face's readers: "test" becomes "tests".
+
+    Their rule is that of https://huggingface.co/docs/datasets/repository_structure: a word of OTHER_SPLITS in the path
+    of a file, between signs or digits, puts the file into that split, whatever folder it lies in.
+    """
+    return re.sub(rf"(?<![a-z])({'|'.join(OTHER_SPLITS)})(?![a-z])", r"\1s", name, flags=re.IGNORECASE)
+
+
 def write_image_folder(folder: Path, edits: EditSet) -> None:
     """Write an imagefolder: ``train/metadata.jsonl`` and the pictures that its ``file_name`` names, relative to it.
 
@@ -140,8 +151,13 @@ def write_image_folder(folder: Path, edits: EditSet) -> None:
     """
     root = folder / SPLIT
     lines = []
+    taken: set[str] = set()
     for record, data in with_pictures(edits):
-        name = f"{stem(record)}.{suffix(record)}"
+        name = without_splits(stem(record))
+        if name in taken:
+            name = f"{name}-{record.sha256[:8]}"
+        taken.add(name)
+        name = f"{name}.{suffix(record)}"
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
         lines.append(json.dumps({"file_name": name, **described(record)}, ensure_ascii=False))

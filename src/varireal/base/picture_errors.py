@@ -1,0 +1,38 @@
+"""What is said when a picture's file cannot be decoded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
+
+from varireal.base.file_kinds import HEIF, register_heif
+from varireal.errors import UserError
+
+
+@contextlib.contextmanager
+def named_picture_errors(name: str) -> Generator[None]:
+    """Turn Pillow's failures to decode a picture into one line that names it.
+
+    Raises:
+        UserError: the file is missing, is no picture, is cut short, or is larger than 178 million pixels.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"the image {name} does not exist") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"the image {name} is too large to open safely ({error})") from error
+    except UnidentifiedImageError as error:  # its own words name an address in memory where there is no path
+        if Path(name).suffix.lower() in HEIF and not register_heif():
+            raise UserError(
+                f"the image {name} is HEIC, which is read where pillow-heif is installed: pip install pillow-heif, or "
+                "save it as JPEG"
+            ) from error
+        raise UserError(
+            f"the image {name} cannot be read (it is no picture that Pillow knows); replace or remove the file"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"the image {name} cannot be read ({error}); replace or remove the file") from error
