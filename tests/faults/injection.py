@@ -8,16 +8,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import errno
-import itertools
 import json
 import os
 import signal
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,8 +22,6 @@ from varireal.cli import program
 from varireal.compute import processes
 
 KILLED = 137
-TIMEOUT = 120.0  # seconds until a run counts as hung
-NUMBERS = itertools.count()  # of runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,58 +143,14 @@ class Injector:
             self.wrap(MlflowClient, name, "mlflow")
 
 
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    """How a run ended."""
-
-    code: int  # as a shell has it
-    output: str
-    calls: dict[str, int]  # by point; none where it was killed
-
-
-def run_forked(stage: Sequence[str], fault: Fault | None, folder: Path) -> Ended:
-    """Run a stage as the program does, in a fork of this process.
+def be_program(stage: Sequence[str], fault: Fault | None, printed: Path, counted: Path) -> NoReturn:
+    """Be the program, and end this process.
 
     Args:
-        folder: where what it prints and counts is kept.
+        stage: the program's arguments.
+        printed: the file for what it prints.
+        counted: the file for how often it passed each point.
     """
-    return wait_for(start_forked(stage, fault, folder))
-
-
-@dataclasses.dataclass(frozen=True)
-class Running:
-    """A run that was started."""
-
-    process: int
-    what: str
-    printed: Path
-    counted: Path
-
-
-def start_forked(stage: Sequence[str], fault: Fault | None, folder: Path) -> Running:
-    """Start a run."""
-    number = next(NUMBERS)
-    running = Running(os.fork(), f"{stage} with {fault}", folder / f"{number}.txt", folder / f"{number}.json")
-    if running.process == 0:
-        _run_here(stage, fault, running.printed, running.counted)
-    return running
-
-
-def wait_for(running: Running) -> Ended:
-    """Wait for the end of a run."""
-    end = time.monotonic() + TIMEOUT
-    while (ended := os.waitpid(running.process, os.WNOHANG)) == (0, 0):
-        if time.monotonic() > end:
-            os.kill(running.process, signal.SIGKILL)
-            os.waitpid(running.process, 0)
-            raise AssertionError(f"{running.what} hung: {running.printed.read_text()}")
-        time.sleep(0.002)
-    calls = json.loads(running.counted.read_text()) if running.counted.exists() else {}
-    return Ended(os.waitstatus_to_exitcode(ended[1]), running.printed.read_text(), calls)
-
-
-def _run_here(stage: Sequence[str], fault: Fault | None, printed: Path, counted: Path) -> NoReturn:
-    """Be the program, and end this process."""
     code = 1
     try:
         handle = os.open(printed, os.O_WRONLY | os.O_CREAT)
@@ -207,7 +158,6 @@ def _run_here(stage: Sequence[str], fault: Fault | None, printed: Path, counted:
         os.dup2(handle, 2)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         sys.argv = ["varireal", *stage]
-        forkserver._forkserver._forkserver_pid = None  # an earlier test's server is no child of this process
         processes.SMALLEST_POOL = 1000  # as few pictures as these are done by this process alone
         injector = Injector(fault)
         injector.arm()

@@ -6,7 +6,6 @@ Some runs belong to the tests; `VARIREAL_FAULT_RUNS=300 pytest tests/faults` doe
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import shutil
 import sqlite3
@@ -14,9 +13,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import pytest
-from tests.faults.injection import KILLED, KILLS, KINDS, Ended, Fault, run_forked, start_forked, wait_for
+from tests.faults.forks import Ended, Forks, forks
+from tests.faults.injection import KILLED, KILLS, KINDS, Fault
 from tests.prompts.llm.server import FakeEndpoint
 from tests.tiny_study import CELLS, change, make_study
 
@@ -59,10 +58,6 @@ STAGES = [
     Stage(("report",), ("reports/index.html", "reports/summary.md", "metrics/table.json", "metrics/table.csv",
                         "metrics/verdicts.json", "metrics/plots/curves.csv"), weight=2),
 ]  # fmt: skip
-SLOW = ("open_clip", "peft", "mlflow", "pandas", "matplotlib.pyplot", "requests", "statsmodels.api", "cv2",
-        "varireal.training.loop", "varireal.training.lora", "varireal.evaluation.run", "varireal.measuring.work",
-        "varireal.editing.run", "varireal.segmentation.run", "varireal.reporting.page",
-        "varireal.tracking.store")  # fmt: skip
 
 
 def files(*places: str) -> dict[str, bytes]:
@@ -91,13 +86,13 @@ def finished(stage: Stage) -> dict[str, tuple[int, bytes]]:
 class Laboratory:
     """A tiny study that has run undisturbed, what each stage wrote, and how often it passed each point."""
 
-    folder: Path
+    forks: Forks
     expected: dict[Stage, dict[str, bytes]]
     calls: dict[Stage, dict[str, int]]
     runs: int  # of MLflow
 
     def run(self, stage: Stage, fault: Fault | None = None) -> Ended:
-        return run_forked(stage.command, fault, self.folder)
+        return self.forks.run(stage.command, fault)
 
     def put_right(self, stage: Stage) -> None:
         """Take what the stage wrote and kept away, as DVC does with outputs, and restore those of all others."""
@@ -112,9 +107,6 @@ class Laboratory:
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Iterator[Laboratory]:
-    for name in SLOW:  # once, before all forks
-        importlib.import_module(name)
-    cv2.setNumThreads(1)  # a fork waits for ever for the threads that an earlier test left to OpenCV
     folder = tmp_path_factory.mktemp("laboratory")
     server = FakeEndpoint()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -131,13 +123,14 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Ite
         change(train__checkpoint_every=1)
         clip = {"name": "clip", "model": f"local-dir:{tiny_clip}", "attribute_threshold": 1.0, "max_attempts": 2}
         change(filter=clip, mix__include_exhausted=True)  # every edit is tried twice, and both pictures are kept
-        found = Laboratory(tmp_path_factory.mktemp("printed"), {}, {}, 0)
-        for stage in STAGES:
-            ended = found.run(stage)
-            assert ended.code == 0, ended.output
-            found.expected[stage], found.calls[stage] = files(*stage.outputs), ended.calls
-        found.runs = logged_runs()
-        yield found
+        with forks(tmp_path_factory.mktemp("printed")) as process:
+            made = Laboratory(process, {}, {}, 0)
+            for stage in STAGES:
+                ended = made.run(stage)
+                assert ended.code == 0, ended.output
+                made.expected[stage], made.calls[stage] = files(*stage.outputs), ended.calls
+            made.runs = logged_runs()
+            yield made
     server.shutdown()
     server.server_close()
 
@@ -201,8 +194,8 @@ def test_two_runs_at_once_in_one_folder_leave_what_one_leaves(laboratory: Labora
     stage = next(stage for stage in STAGES if stage.command[0] == command)
     for _ in range(times):
         laboratory.put_right(stage)
-        running = [start_forked(stage.command, None, laboratory.folder) for _ in range(2)]
-        for ended in [wait_for(each) for each in running]:
+        running = [laboratory.forks.start(stage.command) for _ in range(2)]
+        for ended in [each.wait() for each in running]:
             assert ended.code == 0, ended.output
         assert files(*stage.outputs) == laboratory.expected[stage]
         check_packs()
