@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from varireal.reporting.gallery import Example, build_examples, data_uri
 from varireal.reporting.page import FILTERS, page_environment
+from varireal.reporting.words import counted
 
 if TYPE_CHECKING:
     from varireal.base.manifest import ImageRecord
@@ -44,12 +45,15 @@ def render_preview(preview: Preview) -> str:
     environment = page_environment()
     script = environment.get_template("script.js.j2").render()
     examples = _examples(preview)
+    cells, networks, forecast = preview.grids()
     failed = preview.masks.failed
     return environment.get_template("preview.html.j2").render(
         dataset=preview.dataset,
-        photos=len(preview.chosen),
+        photos=counted(len(preview.chosen), "photo"),
         warnings=preview.warnings,
-        grids=preview.grids(),
+        cells=cells,
+        networks=networks,
+        forecast=forecast,
         masks=len(preview.masks.photos),
         failed=[_failed(record) for record in failed[:MOST_FAILED]],
         failed_count=len(failed),

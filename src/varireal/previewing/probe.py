@@ -11,6 +11,7 @@ from typing import Any
 from varireal.compute.engines import Engine, Pool, SetAside, Worker
 from varireal.editing.attempts import IMAGE, Attempt, EditWorker, FilterAnswer
 from varireal.networks.calls import Uses, add_uses, recording
+from varireal.segmentation.run import SegmentWorker
 
 
 @dataclasses.dataclass
@@ -52,15 +53,16 @@ class ProbedWorker:
 
     def __call__(self, items: Sequence[Any]) -> list[_Probed]:
         measured, start = Measured(items=len(items)), time.perf_counter()
-        edits = isinstance(self._worker, EditWorker)
-        if edits:
+        if isinstance(self._worker, EditWorker):
             self._worker.load(editor=any(IMAGE not in each.files for each in items))
-            measured.loading = time.perf_counter() - start
+        elif isinstance(self._worker, SegmentWorker):
+            self._worker.load()
+        measured.loading = time.perf_counter() - start
         with recording() as measured.uses:
             start = time.perf_counter()
             results = self._worker(items)
             measured.seconds = time.perf_counter() - start
-        if edits:
+        if isinstance(self._worker, EditWorker):
             measured.photos = _unedited(self._worker, items)
         return [_Probed(result, None if place else measured) for place, result in enumerate(results)]
 

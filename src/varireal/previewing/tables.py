@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from varireal.previewing.probe import Measured
 
 DASH = "–"
+SHORT = 20.0  # seconds, below which tenths are shown
 
 
 def cells_grid(cells: Sequence[PreviewedCell], chances: Sequence[float | None]) -> Grid:
@@ -69,15 +70,19 @@ def networks_grid(parts: Mapping[str, Measured]) -> Grid:
             each = f"{1000 * use.seconds / use.rows:.0f} ms" if use.rows else DASH
             peak = readable_bytes(use.peak) if use.peak else DASH
             share = percent(use.seconds / measured.seconds)
-            cells = (part, name, str(use.calls), str(use.rows), readable_seconds(use.seconds), each, share)
+            cells = (part, name, str(use.calls), str(use.rows), _seconds(use.seconds), each, share)
             lines.append(Line((*cells, readable_bytes(use.weights), peak), section=part))
         rest = measured.seconds - sum(use.seconds for use in measured.uses.values())
         if measured.items:
             share = percent(rest / measured.seconds)
-            cells = (part, "all else", DASH, str(measured.items), readable_seconds(rest))
+            cells = (part, "all else", DASH, str(measured.items), _seconds(rest))
             lines.append(Line((*cells, f"{1000 * rest / measured.items:.0f} ms", share, DASH, DASH), section=part))
     names = ("network", "calls", "items", "time", "an item", "of the part", "weights", "most memory")
     return Grid("Time and memory by network", columns("part", *names), tuple(lines))
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < SHORT else readable_seconds(seconds)
 
 
 def forecast_grid(findings: Sequence[Finding]) -> Grid:
