@@ -14,7 +14,7 @@ from varireal.tables import results_console, rich_table
 
 if TYPE_CHECKING:
     from varireal.config import Params
-    from varireal.previewing.run import Preview
+    from varireal.previewing.preview import Preview
 
 
 @click.command()
