@@ -167,15 +167,14 @@ def test_without_network_the_error_says_so(hub):
         find_weights("hf-hub:a/b", None, "filter")
 
 
-@pytest.mark.parametrize(("tensor", "asks"), [("visual.proj", "encode_images"), ("text_projection", "encode_texts")])
-def test_features_that_are_no_numbers_are_refused_with_checkpoint_and_precision(copied, tensor, asks):
+@pytest.mark.parametrize("tensor", ["visual.proj", "text_projection"])
+def test_features_that_are_no_numbers_are_refused_with_checkpoint_and_precision_when_it_is_loaded(copied, tensor):
     path = copied / "open_clip_model.safetensors"
     tensors = load_file(path)
     tensors[tensor][0, 0] = float("nan")
     save_file(tensors, path)
-    spoilt = load_clip(f"local-dir:{copied}", None, key="filter")
     with pytest.raises(UserError, match=r"filter\.model = 'local-dir:.*no numbers .* in float32; its weights must be"):
-        getattr(spoilt, asks)(pictures() if asks == "encode_images" else ["a photo of a glider"])
+        load_clip(f"local-dir:{copied}", None, key="filter")
 
 
 OPENAIS = {name: torch.tensor(1) for name in ("input_resolution", "context_length", "vocab_size")}
