@@ -49,6 +49,8 @@ class DatasetConfig(Section):
     on_duplicate: Literal["error", "drop"] = "error"
     download: bool = False  # oxford_pets, fgvc_aircraft: prepare gets what the root lacks from the authors' site
     complete: bool = True  # published data sets: their numbers of classes and photos must be met; false for a part
+    # published data sets with a val split: it is val, or joins train, from which val is drawn as for those without one
+    val_split: Literal["published", "drawn"] = "published"
     # share of each class's photos (published: train photos); not read where val photos are given, or val_per_class
     val_share: Share = 0.15
     test_share: Share = 0.25  # image_folder without given splits
