@@ -21,7 +21,8 @@ from varireal.store import FolderStore, content_key
 TrainingSource = Literal["real", "synthetic", "real+synthetic"]
 
 REVISION = 3  # raised when the meaning of the same settings changes, so that kept results are not mistaken for new ones
-WITHOUT_EFFECT = {"gradient_checkpointing", "checkpoint_every"}  # settings of train that change no result
+# settings of train that change no result; rounds are counted in max_steps
+WITHOUT_EFFECT = {"gradient_checkpointing", "checkpoint_every", "rounds"}
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 RESULT = "result.json"  # beside the adapter in the store: best step and curve
 DESCRIPTION = "varireal.json"  # beside the adapter in models/adapters: what it was trained on, and its curve
@@ -63,14 +64,15 @@ def read_training_set(params: Params, mix_folder: Path | None) -> TrainingSet:
     check_clip(params.clip.model, params.clip.pretrained)
     photos = read_manifest(paths.PHOTOS_MANIFEST)
     info = read_mapping(paths.DATASET_INFO, "classes", "domain_word")
+    real = tuple(photo for photo in photos if photo.split == "train")
     return TrainingSet(
         clip=params.clip,
-        train=params.train,
+        train=params.train.for_edits(len(real) * params.edit.edits_per_photo),
         compute=params.compute,
         run_seed=params.seed,
         classes=tuple(info["classes"]),
         sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
-        real=tuple(photo for photo in photos if photo.split == "train"),
+        real=real,
         val=tuple(photo for photo in photos if photo.split == "val"),
         synthetic=() if mix_folder is None else tuple(read_manifest(mix_folder / "manifest.parquet")),
     )
@@ -132,7 +134,7 @@ def fine_tunings(
     for source in sources:
         used = {origin: images[origin] for origin in source.split("+")}
         keys = {seed: content_key({**shared, "images": used, "seed": seed}) for seed in seeds}
-        plan += [FineTuning(source, seed, key, training_set.train.max_steps) for seed, key in keys.items()]
+        plan += [FineTuning(source, seed, key, training_set.train.steps) for seed, key in keys.items()]
     return plan
 
 
