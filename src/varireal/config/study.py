@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from varireal.base.manifest import Attribute, Condition, Feasibility, Source
-from varireal.config.data import NonNegative, Positive, PositiveFloat, Section, Share
+from varireal.base.text import template_problem
+from varireal.config.data import OBJECT_PLACES, NonNegative, Positive, PositiveFloat, Section, Share
 
 
 class MixConfig(Section):
@@ -23,11 +24,19 @@ class MixConfig(Section):
         return {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}[condition]
 
 
+def _class_sentence(text: str) -> str:
+    if problem := template_problem(text, OBJECT_PLACES, ("class", "object", "an object")):
+        raise ValueError(problem)
+    return text
+
+
 class ClipConfig(Section):
     """The classifier that is fine-tuned."""
 
     model: str = "ViT-B-16-quickgelu"  # an open_clip model name, "local-dir:<folder>" or "hf-hub:<id>"
     pretrained: str | None = "openai"  # open_clip's tag or a safetensors file; null beside a folder or an id
+    # of a class, for the text tower; places: {class}, {domain}, {object} (both words), {an object} (with its article)
+    sentence: Annotated[str, AfterValidator(_class_sentence)] = "a photo of {an object}"
 
 
 class LoraSettings(Section):

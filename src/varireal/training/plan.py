@@ -71,7 +71,7 @@ def read_training_set(params: Params, mix_folder: Path | None) -> TrainingSet:
         compute=params.compute,
         run_seed=params.seed,
         classes=tuple(info["classes"]),
-        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
+        sentences=tuple(class_prompt(name, info["domain_word"], params.clip.sentence) for name in info["classes"]),
         real=real,
         val=tuple(photo for photo in photos if photo.split == "val"),
         synthetic=() if mix_folder is None else tuple(read_manifest(mix_folder / "manifest.parquet")),
