@@ -1,4 +1,4 @@
-"""`study=original`: the study as its code ran it, in one group; its numbers are written down here with their meaning."""
+"""`study=original`: the study as its code ran it, in one group; its numbers, written down here with their meaning."""
 
 from __future__ import annotations
 
@@ -69,14 +69,11 @@ def test_its_sentences_are_the_studys(studies) -> None:
     params = Params.model_validate(studies["oxford_pets"][1])
     table = PromptTable(domain_word="pet", classes=[], attributes={}, sentences=params.prompt.sentences)
     sentences = [table.sentence(attribute, PARK, "Beagle") for attribute in ("background", "color", "texture")]
-    assert (
-        sentences
-        == [
-            "a high quality photo that pet Beagle is harmonious on the city park: A green space.",
-            "a high quality photo of pet Beagle with city park, color change., A green space.",  # its colours have no details
-            "a high quality photo of pet Beagle with detailed city park: A green space., surface texture change.",
-        ]
-    )
+    assert sentences == [
+        "a high quality photo that pet Beagle is harmonious on the city park: A green space.",
+        "a high quality photo of pet Beagle with city park, color change., A green space.",
+        "a high quality photo of pet Beagle with detailed city park: A green space., surface texture change.",
+    ]
     assert class_prompt("Beagle", "pet", params.clip.sentence) == "a pet photo of a Beagle"
 
 
