@@ -35,7 +35,8 @@ from varireal.config import Params, load_params
 from varireal.networks.clip import load_clip
 from varireal.prompts.templates import class_prompt
 from varireal.training.attention import split_attention
-from varireal.training.data import ASPECT_LIMIT, Augmentation, load_images
+from varireal.training.crops import ASPECT_LIMIT
+from varireal.training.data import Augmentation, load_images
 from varireal.training.loop import fine_tune
 from varireal.training.lora import TARGETS, add_lora, trainable_parameters
 from varireal.training.pixels import PixelCache

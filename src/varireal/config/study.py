@@ -51,6 +51,9 @@ class AugmentationConfig(Section):
     """Augmentation of training images; those that partly erase colour or texture are off unless asked for."""
 
     crop_scale_min: Annotated[float, Field(gt=0, le=1)] = 0.25  # least area share of the random resized crop
+    # crops are taken from whole pictures of so many pixels on the shorter side; null: from the square that the network
+    # sees in the middle, which is quicker and the same where pictures are squares of about its size
+    short_side: Positive | None = None
     flip: bool = True
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 0  # 0: off
     color_jitter: Share = 0.0  # probability, as below

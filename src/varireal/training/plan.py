@@ -120,10 +120,13 @@ def fine_tunings(
         )
     if "real+synthetic" in sources and training_set.train.batch_size < 2:
         raise UserError("train.batch_size = 1 cannot hold a real and a synthetic image; set it to 2 or more")
+    train = training_set.train.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    if train["augmentation"]["short_side"] is None:  # as before there was such a setting
+        del train["augmentation"]["short_side"]
     shared = {
         "revision": REVISION,
         "clip": clip_identity(training_set.clip.model, training_set.clip.pretrained),
-        "train": training_set.train.model_dump(mode="json", exclude=WITHOUT_EFFECT),
+        "train": train,
         "dtype": training_set.compute.dtype,
         "run_seed": training_set.run_seed,
         "sentences": list(training_set.sentences),
