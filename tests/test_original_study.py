@@ -53,7 +53,7 @@ def test_its_numbers_are_the_studys(studies, name) -> None:
     # RandAugment as torchvision has it by default (two operations of magnitude 9), then each with its probability
     strong = {"randaugment_magnitude": 9, "color_jitter": 0.8, "grayscale": 0.2, "blur": 0.2, "solarize": 0.2}
     crops = {"crop_scale_min": 0.25, "flip": True}
-    assert params.train.augmentation == AugmentationConfig(**crops, **strong)
+    assert params.train.augmentation == AugmentationConfig(**crops, **strong, short_side=320)
     assert (params.train.rounds, params.train.max_steps, params.train.eval_every) == (120, None, 450)
     assert {params.edit.recipe(a, f).refine_steps for a in ("color", "texture") for f in KINDS} == {25}
     assert params.edit.prior.scheduler == "DPMSolverMultistepScheduler"
