@@ -128,6 +128,10 @@ def test_the_refining_networks_are_looked_for_and_their_steps_counted(settings):
     refining = int(recipe.get("refine_steps", 20) * recipe.get("refine_strength", 1.0))
     work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert work.denoising_steps["color feasible"] == inpainting + refining
+    rounds = {"max_steps": None, "rounds": 7, "batch_size": 4, "eval_every": 3, "accumulation_steps": 1}
+    settings(edit__edits_per_photo=2, train=params["train"] | rounds)
+    work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
+    assert (work.steps, work.looks) == (11, 4)  # 7 * 3 * 2 / 4 = 10.5
     settings(edit__refine=refine, grid__attributes=["background"])
     assert not [n for n in used_checkpoints(load_params(paths.PARAMS)) if n.key.startswith("edit.refine")]
 

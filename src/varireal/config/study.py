@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from varireal.base.manifest import Attribute, Condition, Feasibility, Source
-from varireal.config.data import NonNegative, Positive, PositiveFloat, Section, Share
+from varireal.base.text import template_problem
+from varireal.config.data import OBJECT_PLACES, NonNegative, Positive, PositiveFloat, Section, Share
 
 
 class MixConfig(Section):
@@ -22,11 +24,19 @@ class MixConfig(Section):
         return {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}[condition]
 
 
+def _class_sentence(text: str) -> str:
+    if problem := template_problem(text, OBJECT_PLACES, ("class", "object", "an object")):
+        raise ValueError(problem)
+    return text
+
+
 class ClipConfig(Section):
     """The classifier that is fine-tuned."""
 
     model: str = "ViT-B-16-quickgelu"  # an open_clip model name, "local-dir:<folder>" or "hf-hub:<id>"
     pretrained: str | None = "openai"  # open_clip's tag or a safetensors file; null beside a folder or an id
+    # of a class, for the text tower; places: {class}, {domain}, {object} (both words), {an object} (with its article)
+    sentence: Annotated[str, AfterValidator(_class_sentence)] = "a photo of {an object}"
 
 
 class LoraSettings(Section):
@@ -41,6 +51,9 @@ class AugmentationConfig(Section):
     """Augmentation of training images; those that partly erase colour or texture are off unless asked for."""
 
     crop_scale_min: Annotated[float, Field(gt=0, le=1)] = 0.25  # least area share of the random resized crop
+    # crops are taken from whole pictures of so many pixels on the shorter side; null: from the square that the network
+    # sees in the middle, which is quicker and the same where pictures are squares of about its size
+    short_side: Positive | None = None
     flip: bool = True
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 0  # 0: off
     color_jitter: Share = 0.0  # probability, as below
@@ -50,7 +63,7 @@ class AugmentationConfig(Section):
 
 
 class TrainConfig(Section):
-    """Fine-tuning. The defaults are the study's (method.md's step 6); scale profiles shorten max_steps."""
+    """Fine-tuning. The defaults are the study's (method.md's step 6); scale profiles say for how long."""
 
     lora: LoraSettings = LoraSettings()
     lambda_real: Share = 0.5  # loss = lambda * CE(real) + (1 - lambda) * CE(synthetic), with real+synthetic
@@ -58,7 +71,10 @@ class TrainConfig(Section):
     final_learning_rate: NonNegative = 1e-8
     weight_decay: NonNegative = 1e-4
     batch_size: Positive = 64
-    max_steps: Positive = 1000
+    max_steps: Positive | None = 1000  # null: as many as rounds make; the smaller of the two where both are set
+    # how often as many images as the training photos have edits (edit.edits_per_photo) go through: every source and
+    # condition gets the same number of steps, the real photos alone too
+    rounds: Positive | None = None
     warmup_share: Share = 0.1
     eval_every: Positive = 100  # steps between looks at val; the best of them is kept
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -69,6 +85,26 @@ class TrainConfig(Section):
     compile: bool = False  # torch.compile on both towers: slow at first, then faster on a GPU
     # steps between checkpoints, from which a killed fine-tuning goes on; null: it begins anew
     checkpoint_every: Positive | None = 200
+
+    @property
+    def steps(self) -> int:
+        """Return the optimisation steps of a fine-tuning, once :meth:`for_edits` has counted them."""
+        if self.max_steps is None:
+            raise ValueError("train.rounds have not been counted in steps")
+        return self.max_steps
+
+    def for_edits(self, edits: int) -> TrainConfig:
+        """Return the settings with ``max_steps`` for so many edits, if rounds are asked for."""
+        if self.rounds is None:
+            return self
+        steps = math.ceil(self.rounds * edits / self.batch_size)
+        return self.model_copy(update={"max_steps": max(1, min(steps, self.max_steps or steps))})
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainConfig:
+        if self.max_steps is None and self.rounds is None:
+            raise ValueError("max_steps and rounds are both null; set one of them, or both for the smaller one")
+        return self
 
     @model_validator(mode="after")
     def _parts_hold_images(self) -> TrainConfig:

@@ -95,7 +95,7 @@ def time_training(params: Params, folder: Path) -> dict[str, Any]:
     """Do a few steps and two looks in every process."""
     photos = tuple(read_manifest(folder / PHOTOS))
     classes = tuple(read_json(folder / PROMPTS)["classes"])
-    sentences = tuple(class_prompt(name, params.dataset.domain_word) for name in classes)
+    sentences = tuple(class_prompt(name, params.dataset.domain_word, params.clip.sentence) for name in classes)
     training = TrainingSet(
         params.clip, params.train, params.compute, params.seed, classes, sentences,
         real=photos, val=(), synthetic=(),

@@ -43,7 +43,8 @@ class Workload:
 
 def count_workload(params: Params, photos: Mapping[str, int]) -> Workload:
     """Count from the settings and the number of photos by split."""
-    grid, train, edit = params.grid, params.train, params.edit
+    grid, edit = params.grid, params.edit
+    train = params.train.for_edits(photos["train"] * edit.edits_per_photo)
     denoising = {}
     for attribute in grid.attributes:
         for feasibility in grid.feasibilities:
@@ -59,8 +60,8 @@ def count_workload(params: Params, photos: Mapping[str, int]) -> Workload:
         max_attempts=params.filter.max_attempts,
         training_processes=cells + 1,
         fine_tunings=(cells * len(grid.sources) + 1) * len(grid.seeds),
-        steps=train.max_steps,
-        looks=math.ceil(train.max_steps / train.eval_every),
+        steps=train.steps,
+        looks=math.ceil(train.steps / train.eval_every),
         batch_size=train.batch_size,
     )
 
