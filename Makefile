@@ -4,7 +4,7 @@
 # make check    ruff and the type checker, as CI runs them before the tests
 # make setup    only the virtual environment in .venv, with what the default study needs
 # make params   params.yaml anew from conf/, where settings are changed; SET='dataset=oxford_pets models=sdxl' chooses
-# make ui       MLflow's pages, at http://127.0.0.1:5000
+# make ui       MLflow's pages, at http://127.0.0.1:5000, with the results that lie here
 .PHONY: repro test test-fast check setup params ui
 .DEFAULT_GOAL := repro
 
@@ -39,6 +39,7 @@ params: .venv/.ready
 		write("params.yaml", "$(CURDIR)/conf", None, "config.yaml", "$(CURDIR)/.dvc/plugins", "$(SET)".split())'
 
 ui: .venv/.ready
+	-[ ! -f reports/summary.md ] || varireal track  # a clone that pulled its results has no runs yet
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
 
 .venv/.ready: WHAT = .

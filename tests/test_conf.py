@@ -22,7 +22,16 @@ PLUGINS = REPOSITORY / ".dvc/plugins"
 README = (REPOSITORY / "README.md").read_text()
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 TEXTS = [README, *(path.read_text() for path in (*DOCS, *sorted(CONF.rglob("*.yaml"))))]
-DVC_COMMANDS = {"repro", "exp run", "exp show", "queue start", "metrics show", "plots show", "plots diff"}
+DVC_COMMANDS = {
+    "repro",
+    "exp run",
+    "exp show",
+    "queue start",
+    "metrics show",
+    "metrics diff",
+    "plots show",
+    "plots diff",
+}
 
 
 def compose(target: Path, overrides: list[str]) -> dict[str, Any]:

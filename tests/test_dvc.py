@@ -164,6 +164,14 @@ def test_outputs_are_ignored_by_git_unless_they_are_committed_metrics(stages: li
     assert done.stdout == ""
 
 
+def test_dvc_is_told_of_one_small_file_of_metrics() -> None:
+    with Repo(str(REPOSITORY)) as repo:
+        assert [Path(out.fs_path).relative_to(REPOSITORY) for out in repo.index.metrics] == [paths.STUDY]
+    # which DVC may pass over in the working folder, but not in revisions
+    demo = yaml.safe_load((REPOSITORY / "models/demo/dvc.yaml").read_text())
+    assert not any("metrics" in stage for stage in demo["stages"].values()) and "metrics" not in demo
+
+
 def test_dvc_looks_into_no_cache_of_python() -> None:
     with Repo(str(REPOSITORY)) as repo:
         for path in ("src/varireal/__pycache__", ".work", ".venv", "mlartifacts"):

@@ -39,15 +39,19 @@ TO_REPORT = [
 
 
 def make_study(
-    clip: Path, root: str = "photos", masks: str = "masks", classes: Sequence[str] = ("a", "b", "c")
+    clip: Path,
+    root: str = "photos",
+    masks: str = "masks",
+    classes: Sequence[str] = ("a", "b", "c"),
+    source: Path = REPOSITORY,
 ) -> None:
-    """Write photos, masks, a bank and params.yaml into the current folder."""
+    """Write photos, masks, a bank and the settings of a checkout as params.yaml into the current folder."""
     for index, name in enumerate(classes):
         for split, count in PER_SPLIT.items():
             for number in range(count):
                 _photo(Path(root, split, name), Path(masks, split, name), f"photo {number}.png", index)
     Path("bank.yaml").write_text(yaml.safe_dump(BANK), encoding="utf-8")
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load((source / "params.yaml").read_text(encoding="utf-8"))
     shares = {"val_share": 0.2, "test_share": 0.2}
     params["dataset"] = {"name": "image_folder", "domain_word": "thing", "root": root, "masks_root": masks, **shares}
     params["dataset"] |= {"min_side": SIDE, "max_side": None, "on_bad_image": "error"}

@@ -18,6 +18,7 @@ from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response
 from varireal.reporting.figures import edits_sheet, intervals_figure
 from varireal.reporting.gallery import Example, build_examples, choose_examples
+from varireal.reporting.glance import study_figures, study_yaml
 from varireal.reporting.page import render_page
 from varireal.reporting.provenance import provenance
 from varireal.reporting.results import read_results
@@ -81,6 +82,7 @@ def build_report(params: Params) -> StudyReport:
     accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
     return StudyReport(
         metrics={
+            paths.STUDY: study_yaml(study_figures(rows, verdicts, params)).encode(),
             paths.METRICS / "table.json": json_bytes(table_json(rows, verdicts)),
             paths.METRICS / "table.csv": table_csv(rows).encode(),
             paths.METRICS / "plots" / "curves.csv": curves_csv(results).encode(),

@@ -68,7 +68,7 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
     else:
         records = read_manifest(_mix(name) / "manifest.parquet")
     if not records:
-        raise UserError(f"there is no edit in {name} to export; see `dvc metrics show` for what the filter accepted")
+        raise UserError(f"there is no edit in {name} to export; see metrics/edit for what the filter accepted")
     records.sort(key=lambda record: record.image_id)
     return EditSet(name, tuple(records), tuple(info["classes"]), info["name"], info["domain_word"])
 
