@@ -157,7 +157,9 @@ def _bounds(
     return bounds
 
 
-def family_bounds(means: Sequence[CrossedMean], outcomes: Sequence[Outcome], margin: float) -> list[float | None]:
+def family_bounds(
+    means: Sequence[CrossedMean], outcomes: Sequence[Outcome], margin: float, alpha: float = ALPHA
+) -> list[float | None]:
     """Return for every comparison of a family the points below which its difference lies: 95 % for all at once.
 
     They are Holm's tests of equivalence, inverted (Strassburger and Bretz, Statistics in Medicine 27, 2008): what was
@@ -174,13 +176,15 @@ def family_bounds(means: Sequence[CrossedMean], outcomes: Sequence[Outcome], mar
         if mean.seeds < 2:
             bounds.append(None)
         elif outcome != "equivalent":
-            bounds.append(mean.bound(ALPHA / left))
+            bounds.append(mean.bound(alpha / left))
         else:
-            bounds.append(margin if left else min(margin, mean.bound(ALPHA / len(means))))
+            bounds.append(margin if left else min(margin, mean.bound(alpha / len(means))))
     return bounds
 
 
-def common_bound(bounds: Sequence[float | None], means: Sequence[CrossedMean], margin: float) -> float | None:
+def common_bound(
+    bounds: Sequence[float | None], means: Sequence[CrossedMean], margin: float, alpha: float = ALPHA
+) -> float | None:
     """Return one bound for all comparisons of a family: all differences lie below it with 95 %; None with one seed.
 
     It is the largest of their bounds at 5 % each, and needs no correction: it is passed only if the largest of the true
@@ -191,7 +195,7 @@ def common_bound(bounds: Sequence[float | None], means: Sequence[CrossedMean], m
     known = [bound for bound in bounds if bound is not None]
     if len(known) < len(means):
         return None
-    common = max(mean.bound(ALPHA) for mean in means)
+    common = max(mean.bound(alpha) for mean in means)
     return max(known) if common <= margin < max(known) else common
 
 
