@@ -41,6 +41,7 @@ TOOLS = {  # no stages of dvc.yaml
     "clean-work": ("varireal.commands.clean_work", "What .work holds that no output needs any more; free it."),
     "compare": ("varireal.commands.compare", "Two experiments side by side, with paired statistics."),
     "sweep": ("varireal.commands.sweep", "Accuracy against the share of infeasible images: run, collect, draw."),
+    "settle": ("varireal.commands.settle", "Add seeds, look by look, until every comparison is decided."),
     "rate": ("varireal.commands.rate", "Rate edits blind on a local page: could they exist?"),
     "ratings": ("varireal.commands.ratings", "How ratings agree with what was asked for, and with each other."),
 }

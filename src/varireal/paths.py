@@ -27,6 +27,7 @@ STUDY = METRICS / "study.yaml"  # the only metrics that DVC is told of: what fit
 MEASURED = METRICS / "measure.json"  # what `measure` found of every cell's edits
 SWEEP = METRICS / "sweep.json"  # what `varireal sweep` found, {} before the first
 RATINGS = METRICS / "ratings.json"  # what `varireal ratings` found, {} before the first
+SETTLED = METRICS / "settle.json"  # what `varireal settle` found; not there before its first look
 SWEEP_FIGURE = METRICS / "plots" / "sweep.png"
 VERDICTS = METRICS / "verdicts.json"
 REPORTS = Path("reports")

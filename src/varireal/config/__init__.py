@@ -34,6 +34,7 @@ from varireal.config.study import (
     MeasureConfig,
     MixConfig,
     ReportConfig,
+    SettleConfig,
     TrackingConfig,
     TrainConfig,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "RefineConfig",
     "ReportConfig",
     "SegmentConfig",
+    "SettleConfig",
     "TrackingConfig",
     "TrainConfig",
     "check_params",
@@ -112,6 +114,7 @@ class Params(Section):
     evaluate: EvaluateConfig
     measure: MeasureConfig
     report: ReportConfig
+    settle: SettleConfig = SettleConfig()
     grid: GridConfig
     tracking: TrackingConfig
     watch: dict[str, str]  # files and folders beside code that DVC watches; conf/ derives them from the rest

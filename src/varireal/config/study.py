@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Annotated
 
@@ -173,6 +174,18 @@ class ReportConfig(Section):
     margin: PositiveFloat = 0.3  # points of top-1 within which two conditions count as equivalent
     examples: Annotated[int, Field(ge=1, le=50)] = 10  # accepted edits shown per attribute and feasibility
     exhausted_examples: Annotated[int, Field(ge=0, le=50)] = 3  # edits shown of those that never passed the filter
+
+
+class SettleConfig(Section):
+    """How `varireal settle` adds seeds; planned before the first look, as the error is spent over the looks."""
+
+    looks: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field([3, 5, 10, 20, 40])  # seeds
+
+    @model_validator(mode="after")
+    def _looks_rise(self) -> SettleConfig:
+        if any(before >= now for before, now in itertools.pairwise(self.looks)):
+            raise ValueError(f"looks must be rising numbers of seeds such as [3, 5, 10], found {self.looks}")
+        return self
 
 
 class GridConfig(Section):

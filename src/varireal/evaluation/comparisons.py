@@ -159,7 +159,9 @@ def _bounds(
     return bounds
 
 
-def family_bounds(means: Sequence[CrossedMean], outcomes: Sequence[Outcome], margin: float) -> list[float | None]:
+def family_bounds(
+    means: Sequence[CrossedMean], outcomes: Sequence[Outcome], margin: float, alpha: float = ALPHA
+) -> list[float | None]:
     """Return for every comparison of a family the points below which its difference lies: 95 % for all at once.
 
     They are Holm's tests of equivalence, inverted (Strassburger and Bretz, Statistics in Medicine 27, 2008): what was
@@ -176,13 +178,15 @@ def family_bounds(means: Sequence[CrossedMean], outcomes: Sequence[Outcome], mar
         if mean.seeds < 2:
             bounds.append(None)
         elif outcome != "equivalent":
-            bounds.append(mean.bound(ALPHA / left))
+            bounds.append(mean.bound(alpha / left))
         else:
-            bounds.append(margin if left else min(margin, mean.bound(ALPHA / len(means))))
+            bounds.append(margin if left else min(margin, mean.bound(alpha / len(means))))
     return bounds
 
 
-def common_bound(bounds: Sequence[float | None], means: Sequence[CrossedMean], margin: float) -> float | None:
+def common_bound(
+    bounds: Sequence[float | None], means: Sequence[CrossedMean], margin: float, alpha: float = ALPHA
+) -> float | None:
     """Return one bound for all comparisons of a family: all differences lie below it with 95 %; None with one seed.
 
     It is the largest of their bounds at 5 % each, and needs no correction: it is passed only if the largest of the true
@@ -193,21 +197,20 @@ def common_bound(bounds: Sequence[float | None], means: Sequence[CrossedMean], m
     known = [bound for bound in bounds if bound is not None]
     if len(known) < len(means):
         return None
-    common = max(mean.bound(ALPHA) for mean in means)
+    common = max(mean.bound(alpha) for mean in means)
     return max(known) if common <= margin < max(known) else common
 
 
 def holm(p_values: Sequence[float], families: Sequence[str]) -> list[float]:
-    """Return the p-values after Holm's correction, each within its family.
+    """Return the p-values after Holm's correction (Scandinavian Journal of Statistics 6, 1979), each within its family.
 
-    Of m sorted p-values the k-th, from 0, is multiplied by m - k; none falls below the one before it, none above 1
-    (Holm 1979, Scandinavian Journal of Statistics 6). Written here: statsmodels collects garbage at every call, which
-    takes a second in a process that has loaded networks.
+    The k-th smallest of m counts m - k + 1 times, and no less than those before it. It is written out here because
+    statsmodels collects garbage at every correction, which takes a second where much is loaded.
     """
-    corrected = np.empty(len(p_values))
+    corrected = [0.0] * len(p_values)
     for family in dict.fromkeys(families):
-        places = np.flatnonzero([own == family for own in families])
-        p = np.asarray(p_values, float)[places]
-        order = np.argsort(p, kind="stable")
-        corrected[places[order]] = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order]).clip(max=1.0)
-    return corrected.tolist()
+        places = [k for k, own in enumerate(families) if own == family]
+        least = 0.0
+        for rank, k in enumerate(sorted(places, key=p_values.__getitem__)):
+            least = corrected[k] = max(least, min(1.0, (len(places) - rank) * float(p_values[k])))
+    return corrected
