@@ -104,6 +104,18 @@ def test_every_cell_of_the_grid_is_a_stage(stages: list[PipelineStage]) -> None:
             assert {f"mix@{attribute}-{condition}", f"train@{attribute}-{condition}"} <= names
 
 
+def test_every_control_is_a_stage_that_depends_on_nothing_of_the_others(stages: list[PipelineStage]) -> None:
+    grid = load_params(REPOSITORY / "params.yaml").grid
+    assert grid.control_cells() == [("background", name) for name in ("harm-10", "harm-20", "null-a", "null-b")]
+    for attribute, control in grid.control_cells():
+        (mix, train) = (
+            next(s for s in stages if s.name == f"{name}_control@{attribute}-{control}") for name in ("mix", "train")
+        )
+        keys = {key for s in (mix, train) for dep in s.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+        assert not keys & {"grid", "grid.controls", "grid.conditions", "mix", "mix.ratio"}
+        assert REPOSITORY / paths.mix_folder(attribute, control) in dependencies(train)
+
+
 def test_every_stage_depends_on_the_code_it_runs(stages: list[PipelineStage]) -> None:
     for stage in stages:
         files = {module_file(name) for name in reached(STAGES[command_of(stage)][0])}

@@ -138,6 +138,30 @@ def cell_option(
     return click.option(f"--{name}", type=click.Choice(values), required=True, help=help_line)
 
 
+class _ConditionName(click.ParamType):
+    """Is the name of a condition or of a control."""
+
+    name = "condition"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        from varireal.base.manifest import CONDITIONS
+
+        return f"[{'|'.join(CONDITIONS)}|CONTROL]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from varireal.base.manifest import CONDITIONS
+        from varireal.config.controls import ALLOWED, is_control  # with all settings, which take long to import
+
+        if value not in CONDITIONS and not is_control(value):
+            self.fail(f"{value!r} is none of {', '.join(CONDITIONS)}, and no control: {ALLOWED}", param, ctx)
+        return value
+
+
+def condition_option(help_line: str, required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that names the condition, or the control, whose training set a stage works on."""
+    return click.option("--condition", type=_ConditionName(), required=required, help=help_line)
+
+
 def _set_up_logging(verbose: int) -> None:
     levels = [logging.WARNING, logging.INFO, logging.DEBUG]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -59,6 +59,20 @@ def test_the_committed_parameters_are_valid():
         ({"grid.attributes": []}, r"grid\.attributes = \[\]: list should have at least 1 item"),
         ({"grid.seeds": [0, 0]}, r"grid: grid\.seeds names a value twice"),
         ({"grid.feasibilities": ["feasible"]}, r"grid: condition infeasible needs \['infeasible'\]"),
+        ({"grid.controls": ["harm-0"]}, r"grid: grid\.controls names 'harm-0'; allowed here: harm-1 to harm-99 \(perc"),
+        ({"grid.controls": ["harm-20", "harm-20"]}, r"grid: grid\.controls names a value twice"),
+        ({"grid.controls": ["null-b"]}, r"grid: grid\.controls has null-b alone; its comparison needs null-a and null"),
+        ({"grid.control_attributes": []}, r"grid: grid\.control_attributes is empty; name an attribute of the grid"),
+        (
+            {"grid.attributes": ["color", "texture"]},
+            r"grid: grid\.control_attributes names background, of which grid\.attributes has no edits; take "
+            r"one of color, texture, or set grid\.controls to \[\]",
+        ),
+        ({"grid.conditions": ["mixed"]}, r"grid: controls of harm are compared with the condition feasible; put it in"),
+        (
+            {"grid.feasibilities": ["feasible"], "grid.conditions": ["feasible"]},
+            r"grid: the null controls mix feasible with infeasible edits; put both in, or set grid\.controls to \[\]",
+        ),
         ({"segment.min_area": 0.95}, r"segment: min_area 0\.95 must be below max_area 0\.9"),
         ({"segment.checkpoint": None, "segment.source": "model"}, r"segment: source model needs a checkpoint"),
         ({"filter.name": "clip", "filter.model": None}, r"filter: filter clip needs a model"),

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from varireal.base.manifest import Attribute, Condition, Feasibility, Source
 from varireal.base.text import template_problem
+from varireal.config.controls import ALLOWED, NULLS, dose, is_control
 from varireal.config.data import OBJECT_PLACES, NonNegative, Positive, PositiveFloat, Section, Share
 
 
@@ -21,8 +22,9 @@ class MixConfig(Section):
     include_exhausted: bool = False  # also take edits that no attempt got past the filter
 
     def share(self, condition: str) -> float:
-        """Return the share of infeasible edits in a condition."""
-        return {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}[condition]
+        """Return the share of infeasible edits in a condition or a control."""
+        shares = {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio, **dict.fromkeys(NULLS, 0.5)}
+        return 0.0 if dose(condition) else shares[condition]
 
 
 def _class_sentence(text: str) -> str:
@@ -196,6 +198,13 @@ class GridConfig(Section):
     conditions: Annotated[list[Condition], Field(min_length=1)]
     sources: Annotated[list[Source], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
+    # training sets whose effect is known beforehand, made of the edits of these attributes (docs/controls.md); []: none
+    controls: list[str] = Field([])
+    control_attributes: list[Attribute] = Field([])
+
+    def control_cells(self) -> list[tuple[Attribute, str]]:
+        """Return attribute and name of every control, in the order of params.yaml."""
+        return list(itertools.product(self.control_attributes, self.controls)) if self.controls else []
 
     @model_validator(mode="after")
     def _consistent(self) -> GridConfig:
@@ -206,6 +215,29 @@ class GridConfig(Section):
         for condition in self.conditions:
             if missing := needed[condition] - set(self.feasibilities):
                 raise ValueError(f"condition {condition} needs {sorted(missing)} in grid.feasibilities too")
+        return self
+
+    @model_validator(mode="after")
+    def _controls_of_the_grid(self) -> GridConfig:
+        none = "or set grid.controls to []"
+        if unknown := [name for name in self.controls if not is_control(name)]:
+            raise ValueError(f"grid.controls names {unknown[0]!r}; allowed here: {ALLOWED}")
+        nulls = [name for name in NULLS if name in self.controls]
+        if len(nulls) == 1:
+            raise ValueError(f"grid.controls has {nulls[0]} alone; its comparison needs {' and '.join(NULLS)}, {none}")
+        if not self.controls:
+            return self
+        if not self.control_attributes:
+            raise ValueError(f"grid.control_attributes is empty; name an attribute of the grid there, {none}")
+        if outside := [each for each in self.control_attributes if each not in self.attributes]:
+            raise ValueError(
+                f"grid.control_attributes names {outside[0]}, of which grid.attributes has no edits; take one of "
+                f"{', '.join(self.attributes)}, {none}"
+            )
+        if any(dose(name) for name in self.controls) and "feasible" not in self.conditions:
+            raise ValueError(f"controls of harm are compared with the condition feasible; put it in, {none}")
+        if nulls and len(self.feasibilities) < 2:
+            raise ValueError(f"the null controls mix feasible with infeasible edits; put both in, {none}")
         return self
 
 

@@ -25,8 +25,8 @@ class Workload:
     # of one attempt at an edit, by cell ("color feasible"); refining included; 0 without a network
     denoising_steps: Mapping[str, int]
     max_attempts: int
-    training_processes: int  # cells of train, and the real-only baseline
-    fine_tunings: int
+    training_processes: int  # cells of train, controls, and the real-only baseline
+    fine_tunings: int  # null-a counts too, though it is kept from mixed where mix.ratio is 0.5
     steps: int  # of one fine-tuning
     looks: int  # at val, of one fine-tuning
     batch_size: int
@@ -52,7 +52,7 @@ def count_workload(params: Params, photos: Mapping[str, int]) -> Workload:
             steps = int(recipe.num_inference_steps * recipe.strength)
             steps += int(recipe.refine_steps * recipe.refine_strength) if recipe.refine else 0
             denoising[f"{attribute} {feasibility}"] = steps if edit.method == "diffusion" else 0
-    cells = len(grid.attributes) * len(grid.conditions)
+    cells = len(grid.attributes) * len(grid.conditions) + len(grid.control_cells())
     return Workload(
         photos=dict(photos),
         edits_per_cell=photos["train"] * edit.edits_per_photo,

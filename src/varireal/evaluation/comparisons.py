@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from varireal.base.seeding import generator
+from varireal.config.controls import NULLS, dose
 from varireal.evaluation.planning import Size, larger_studies
 from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model, Predictions
 from varireal.evaluation.statistics import CrossedMean, bootstrap_means, crossed_mean, mcnemar
@@ -23,8 +24,8 @@ ALPHA = 0.05
 DRAWS = 10_000  # of the bootstrap
 PAIRS = (("feasible", "infeasible"), ("mixed", "feasible"), ("mixed", "infeasible"))
 
-Family = Literal["feasibility", "gain", "experiments"]
-Outcome = Literal["equivalent", "different", "undecided"]
+Family = Literal["feasibility", "gain", "experiments", "harm", "null"]
+Outcome = Literal["equivalent", "different", "undecided", "unproven"]  # the last: see evaluation/controls.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Comparison:
 
     There are three questions, each a family of comparisons that is corrected by itself: whether feasibility matters
     (``feasibility``: conditions against each other), whether training helps (``gain``: against the baselines), and
-    what another experiment changes (``experiments``: the same model of two experiments).
+    what another experiment changes (``experiments``: the same model of two experiments). Controls are two families of
+    their own: the known harms (``harm``: against the condition feasible), and two draws that differ by nothing but the
+    draw (``null``).
     """
 
     family: Family
@@ -63,14 +66,26 @@ class Verdict:
 
 
 def comparisons(grid: GridConfig) -> list[Comparison]:
-    """Return the comparisons that the grid allows, attribute by attribute, real-only against zero-shot last."""
+    """Return the comparisons that the grid allows: attribute by attribute, real-only against zero-shot, controls."""
     compared = []
     for attribute, source in itertools.product(grid.attributes, grid.sources):
         models = {condition: Model(source, attribute, condition) for condition in grid.conditions}
         pairs = [(a, b) for a, b in PAIRS if a in models and b in models]
         compared += [Comparison("feasibility", models[a], models[b]) for a, b in pairs]
         compared += [Comparison("gain", model, REAL) for model in models.values()]
-    return [*compared, Comparison("gain", REAL, ZERO_SHOT)]
+    return [*compared, Comparison("gain", REAL, ZERO_SHOT), *_controls(grid)]
+
+
+def _controls(grid: GridConfig) -> list[Comparison]:
+    """Return every harm against the condition it was made of, and the two draws against each other."""
+    compared = []
+    for attribute, source in itertools.product(grid.control_attributes, grid.sources):
+        harms = sorted((name for name in grid.controls if dose(name)), key=lambda name: dose(name) or 0.0)
+        feasible = Model(source, attribute, "feasible")
+        compared += [Comparison("harm", Model(source, attribute, name), feasible) for name in harms]
+        if NULLS[0] in grid.controls:
+            compared.append(Comparison("null", *(Model(source, attribute, name) for name in NULLS)))
+    return compared
 
 
 def grid_models(grid: GridConfig) -> dict[Model, list[int]]:
