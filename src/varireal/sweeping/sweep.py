@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -13,6 +14,7 @@ from varireal import paths
 from varireal.base.files import atomic_write_bytes, write_json
 from varireal.compute.progress import progress
 from varireal.config import load_params
+from varireal.doctor.repository import paths_not_carried
 from varireal.errors import UserError
 from varireal.reporting.dose import DoseResponse, SweepExperiment, dose_response, study_key
 from varireal.reporting.dose_drawing import dose_figure
@@ -96,6 +98,7 @@ def _run_missing(repo: Repo, points: Sequence[Point], jobs: int, tell: Tell) -> 
     if done:
         tell(f"Taken as they are: {', '.join(experiment.name for experiment in done.values())}")
     if missing:
+        _check_carried(missing[0])
         tell(f"To run: {', '.join(point.name for point in missing)}")
     taken = {experiment.name for experiment in (*ended, *waiting)}
     stages = count_stages(pipeline, points[0].params)
@@ -106,6 +109,21 @@ def _run_missing(repo: Repo, points: Sequence[Point], jobs: int, tell: Tell) -> 
             wanted = _queue_batch(queue, batch, queued, taken)
             done |= dict(zip(wanted, _run_batch(queue, list(wanted.values()), workers, stages, tell)))
     return done
+
+
+def _check_carried(point: Point) -> None:
+    """Check that the queue's copies of the repository will find what the settings name.
+
+    Raises:
+        UserError: something is named by a relative path, and git does not hold it.
+    """
+    lacking = paths_not_carried(point.params.model_dump(mode="json"), Path())
+    if lacking:
+        named = ", ".join(f"{key} = {value!r}" for key, value in lacking.items())
+        raise UserError(
+            f"a sweep runs in copies of the repository, which lack what git ignores: {named}; give absolute paths "
+            f"({Path(next(iter(lacking.values()))).absolute()}), or let DVC carry them along (dvc add)"
+        )
 
 
 def _is_readable(experiment: SavedExperiment) -> bool:
