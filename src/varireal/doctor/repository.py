@@ -22,7 +22,8 @@ def pictures_to_be_committed(settings: Mapping[str, Any], root: Path) -> str | N
         root: of the repository.
     """
     for key, value in _named(settings).items():
-        path = Path(os.path.abspath(root / Path(value).expanduser()))
+        named = root / Path(value).expanduser()
+        path = named.parent.resolve() / named.name  # a link itself is a small file that may be committed
         if not path.is_relative_to(root.resolve()) or path.is_symlink():
             continue
         listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", str(path))
