@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 FOLDER = click.Path(path_type=Path)
 NO_MASKS = (
-    "         Objects are looked for by their names (Grounding DINO with SAM 2.1, CLIPSeg as fallback), whose weights must\n"
-    "         be downloaded; nothing that is here offline knows them: the demo's network knows rendered aircraft only"
+    "         Objects are looked for by their names (Grounding DINO with SAM 2.1, CLIPSeg as fallback): these weights\n"
+    "         must be downloaded. Offline nothing here knows them: the demo's network knows rendered aircraft only"
 )
 
 
@@ -44,7 +44,8 @@ def command(
     """Look through a folder of PHOTOS, one folder a class, and write the settings that fit it.
 
     They become the default, so every later command keeps to these photos: conf/dataset/NAME.yaml, the data set in
-    conf/config.yaml, params.yaml. Says what was found, what is missing, and what comes next. Photos stay where they are.
+    conf/config.yaml, params.yaml. Says what was found, what is missing, and what comes next. Photos stay where they
+    are.
     """
     _check_name(name)
     root, masks_root, places = _folder("PHOTOS", photos), _folder("--masks", masks), _folder("--pictures", pictures)
@@ -93,7 +94,7 @@ def _folder(option: str, path: Path | None) -> Path | None:
     """
     if path is None:
         return None
-    absolute = path.expanduser().absolute()
+    absolute = path.expanduser().resolve()
     if not absolute.is_dir():
         raise UserError(f"{option} {str(path)!r} is no folder (looked for {absolute}); correct the path")
     return absolute

@@ -41,8 +41,8 @@ class Workload:
         return self.fine_tunings + 1
 
 
-def count_workload(params: Params, photos: Mapping[str, int]) -> Workload:
-    """Count from the settings and the number of photos by split."""
+def count_workload(params: Params, photos: Mapping[str, int], unmasked: int = 0) -> Workload:
+    """Count from the settings and the number of photos by split, of which ``unmasked`` of train get no edit."""
     grid, train, edit = params.grid, params.train, params.edit
     denoising = {}
     for attribute in grid.attributes:
@@ -54,7 +54,7 @@ def count_workload(params: Params, photos: Mapping[str, int]) -> Workload:
     cells = len(grid.attributes) * len(grid.conditions)
     return Workload(
         photos=dict(photos),
-        edits_per_cell=photos["train"] * edit.edits_per_photo,
+        edits_per_cell=(photos["train"] - unmasked) * edit.edits_per_photo,
         denoising_steps=denoising,
         max_attempts=params.filter.max_attempts,
         training_processes=cells + 1,

@@ -230,6 +230,14 @@ def _check_usable(records: Sequence[ImageRecord]) -> None:
             "segment.object_labels, query and thresholds, the bounds (min_area, max_area, max_border, "
             "min_main_fragment), or the masks"
         )
+    left = {record.class_name for record in records if record.status != "failed"}
+    if bare := sorted({record.class_name for record in records} - left):
+        notes = collections.Counter(record.note for record in records if record.class_name == bare[0])
+        raise UserError(
+            f"{len(bare)} classes have no usable mask, so nothing of them could be edited: {', '.join(bare[:12])} (of "
+            f"{bare[0]}: {notes.most_common(1)[0][0]}); give them masks, set segment.fallback, loosen the bounds of "
+            "segment, or leave the classes out"
+        )
 
 
 def _record(

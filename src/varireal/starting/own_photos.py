@@ -41,7 +41,7 @@ class OwnPhotos:
         least, middle, most = self.sides
         lines = [
             f"Photos   {self.root}: {len(self.classes)} classes, {photos} photos ({splits})",
-            f"         {least} to {most} pixels a side, {middle} in the middle; fewest to train on: {fewest} of {name!r}",
+            f"         sides of {least} to {most} pixels, {middle} in the middle; fewest to train on: {fewest} ({name})",
         ]
         if self.unreadable:
             lines.append(
@@ -54,8 +54,8 @@ class OwnPhotos:
         if self.without_masks:
             named = ", ".join(self.without_masks[:NAMED])
             lines.append(
-                f"         none to train on in {len(self.without_masks)} classes ({named}), which cannot be edited: give "
-                "them masks, or move them out"
+                f"         none to train on in {len(self.without_masks)} classes ({named}), which cannot be edited: "
+                "give them masks, or move them out"
             )
         return lines
 

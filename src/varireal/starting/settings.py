@@ -19,8 +19,9 @@ DEFAULT = re.compile(r"^(  - dataset: *)([\w.-]+)", re.MULTILINE)  # in the defa
 NETWORKS = paths.CONF / "models/sdxl.yaml"  # what finds objects by their names
 PLUGINS = Path(".dvc/plugins")
 HEAD = """# @package _global_
-# Written by `varireal init {root}`; yours to change. What is not set here is as image_folder.yaml has it; `make params`
-# (or any `dvc exp run`) brings changes into params.yaml.
+# Written by `varireal init` for {root}
+# It is yours to change. What is not set here is as image_folder.yaml has it; `make params`, or any `dvc exp run`, brings
+# changes into params.yaml.
 """
 
 
@@ -53,8 +54,7 @@ class OwnSettings:
         }
         if self.masks_root is None:
             own["segment"] = _networks_for_words()
-        if self.pictures is not None:
-            own["edit"] = {"prior": {"pictures": str(self.pictures)}}
+        own["edit"] = {"prior": {"pictures": None if self.pictures is None else str(self.pictures)}}
         own["clip"] = {"model": self.clip, "pretrained": self.pretrained}
         own["train"] = {"learning_rate": 1.0e-4}
         own["grid"] = {"attributes": list(self.attributes)}
