@@ -74,8 +74,8 @@ def expected_power(params: Params, photos: Mapping[str, int]) -> Finding:
     mean = CrossedMean(0.0, photos["test"], seeds, photo, 2 * SEED_SPREAD**2 / seeds, 0.0)
     found = mean.detectable(ALPHA / count)
     words = (
-        f"about {math.ceil(found * 10) / 10:g} points is the smallest difference that {photos['test']:,} test photos and "
-        f"{seeds} seeds would find (80 % power, {count} comparisons, models that differ on 20 % of the photos)"
+        f"about {math.ceil(found * 10) / 10:g} points is the smallest difference that {photos['test']:,} test photos "
+        f"and {seeds} seeds would find (80 % power, {count} comparisons, models that differ on 20 % of the photos)"
     )
     remedy = "more test photos (dataset.test_share) and seeds, or fewer cells" if found > SMALL else None
     status = "note" if found > SMALL else "ok"

@@ -130,8 +130,8 @@ def _unknown_labels(params: Params) -> str | None:
     if not known or not unknown:
         return None
     return (
-        f"segment.checkpoint = {config.checkpoint!r} does not know {_some(unknown)}; its labels: {_some(sorted(known))}. "
-        "Give masks (dataset.masks_root), or name a network that knows these photos"
+        f"segment.checkpoint = {config.checkpoint!r} does not know {_some(unknown)}; its labels: "
+        f"{_some(sorted(known))}. Give masks (dataset.masks_root), or name a network that knows these photos"
     )
 
 

@@ -58,7 +58,7 @@ def picture_features(clip: Clip, pictures: Sequence[ImageRecord], batch_size: in
     rows: list[np.ndarray] = []
     for batch in _parts(pictures, batch_size):
         rows.append(clip.encode_images([read_image(Path(each.path)) for each in batch]).cpu().numpy())
-        report_units(sum(map(len, rows)))  # by far the longest part: 0.3 s a picture with ViT-B/16 on one core
+        report_units(sum(map(len, rows)))  # by far the longest part of a group on a CPU
     return np.concatenate(rows)
 
 

@@ -20,7 +20,7 @@ NETWORKS = paths.CONF / "models/sdxl.yaml"  # what finds objects by their names
 PLUGINS = Path(".dvc/plugins")
 HEAD = """# @package _global_
 # Written by `varireal init` for {root}
-# It is yours to change. What is not set here is as image_folder.yaml has it; `make params`, or any `dvc exp run`, brings
+# It is yours to change. What is not set here is as image_folder.yaml has it; `make params` brings
 # changes into params.yaml.
 """
 
