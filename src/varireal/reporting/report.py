@@ -12,7 +12,7 @@ from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
-from varireal.reporting.answers import QUESTIONS, all_sentences, headline
+from varireal.reporting.answers import all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response
@@ -63,7 +63,9 @@ def build_report(params: Params) -> StudyReport:
         dataclasses.replace(data_grid(results), title="The data, measured"),
         *verdict_grids(verdicts, margin),
     ]
-    told = all_sentences(verdicts, margin)
+    accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
+    guessing = chance_words(accuracies, len(dataset["classes"]))
+    told = [*guessing, *all_sentences(verdicts, margin)]
     page = render_page(
         dataset=dataset,
         results=results,
@@ -78,7 +80,6 @@ def build_report(params: Params) -> StudyReport:
         dose=read_dose_response(paths.SWEEP, params),
         ratings=read_json(paths.RATINGS) if paths.RATINGS.is_file() else None,
     )
-    accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
     return StudyReport(
         metrics={
             paths.METRICS / "table.json": json_bytes(table_json(rows, verdicts)),
@@ -95,7 +96,7 @@ def build_report(params: Params) -> StudyReport:
             **_sheets(edits, params.seed),
         },
         grids=grids,
-        headline=headline(verdicts, margin),
+        headline=[*guessing, *headline(verdicts, margin)],
         sentences=told,
     )
 
