@@ -34,6 +34,7 @@ STAGES = {
     "report": ("varireal.stages.report", "Print the table, write the page with pictures, log the runs."),
 }
 TOOLS = {  # no stages of dvc.yaml
+    "init": ("varireal.commands.init", "Settings for photos of your own, and what they lack."),
     "doctor": ("varireal.commands.doctor", "What a run needs and means, before anything expensive."),
     "predict": ("varireal.commands.predict", "Name the classes of any photo by a trained adapter."),
     "export": ("varireal.commands.export", "A trained model or the edits, in formats of other tools."),

@@ -129,6 +129,9 @@ class SegmentConfig(Section):
     checkpoint: str | None = None  # model: any AutoModelForSemanticSegmentation, a folder or a hub id
     revision: str | None = None
     object_labels: list[str] = Field(["aircraft"], min_length=1)  # model: the checkpoint's labels that count
+    # model: the domain word that object_labels stand for, where they name it otherwise ("cat" and "dog" for "pet");
+    # null: labels must share a word with dataset.domain_word or a class
+    labels_for: str | None = None
     # model: probability of object_labels from which a pixel belongs to the object; null: the likeliest label decides
     threshold: OpenShare | None = None
     # grounded_sam2, sam3, clipseg: look for "<class name> <domain word>", as the study did, or for the domain word

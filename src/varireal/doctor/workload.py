@@ -41,10 +41,10 @@ class Workload:
         return self.fine_tunings + 1
 
 
-def count_workload(params: Params, photos: Mapping[str, int]) -> Workload:
-    """Count from the settings and the number of photos by split."""
+def count_workload(params: Params, photos: Mapping[str, int], unmasked: int = 0) -> Workload:
+    """Count from the settings and the number of photos by split, of which ``unmasked`` of train get no edit."""
     grid, edit = params.grid, params.edit
-    train = params.train.for_edits(photos["train"] * edit.edits_per_photo)
+    train = params.train.for_edits((photos["train"] - unmasked) * edit.edits_per_photo)
     denoising = {}
     for attribute in grid.attributes:
         for feasibility in grid.feasibilities:
@@ -55,7 +55,7 @@ def count_workload(params: Params, photos: Mapping[str, int]) -> Workload:
     cells = len(grid.attributes) * len(grid.conditions) + len(grid.control_cells())
     return Workload(
         photos=dict(photos),
-        edits_per_cell=photos["train"] * edit.edits_per_photo,
+        edits_per_cell=(photos["train"] - unmasked) * edit.edits_per_photo,
         denoising_steps=denoising,
         max_attempts=params.filter.max_attempts,
         training_processes=cells + 1,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from varireal.evaluation.comparisons import Family, Outcome, Verdict
 from varireal.evaluation.planning import MOST_TIMES
-from varireal.evaluation.statistics import POINTS, POWER
+from varireal.evaluation.predictions import Model
+from varireal.evaluation.statistics import POINTS, POWER, CrossedMean
 from varireal.reporting.controls import controls_headline, controls_sentences
 from varireal.reporting.words import (
     BESIDE,
@@ -97,6 +98,22 @@ def all_sentences(verdicts: Sequence[Verdict], margin: float) -> list[str]:
         below = (*answer.parts, *answer.baselines, *answer.power, *answer.advice, *answer.details)
         lines += [f"{answer.question} {answer.short}", *(f"  {each}" for each in below)]
     return [*lines, READING]
+
+
+def chance_words(accuracies: Mapping[Model, CrossedMean], classes: int) -> list[str]:
+    """Return a line that names the classifiers whose interval (95 %) reaches what guessing gives; none if none does."""
+    chance = POINTS / classes
+    guessing = [model for model, mean in accuracies.items() if mean.interval()[0] <= chance]
+    if not guessing:
+        return []
+    trained = [model for model in guessing if model.attribute]
+    named = [f"{label(model)} ({accuracies[model].mean:.1f} %)" for model in guessing if not model.attribute]
+    if trained:
+        named.append(f"{len(trained)} of {sum(bool(model.attribute) for model in accuracies)} trained on edits")
+    return [
+        f"At chance level ({chance:.1f} % for {classes} classes): {', '.join(named)}. Comparisons of such classifiers "
+        "say nothing of feasibility."
+    ]
 
 
 def largest(points: Iterable[float | None]) -> float | None:

@@ -13,7 +13,7 @@ from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, j
 from varireal.evaluation.controls import believed
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
-from varireal.reporting.answers import all_sentences, headline
+from varireal.reporting.answers import all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response
@@ -65,7 +65,9 @@ def build_report(params: Params) -> StudyReport:
         dataclasses.replace(data_grid(results), title="The data, measured"),
         *verdict_grids(verdicts, margin),
     ]
-    told = all_sentences(verdicts, margin)
+    accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
+    guessing = chance_words(accuracies, len(dataset["classes"]))
+    told = [*guessing, *all_sentences(verdicts, margin)]
     page = render_page(
         dataset=dataset,
         results=results,
@@ -80,7 +82,6 @@ def build_report(params: Params) -> StudyReport:
         dose=read_dose_response(paths.SWEEP, params),
         ratings=read_json(paths.RATINGS) if paths.RATINGS.is_file() else None,
     )
-    accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
     return StudyReport(
         metrics={
             paths.STUDY: study_yaml(study_figures(rows, verdicts, params)).encode(),
@@ -98,7 +99,7 @@ def build_report(params: Params) -> StudyReport:
             **_sheets(edits, params.seed),
         },
         grids=grids,
-        headline=headline(verdicts, margin),
+        headline=[*guessing, *headline(verdicts, margin)],
         sentences=told,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from varireal import paths
 from varireal.compute.progress import progress
 from varireal.config import Params
+from varireal.doctor.repository import paths_not_carried
 from varireal.errors import UserError
 from varireal.reporting.experiments import read_experiment
 from varireal.sweeping.experiments import SavedExperiment, finished, free_name, same_as_now
@@ -88,6 +90,7 @@ def _run_missing(
     if done:
         tell(f"Taken as they are: {', '.join(experiment.name for experiment in done.values())}")
     if missing:
+        _check_carried(missing[0].params)
         tell(f"To run: {', '.join(point.name for point in missing)}")
     taken = {experiment.name for experiment in (*ended, *waiting)}
     stages = count_stages(pipeline, points[0].params)
@@ -97,6 +100,21 @@ def _run_missing(
             wanted = _queue_batch(queue, batch, queued, taken)
             done |= dict(zip(wanted, _run_batch(queue, list(wanted.values()), workers, stages, tell)))
     return done
+
+
+def _check_carried(params: Params) -> None:
+    """Check that the queue's copies of the repository will find what the settings name.
+
+    Raises:
+        UserError: something is named by a relative path, and git does not hold it.
+    """
+    lacking = paths_not_carried(params.model_dump(mode="json"), Path())
+    if lacking:
+        named = ", ".join(f"{key} = {value!r}" for key, value in lacking.items())
+        raise UserError(
+            f"the queue runs in copies of the repository, which lack what git ignores: {named}; give absolute paths "
+            f"({Path(next(iter(lacking.values()))).absolute()}), or let DVC carry them along (dvc add)"
+        )
 
 
 def _is_readable(experiment: SavedExperiment) -> bool:
