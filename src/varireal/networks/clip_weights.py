@@ -18,7 +18,11 @@ LOCAL = "local-dir:"
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
 # open_clip's own order of preference among the weights of a folder, without the pickles
-HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
+HUB_# commits of the repositories that open_clip's tags lead to, so that a tag means the same weights next year
+PINNED = {"timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d"}
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
+# commits of the repositories that open_clip's tags lead to, so that a tag means the same weights next year
+PINNED = {"timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d"}
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 
 
@@ -172,7 +176,7 @@ def _hub_weights(repository: str, name: str, key: str) -> Path:
 
     for file in HUB_WEIGHTS if repository else ():
         try:
-            return Path(hf_hub_download(repository, file))
+            return Path(hf_hub_download(repository, file, revision=PINNED.get(repository)))
         except LocalEntryNotFoundError as error:  # a kind of EntryNotFoundError, but it says that there is no network
             raise _no_download(name, key, error) from error
         except EntryNotFoundError:
