@@ -18,12 +18,11 @@ LOCAL = "local-dir:"
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
 # open_clip's own order of preference among the weights of a folder, without the pickles
-HUB_# commits of the repositories that open_clip's tags lead to, so that a tag means the same weights next year
-PINNED = {"timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d"}
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
+HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
+
 # commits of the repositories that open_clip's tags lead to, so that a tag means the same weights next year
 PINNED = {"timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d"}
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 
 
 def shorten(error: BaseException) -> str:
