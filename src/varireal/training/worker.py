@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import json_bytes
-from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.devices import resolve_device, resolve_dtype, settle_algorithms
 from varireal.compute.progress import catching_up, report_units, units_to
 from varireal.networks.clip import Clip, load_clip
 from varireal.training.plan import RESULT, FineTuning, TrainingSet
@@ -50,6 +50,7 @@ class FineTuningWorker:
         from varireal.training.towers import set_up_towers
 
         wanted = self._set
+        settle_algorithms(wanted.compute)
         own = self._team.device if self._team else None
         device = own or resolve_device(wanted.compute)
         clip = load_clip(wanted.clip.model, wanted.clip.pretrained, device)  # in float32: the loop computes by autocast
@@ -112,6 +113,7 @@ def fine_tune_in_team(
     from varireal.compute.engines.local import set_up
     from varireal.training.team import join_team
 
+    settle_algorithms(training_set.compute)
     team = join_team(on_cpu=resolve_device(training_set.compute).type == "cpu")
     set_up(num_threads, networks=True)
     missing = team.from_first(list(missing))
