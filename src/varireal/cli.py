@@ -36,6 +36,7 @@ STAGES = {
 TOOLS = {  # no stages of dvc.yaml
     "init": ("varireal.commands.init", "Settings for photos of your own, and what they lack."),
     "doctor": ("varireal.commands.doctor", "What a run needs and means, before anything expensive."),
+    "preview": ("varireal.commands.preview", "A few photos through every cell, on one page, before the bill."),
     "predict": ("varireal.commands.predict", "Name the classes of any photo by a trained adapter."),
     "export": ("varireal.commands.export", "A trained model or the edits, in formats of other tools."),
     "track": ("varireal.commands.track", "Log the results on disk to MLflow, where `report` could not."),

@@ -36,6 +36,7 @@ SUMMARY = REPORTS / "summary.md"
 TABLES = REPORTS / "tables.txt"  # every table that the terminal shows when asked for all
 PROVENANCE = REPORTS / "provenance.json"
 ADAPTERS = Path("models/adapters")
+PREVIEW = Path("preview")  # no output of a stage: the page of `varireal preview`, and its figures
 
 
 def edit_folder(attribute: str, feasibility: str) -> Path:

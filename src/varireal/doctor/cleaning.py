@@ -200,4 +200,8 @@ FINDERS: dict[str, Callable[[Params], Iterator[Path]]] = {
     "measure": needed_measurements,
     PIXELS: needed_pixels,
 }
-KEPT_WHOLE = {"prompt": "answers that were paid for", "segment": "masks, which are small"}
+KEPT_WHOLE = {
+    "prompt": "answers that were paid for",
+    "segment": "masks, which are small",
+    "preview": "which edits a preview made, and what it measured",
+}

@@ -30,6 +30,11 @@ from varireal.tables import Grid
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+CHOSEN = (
+    "Chosen by seed, not by looks: accepted edits, and exhausted ones (no attempt passed the filter; shown is the best "
+    "of them). Attempts that were rejected are listed with their scores, and with their pictures where "
+    "edit.save_rejected kept them."
+)
 FILTERS = ("class_name", "attribute", "feasibility", "status")  # fields of an example that the gallery filters by
 
 
@@ -69,7 +74,7 @@ def render_page(
         dose: the sweep of this study, if there was one.
         ratings: metrics/ratings.json, if people have rated edits.
     """
-    environment = _environment()
+    environment = page_environment()
     script = environment.get_template("script.js.j2").render()
     return environment.get_template("report.html.j2").render(
         dataset=dataset,
@@ -85,6 +90,7 @@ def render_page(
         curves={title: build_curves(results, measure) for measure, title in MEASURES.items()},
         classes=classes,
         examples=examples,
+        words=CHOSEN,
         choices={field: list(dict.fromkeys(getattr(each, field) for each in examples)) for field in FILTERS},
         edits=edits_grid(results),
         mixes=mixes_grid(results),
@@ -124,7 +130,8 @@ def _questions(verdicts: Sequence[Verdict], margin: float) -> list[QuestionSecti
     return sections
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return jinja2 with the templates of pages, which escapes every text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
