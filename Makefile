@@ -2,15 +2,19 @@
 # make test     set up with the tools of development, then all tests
 # make test-fast   the tests that take no browser, no injected faults and no whole studies
 # make check    ruff and the type checker, as CI runs them before the tests
-# make setup    only the virtual environment in .venv, with what the default study needs
+# make setup    only the virtual environment in .venv, with what the default study needs; CPU=1 takes torch's wheels for
+#               processors (https://download.pytorch.org/whl/cpu), which leave out 4 GB of libraries for GPUs
 # make params   params.yaml anew from conf/, where settings are changed; SET='dataset=oxford_pets models=sdxl' chooses
-# make ui       MLflow's pages, at http://127.0.0.1:5000
+# make ui       MLflow's pages, at http://127.0.0.1:5000, with the results that lie here
 .PHONY: repro test test-fast check setup params ui
 .DEFAULT_GOAL := repro
 
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3; do command -v $$name; done))
 WORKERS ?= auto
 SET ?=
+CPU ?=
+# wheels for processors have the same version with +cpu behind, which pip prefers
+WHEELS = $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
 # worksteal gives each worker a stretch of the tests, so that what a module shares is made once
 PYTEST = OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
@@ -39,6 +43,7 @@ params: .venv/.ready
 		write("params.yaml", "$(CURDIR)/conf", None, "config.yaml", "$(CURDIR)/.dvc/plugins", "$(SET)".split())'
 
 ui: .venv/.ready
+	-[ ! -f reports/summary.md ] || varireal track  # a clone that pulled its results has no runs yet
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
 
 .venv/.ready: WHAT = .
@@ -47,5 +52,5 @@ ui: .venv/.ready
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '$(WHAT)'
+	.venv/bin/python -m pip install --quiet $(WHEELS) --constraint constraints.txt --editable '$(WHAT)'
 	touch .venv/.ready $@  # the tools of development come on top of what the study needs

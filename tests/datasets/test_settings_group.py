@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from dvc.utils.hydra import load_hydra_plugins
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -30,6 +31,14 @@ def test_the_group_is_complete_and_follows_the_folders():
 def test_masks_may_come_from_a_checkpoint_instead():
     params = Params.model_validate(composed("dataset.masks_root=null", "segment.source=model"))
     assert params.dataset.masks_root is None and params.watch["masks"] == "src/varireal/base"
+
+
+@pytest.mark.parametrize(
+    ("models", "source"), [("demo", "model"), ("sdxl", "grounded_sam2"), ("sd15", "grounded_sam2")]
+)
+def test_without_masks_alone_the_networks_of_the_models_are_asked_for_the_domain_word(models, source):
+    params = Params.model_validate(composed("dataset.masks_root=null", "dataset.domain_word=pet", f"models={models}"))
+    assert (params.segment.source, params.segment.object_labels) == (source, ["pet"])
 
 
 def test_no_setting_of_the_default_data_set_is_left_out():

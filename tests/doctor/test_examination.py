@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from PIL import Image
 from tests.doctor.conftest import endpoint
 
 from varireal import paths
 from varireal.cli import main
 from varireal.config import load_params
 from varireal.doctor.checkpoints import used_checkpoints
+from varireal.doctor.doubts import expected_power
 from varireal.doctor.hub import Hub
+from varireal.doctor.inputs import _without_lora
 from varireal.doctor.workload import count_workload
 
 REPOSITORY = Path(__file__).parents[2]
@@ -63,9 +68,9 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     )
     assert seen["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
     # 9 cells of 2 sources, and real only; 3 seeds
-    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 57, "optimisation_steps": 57 * 20}
-    assert seen["work", "predictions"]["values"] == {"models": 58, "images": 58 * 600}
-    assert seen["work", "looks at val"]["values"] == {"images": 57 * 2 * 100}
+    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 20}
+    assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 600}
+    assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 100}
     local = {name for part, name in seen if part == "checkpoints"}
     assert {"edit.inpaint.checkpoint", "segment.checkpoint", "filter.model", "clip.model"} <= local
 
@@ -101,7 +106,7 @@ def test_only_checkpoints_that_the_settings_use_are_looked_for(settings):
     assert [key for key in keys() if not key.startswith("segment")] == ["clip.model"]
     settings(edit__prior__source="text_to_image")
     assert "edit.prior.checkpoint" in keys()
-    settings(edit__prior__source="text_to_image", grid__attributes=["color"])
+    settings(edit__prior__source="text_to_image", grid__attributes=["color"], grid__controls=[])
     assert "edit.prior.checkpoint" not in keys()
 
 
@@ -128,6 +133,10 @@ def test_the_refining_networks_are_looked_for_and_their_steps_counted(settings):
     refining = int(recipe.get("refine_steps", 20) * recipe.get("refine_strength", 1.0))
     work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert work.denoising_steps["color feasible"] == inpainting + refining
+    rounds = {"max_steps": None, "rounds": 7, "batch_size": 4, "eval_every": 3, "accumulation_steps": 1}
+    settings(edit__edits_per_photo=2, train=params["train"] | rounds)
+    work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
+    assert (work.steps, work.looks) == (11, 4)  # 7 * 3 * 2 / 4 = 10.5
     settings(edit__refine=refine, grid__attributes=["background"])
     assert not [n for n in used_checkpoints(load_params(paths.PARAMS)) if n.key.startswith("edit.refine")]
 
@@ -178,3 +187,111 @@ def test_work_of_paste_has_no_denoising(settings):
     settings(edit__method="paste")
     work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert set(work.denoising_steps.values()) == {0} and work.edits == 18
+
+
+@pytest.fixture
+def own_photos(settings):
+    """Photos of two classes, one without masks, pictures of which one is spoilt, and the settings for them."""
+    pixels = np.full((40, 48, 3), 90, np.uint8)
+    for name in ("photos/dog", "photos/cat", "masks/dog", "pictures/background"):
+        Path(name).mkdir(parents=True)
+    for k in range(8):
+        for name in ("dog", "cat"):
+            Image.fromarray(pixels + k + (name == "cat") * 100).save(f"photos/{name}/{k}.png")
+        Image.fromarray(np.full((40, 48), 255, np.uint8)).save(f"masks/dog/{k}.png")
+    Image.fromarray(pixels).save("pictures/background/barn.png")
+    Path("pictures/background/lava.jpg").write_bytes(b"no picture")
+    kinds = {"feasible": ["barn", "hay", "pier"], "infeasible": ["lava"]}
+    bank = {kind: {"all": [{"name": n, "phrase": f"at the {n}"} for n in names]} for kind, names in kinds.items()}
+    Path("bank.yaml").write_text(yaml.safe_dump({"background": bank}))
+
+    def write(**changes: object) -> None:
+        base = {
+            "dataset": {"name": "image_folder", "domain_word": "pet", "root": "photos", "masks_root": "masks"},
+            "segment": {"source": "dataset"},
+            "edit__method": "paste",
+            "edit__prior__pictures": "pictures",
+            "prompt__bank": "bank.yaml",
+            "grid__attributes": ["background"],
+            "filter": {"name": "none"},
+        }
+        settings(**{**base, **changes})
+
+    return write
+
+
+def test_everything_that_own_photos_lack_is_told_at_once(own_photos):
+    own_photos()
+    result = doctor("--json")
+    seen = findings(result)
+    assert result.exit_code == 1
+    assert seen["data", "pictures"]["values"]["missing"] == ["background/feasible/hay", "background/feasible/pier"]
+    assert "lava.jpg cannot be read" in seen["data", "pictures' files"]["found"]
+    # 8 photos a class: 2 for test and 1 for val, so 5 to train on
+    assert seen["data", "masks"]["values"] == {"without_masks": 5, "classes": ["cat"]}
+    assert seen["work", "edits"]["values"]["edits"] == 5 * 1 * 2  # a photo with a mask has one edit in two cells
+
+
+def test_networks_that_cannot_do_their_part_are_missing(own_photos):
+    segmenter = {"source": "model", "checkpoint": "models/demo/segmenter"}
+    own_photos(clip={"model": "RN50", "pretrained": "openai"}, segment=segmenter)
+    seen = findings(doctor("--json"))
+    assert "ResNet" in seen["checkpoints", "LoRA"]["found"]
+    assert seen["checkpoints", "segment.object_labels"]["found"].startswith(
+        "segment.object_labels ['aircraft'] name no"
+    )
+    own_photos(segment={**segmenter, "object_labels": ["pet"]})
+    said = findings(doctor("--json"))["checkpoints", "segment.object_labels"]["found"]
+    assert "does not know pet; its labels: " in said and "aircraft" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("ViT-B-16-quickgelu", None),
+        ("ViT-B-32", None),
+        ("RN50", "ResNet"),
+        ("convnext_base", "image tower is convnext_base of another library"),
+        ("ViT-B-16-SigLIP", "image tower is vit_base_patch16_siglip_224 of another library"),
+        ("roberta-ViT-B-32", "text tower is roberta-base of another library"),
+        ("local-dir:models/demo/clip", None),
+        ("hf-hub:someone/clip", None),
+    ],
+)
+def test_classifiers_that_lora_cannot_take_are_known_by_their_configuration(settings, model, said):
+    found = _without_lora(model)
+    assert found is None if said is None else said in str(found)
+
+
+def test_doubts_name_networks_off_their_world_and_settings_without_effect(own_photos):
+    own_photos(measure__model="ViT-B-32", edit__inpaint__checkpoint="someone/pipeline")
+    seen = findings(doctor("--json"))
+    doubts = {name: entry["found"] for (part, name), entry in seen.items() if part == "doubts"}
+    assert set(doubts) == {"clip.model", "measure.model", "edit.method", "dataset"}
+    assert "knows the rendered aircraft only" in doubts["clip.model"]
+    assert doubts["measure.model"].startswith("ViT-B-32 starts from random weights")
+    assert "train_per_class and dataset.val_per_class are not read" in doubts["dataset"]
+    assert "Worth a look: 4 doubts" in doctor().output
+
+
+def test_the_default_study_has_no_doubts_and_says_what_it_would_find(settings):
+    settings()
+    seen = findings(doctor("--json"))
+    assert not [name for part, name in seen if part == "doubts"]
+    # by hand: sqrt(2000 / 600) = 1.83 points of the photos, sqrt(4.5 / 3) = 1.22 of the seeds, at 5 % / 18
+    assert 8 < seen["work", "power"]["values"]["points"] < 30
+
+
+def test_more_photos_find_smaller_differences(settings):
+    settings(grid__seeds=[0, 1, 2, 3, 4])
+    params = load_params(paths.PARAMS)
+    small, large = (expected_power(params, {"test": count}).values["points"] for count in (60, 6000))
+    assert large < small / 2
+    settings(grid__seeds=[0])
+    assert "one seed" in expected_power(load_params(paths.PARAMS), {"test": 60}).found
+
+
+def test_a_single_class_is_missing(own_photos):
+    own_photos()
+    shutil.rmtree("photos/cat")
+    assert "one class only, 'dog'" in findings(doctor("--json"))["data", "image_folder"]["found"]

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from varireal.errors import UserError
-from varireal.networks.checkpoints import check_checkpoint
+from varireal.networks.checkpoints import check_checkpoint, check_variant
 
 KEY = "edit.inpaint.checkpoint"
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12314320\n"
@@ -100,3 +100,18 @@ def test_a_whole_pipeline_passes(tmp_path):
     check_checkpoint(str(pipeline(tmp_path / "net")), KEY, "model_index.json")
     shutil.copytree(tmp_path / "net", tmp_path / "copy")
     check_checkpoint(str(tmp_path / "copy"), KEY, "config.json", "unet")
+
+
+@pytest.mark.parametrize("name", ["x.fp16.safetensors", "x.fp16-00001-of-00002.safetensors"])
+def test_halves_alone_are_told_with_the_variant_that_reads_them(tmp_path, name):
+    folder = pipeline(tmp_path / "pipe")
+    touch(folder / "vae" / "config.json", "{}")
+    weights(folder / "vae" / name)
+    with pytest.raises(UserError, match=r"vae/x\.fp16.* of plain ones; set variant to fp16 \(edit\.inpaint\.variant\)"):
+        check_variant(str(folder), KEY, None)
+    check_variant(str(folder), KEY, "fp16")
+    with pytest.raises(UserError, match="of the variant 'bf16'; set variant to fp16"):
+        check_variant(str(folder), KEY, "bf16")
+    weights(folder / "vae" / "x.safetensors")
+    check_variant(str(folder), KEY, None)
+    check_variant("owner/name", KEY, None)  # of the hub: told when it is loaded

@@ -25,7 +25,7 @@ def test_the_demo_segmenter_reaches_on_pets_what_the_documentation_says(tmp_path
     for folder in ("images", "masks"):
         shutil.copytree(Path(str(PETS)) / folder, folder, copy_function=shutil.copyfile)
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params["dataset"] = {"name": "image_folder", "domain_word": "pet", "root": "images", "masks_root": "masks",
+    params["dataset"] = {"name": "image_folder", "domain_word": "aircraft", "root": "images", "masks_root": "masks",
                          "max_side": 512, "val_share": 0, "test_share": 0}  # fmt: skip
     params["segment"]["checkpoint"] = str(REPOSITORY / "models/demo/segmenter")
     paths.PARAMS.write_text(yaml.safe_dump(params))

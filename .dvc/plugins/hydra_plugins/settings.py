@@ -94,6 +94,7 @@ def _problem(settings: Settings, root: Path) -> str | None:
     sys.path.insert(0, str(sources))
     try:
         from varireal.config import check_params
+        from varireal.doctor.repository import pictures_to_be_committed
         from varireal.errors import UserError
     finally:
         sys.path.remove(str(sources))
@@ -101,7 +102,7 @@ def _problem(settings: Settings, root: Path) -> str | None:
         check_params(settings, "settings")
     except UserError as error:
         return str(error).removeprefix("settings: ")
-    return None
+    return pictures_to_be_committed(settings, root)
 
 
 def _why(error: HydraException, conf: Path, plain: Callable[[], Settings]) -> str:

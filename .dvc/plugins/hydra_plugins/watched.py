@@ -38,4 +38,15 @@ def is_local(name: str) -> bool:
     return not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or (ROOT / first).is_dir()
 
 
+def mask_source(_root_: DictConfig) -> str:
+    """Return where masks come from: the data set's own, or else the networks that the models' group names."""
+    if OmegaConf.select(_root_, "dataset.masks_root"):
+        return "dataset"
+    for source, networks in (("grounded_sam2", ("detector", "sam2")), ("sam3", ("sam3",)), ("clipseg", ("clipseg",))):
+        if all(OmegaConf.select(_root_, f"segment.{network}.checkpoint") for network in networks):
+            return source
+    return "model"
+
+
 OmegaConf.register_new_resolver("watched", watched, replace=True)
+OmegaConf.register_new_resolver("mask_source", mask_source, replace=True)

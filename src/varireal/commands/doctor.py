@@ -40,6 +40,8 @@ def command(params: Params, as_json: bool, calibrate: bool) -> None:
     else:
         results_console().print(rich_table(findings_grid(examination.findings)))
         missing = [finding.name for finding in examination.missing]
-        click.echo(f"Missing: {', '.join(missing)}" if missing else "Nothing is missing.")
+        doubts = sum(finding.part == "doubts" for finding in examination.findings)
+        look = f" Worth a look: {doubts} doubts above." if doubts else ""
+        click.echo((f"Missing: {', '.join(missing)}." if missing else "Nothing is missing.") + look)
     if examination.missing:
         sys.exit(1)

@@ -34,6 +34,19 @@ class Prepared:
         return {split: {name: photos[split, name] for name in classes} for split in SPLITS}
 
 
+def check_classes(dataset: Dataset) -> None:
+    """Check that there is something to tell apart.
+
+    Raises:
+        UserError: there is one class only.
+    """
+    if len(dataset.classes) < 2:
+        raise UserError(
+            f"the data set has one class only, {dataset.classes[0]!r}; a classifier needs two at least: one folder a "
+            "class right below dataset.root"
+        )
+
+
 def write_photos(
     dataset: Dataset, folder: Path, recorded_as: Path, on_bad_image: Literal["error", "skip"], workers: int
 ) -> Prepared:

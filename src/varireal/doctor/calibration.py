@@ -96,10 +96,10 @@ def _check_ready(examination: Examination) -> None:
 
 
 def _prompts(params: Params, dataset: Dataset) -> PromptTable:
-    """Return the bank's lists, or those that a language model gave when the stage prompt ran."""
-    if params.prompt.source == "bank":
+    """Return the lists of the bank or the study, or those that a language model gave when the stage prompt ran."""
+    if params.prompt.source in ("bank", "study"):
         needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
-        source = SOURCES["bank"](params.prompt, params.compute, params.seed)
+        source = SOURCES[params.prompt.source](params.prompt, params.compute, params.seed)
         return source.table(dataset.classes, params.dataset.domain_word, needed)
     if not paths.PROMPTS.is_file():
         raise UserError(f"{paths.PROMPTS} is not there to calibrate with; run `varireal prompt` first")

@@ -15,7 +15,7 @@ from varireal.doctor.findings import Finding, readable_bytes
 from varireal.doctor.hub import Hub, HubCheckpoint, cached_bytes
 from varireal.editing.refine import image_encoder_path
 from varireal.errors import UserError
-from varireal.networks.checkpoints import check_checkpoint, check_file, is_hub_id
+from varireal.networks.checkpoints import check_checkpoint, check_file, check_variant, is_hub_id
 from varireal.networks.clip import check_clip
 from varireal.networks.clip_weights import HUB, LOCAL
 
@@ -147,6 +147,8 @@ def _hosted(used: UsedCheckpoint) -> HubCheckpoint | None:
     if used.kind != "clip":
         config = "model_index.json" if used.kind == "pipeline" else "config.json"
         check_checkpoint(used.name, used.key, config, used.subfolder)
+        if used.kind == "pipeline":
+            check_variant(used.name, used.key, used.variant)
         if not is_hub_id(used.name):
             return None
         folders = (used.subfolder or ".",)

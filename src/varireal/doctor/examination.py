@@ -13,9 +13,12 @@ from varireal.base.manifest import SPLITS
 from varireal.compute.devices import resolve_device
 from varireal.compute.processes import available_cores
 from varireal.datasets import open_dataset
+from varireal.datasets.preparation import check_classes
 from varireal.doctor.checkpoints import look_for, used_checkpoints
+from varireal.doctor.doubts import doubts, expected_power
 from varireal.doctor.findings import Finding, readable_bytes
 from varireal.doctor.hub import Hub
+from varireal.doctor.inputs import look_at_masks, look_at_networks, look_at_pictures, without_masks
 from varireal.doctor.workload import Workload, count_workload, workload_findings
 from varireal.errors import UserError
 from varireal.prompts import SOURCES
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
     import torch
 
     from varireal.config import ComputeConfig, Params
-    from varireal.datasets.base import Dataset
+    from varireal.datasets.base import Dataset, Photo
+    from varireal.prompts import PromptTable
 
 SPARE = 1.1  # free disk that downloads should leave, as a factor
 
@@ -54,12 +58,16 @@ def examine(params: Params, folder: Path) -> Examination:
     hub = Hub()
     checkpoints = [look_for(named, hub) for named in used_checkpoints(params)]
     findings += [*checkpoints, *_room_for_downloads(checkpoints)]
-    finding, dataset, photos = look_at_dataset(params)
+    finding, dataset, listed = look_at_dataset(params)
     findings.append(finding)
     if dataset is None:
-        return Examination(findings, None, None)
-    work = count_workload(params, photos)
-    findings += [look_at_prompts(params, dataset.classes), *workload_findings(work)]
+        return Examination([*findings, *doubts(params)], None, None)
+    findings += [*look_at_masks(params, dataset, listed), *look_at_networks(params, dataset.classes)]
+    photos = dict(Counter(photo.split for photo in listed))
+    work = count_workload(params, photos, without_masks(params, listed))
+    prompts, table = look_at_prompts(params, dataset.classes)
+    findings += [prompts, *(look_at_pictures(params, table) if table else []), *workload_findings(work)]
+    findings += [expected_power(params, photos), *doubts(params)]
     return Examination(findings, dataset, work)
 
 
@@ -129,46 +137,56 @@ def _look_at_device(device: torch.device, dtype: str) -> list[Finding]:
     return [Finding("machine", "device", "ok", words, values=values)]
 
 
-def look_at_dataset(params: Params) -> tuple[Finding, Dataset | None, dict[str, int]]:
-    """Return a finding, the data set if it is whole, and its number of photos by split.
+def look_at_dataset(params: Params) -> tuple[Finding, Dataset | None, Sequence[Photo]]:
+    """Return a finding, the data set if it is whole, and its photos.
 
     Photos are listed and compared as the data set's own checks do; only `prepare` opens each of them.
     """
     try:
         dataset = open_dataset(params.dataset, params.seed)
-        counts = Counter(photo.split for photo in dataset.photos())
+        listed = dataset.photos()
+        check_classes(dataset)
     except UserError as error:
         if params.dataset.download:
             words = f"not whole in {params.dataset.root}; prepare will download what is missing ({error})"
-            return Finding("data", params.dataset.name, "note", words), None, {}
-        return Finding("data", params.dataset.name, "missing", str(error), "as it says"), None, {}
+            return Finding("data", params.dataset.name, "note", words), None, []
+        return Finding("data", params.dataset.name, "missing", str(error), "as it says"), None, []
+    counts = Counter(photo.split for photo in listed)
     photos = {split: counts[split] for split in SPLITS}
     if empty := [split for split, count in photos.items() if count == 0]:
         remedy = f"give it some (dataset.{empty[0]}_* in params.yaml)"
         words = f"no photo in the split {empty[0]}"
-        return Finding("data", params.dataset.name, "missing", words, remedy, dict(photos)), None, {}
-    listed = ", ".join(f"{count:,} {split}" for split, count in photos.items())
+        return Finding("data", params.dataset.name, "missing", words, remedy, dict(photos)), None, []
+    numbers = ", ".join(f"{count:,} {split}" for split, count in photos.items())
     masks = "" if dataset.has_masks else ", no masks"
-    words = f"{len(dataset.classes)} classes; photos: {listed}{masks}"
+    words = f"{len(dataset.classes)} classes; photos: {numbers}{masks}"
     values = {"classes": len(dataset.classes), **photos}
-    return Finding("data", params.dataset.name, "ok", words, values=values), dataset, photos
+    return Finding("data", params.dataset.name, "ok", words, values=values), dataset, listed
 
 
-def look_at_prompts(params: Params, classes: Sequence[str]) -> Finding:
-    """Say whether every class has the lists that the grid needs, or what a language model would be asked with."""
+def look_at_prompts(params: Params, classes: Sequence[str]) -> tuple[Finding, PromptTable | None]:
+    """Say whether every class has the lists that the grid needs, or what a language model would be asked with.
+
+    Returns:
+        The finding, and the bank's lists where they are whole.
+    """
     config = params.prompt
     if config.source == "openai":
         variable = config.llm.api_key_variable
         key = "" if os.environ.get(variable) else f"; {variable} is unset, so that no key is sent"
         words = f"asked for at {config.llm.base_url} with {config.llm.model} when the stage runs{key}"
-        return Finding("prompts", "openai", "note", words)
+        return Finding("prompts", "openai", "note", words), None
     if config.source == "transformers":
-        return Finding("prompts", "transformers", "note", f"asked of {config.llm.model} when the stage runs")
+        return Finding("prompts", "transformers", "note", f"asked of {config.llm.model} when the stage runs"), None
     needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
+    lists = config.bank if config.source == "bank" else "study"
     try:
-        table = SOURCES["bank"](config, params.compute, params.seed).table(classes, params.dataset.domain_word, needed)
+        source = SOURCES[config.source](config, params.compute, params.seed)
+        table = source.table(classes, params.dataset.domain_word, needed)
     except UserError as error:
-        return Finding("prompts", config.bank, "missing", str(error), "complete the bank")
+        remedy = "complete the bank" if config.source == "bank" else "name a clone of the study's repository"
+        return Finding("prompts", lists, "missing", str(error), remedy), None
     values = {attribute: len(table.all_specs(attribute)) for attribute in params.grid.attributes}
     listed = ", ".join(f"{count} {attribute} values" for attribute, count in values.items())
-    return Finding("prompts", config.bank, "ok", f"complete for {len(classes)} classes: {listed}", values=values)
+    words = f"complete for {len(classes)} classes: {listed}"
+    return Finding("prompts", lists, "ok", words, values=values), table

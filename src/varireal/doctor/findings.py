@@ -18,7 +18,7 @@ MARKS = {"ok": "green", "note": "yellow", "missing": "red"}
 class Finding:
     """What was looked at, what was found, and how to mend it."""
 
-    part: str  # of the report: machine, checkpoints, data, prompts, work, disk
+    part: str  # of the report: machine, checkpoints, data, prompts, work, doubts, disk
     name: str
     status: Status
     found: str

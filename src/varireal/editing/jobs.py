@@ -13,7 +13,7 @@ import numpy as np
 from varireal.base.files import read_mask, sha256_file
 from varireal.base.manifest import Attribute, Feasibility, ImageRecord
 from varireal.base.seeding import derive_seed, generator
-from varireal.prompts.templates import Sentence, described, edit_prompt
+from varireal.prompts.templates import Sentence
 
 if TYPE_CHECKING:
     from varireal.prompts import AttributeSpec, PromptTable
@@ -39,8 +39,9 @@ class EditJob:
 
     @property
     def sentence(self) -> Sentence:
-        """Return the prompt with the value's phrase emphasised by its weight, for the models that draw."""
-        return Sentence(self.prompt, self.spec.phrase, self.spec.weight)
+        """Return the prompt with the value's phrase, or else its name, emphasised by its weight."""
+        part = self.spec.phrase if self.spec.phrase in self.prompt else self.spec.name
+        return Sentence(self.prompt, part, self.spec.weight)
 
     def attempt_seed(self, attempt: int) -> int:
         """Return the seed of an attempt, counted from 0."""
@@ -131,8 +132,7 @@ class JobPlan:
                 continue
             mask_hash = sha256_file(Path(str(photo.mask_path)))
             for index, spec in enumerate(self._values(photo)):
-                prompt = edit_prompt(self._cell[0], spec.phrase, photo.class_name, self._table.domain_word)
-                prompt = described(prompt, spec.description)
+                prompt = self._table.sentence(self._cell[0], spec, photo.class_name)
                 yield EditJob(photo, mask_hash, *self._cell, index, spec, prompt, self._seed)
 
     def _train_photos(self) -> Iterator[ImageRecord]:

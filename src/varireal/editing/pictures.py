@@ -70,8 +70,22 @@ class FolderPictures:
         self._identities: dict[str, str] = {}
 
     def check(self, specs: Iterable[AttributeSpec]) -> None:
-        for spec in specs:
-            self._files(spec)
+        lacking = {spec.name: spec for spec in specs if not self.files(spec)}
+        if len(lacking) == 1:
+            self._files(*lacking.values())
+        if lacking:
+            names = ", ".join(spec.picture or name for name, spec in lacking.items())
+            raise UserError(
+                f"there are no pictures of {len(lacking)} values in {self._folder}: {names}; add <name>.jpg or "
+                "<name>/*.jpg for each, or take them out of the bank"
+            )
+
+    def files(self, spec: AttributeSpec) -> list[Path]:
+        """Return the value's pictures, none where it has none."""
+        name = spec.picture or spec.name
+        if name not in self._files_of:
+            self._files_of[name] = self._find(name)
+        return self._files_of[name]
 
     def prepare(self, specs: Iterable[AttributeSpec], engine: Engine) -> None:
         self.check(specs)
@@ -107,14 +121,12 @@ class FolderPictures:
 
     def _files(self, spec: AttributeSpec) -> list[Path]:
         name = spec.picture or spec.name
-        if name not in self._files_of:
-            self._files_of[name] = self._find(name)
-        if not self._files_of[name]:
+        if not (found := self.files(spec)):
             raise UserError(
                 f"there is no picture of {spec.name!r} in {self._folder}; add {name}.jpg or {name}/*.jpg there, "
                 "name another one with 'picture' in the bank, or set edit.prior.source to text_to_image"
             )
-        return self._files_of[name]
+        return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from varireal.editing.pixels import quantise
 from varireal.errors import UserError
 from varireal.networks import blank
 from varireal.networks.blank import answering
-from varireal.networks.checkpoints import check_checkpoint, check_file, checkpoint_identity
+from varireal.networks.checkpoints import check_checkpoint, check_file, check_variant, checkpoint_identity
 from varireal.networks.memory import Fitting
 from varireal.prompts.templates import Sentence
 
@@ -67,6 +67,7 @@ class Pipeline:
         self._compute, self._memory = compute, memory
         self._key, self._checkpoint = f"{section}.checkpoint", str(config.checkpoint)
         check_checkpoint(self._checkpoint, self._key, "model_index.json")
+        check_variant(self._checkpoint, self._key, config.variant)
         if config.lora.checkpoint:
             key = f"{section}.lora.weight_name"
             check_file(config.lora.checkpoint, key, config.lora.subfolder, str(config.lora.weight_name))

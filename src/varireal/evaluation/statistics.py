@@ -69,9 +69,9 @@ class CrossedMean:
         return _joined(z, -float(stdtrit(self.seeds - 1, tail / 2)), max(0.0, self.photo - self.rest), self.seed)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the confidence interval of the mean."""
+        """Return the confidence interval of the mean; no mean lies beyond 100 points."""
         width = self.half_width(1 - confidence)
-        return self.mean - width, self.mean + width
+        return max(-POINTS, self.mean - width), min(POINTS, self.mean + width)
 
     def p_value(self, null: float = 0.0) -> float:
         """Return the two-sided p-value of the hypothesis that the true mean is ``null``: where the interval ends."""

@@ -13,6 +13,7 @@ import numpy as np
 from varireal.base.files import read_image, read_mask
 from varireal.base.manifest import ImageRecord
 from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.progress import report_units
 from varireal.errors import UserError
 from varireal.measuring.change import measure_change, region_of
 from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, FeatureSettings, PictureGroup
@@ -54,8 +55,10 @@ class MeasuringWorker:
 
 def picture_features(clip: Clip, pictures: Sequence[ImageRecord], batch_size: int) -> np.ndarray:
     """Return the unit features of pictures, float32 (N, D), batches cut from their order."""
-    batches = _parts(pictures, batch_size)
-    rows = [clip.encode_images([read_image(Path(each.path)) for each in batch]).cpu().numpy() for batch in batches]
+    rows: list[np.ndarray] = []
+    for batch in _parts(pictures, batch_size):
+        rows.append(clip.encode_images([read_image(Path(each.path)) for each in batch]).cpu().numpy())
+        report_units(sum(map(len, rows)))  # by far the longest part of a group on a CPU
     return np.concatenate(rows)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
 LFS = b"version https://git-lfs"  # begins the pointers that stand for files of Git LFS
 POINTER = "a pointer of Git LFS instead of weights; run `git lfs pull` where it was cloned, or download it again"
+SHARD = re.compile(r"-\d+-of-\d+$")  # ends the names of weights in several files
 SINGLE = "model.diffusion_model."  # begins names of tensors in the single files of Stable Diffusion's own format
 CONVERTED = "load it once with diffusers' from_single_file and write it with save_pretrained"
 
@@ -70,6 +72,22 @@ def pointers_for_weights(folder: Path) -> str | None:
     for file in sorted(folder.rglob("*.safetensors")):
         if is_pointer(file):
             return f"{file.relative_to(folder).as_posix()} is {POINTER}"
+    return None
+
+
+def other_variant(folder: Path, variant: str | None) -> str | None:
+    """Say which variant alone a pipeline's folder holds of a network, where another is asked for; None where it fits.
+
+    Variants are told by a word before the suffix: ``model.fp16.safetensors``.
+    """
+    for part in sorted({path.parent for path in folder.glob("*/config.json")}):
+        names = sorted(SHARD.sub("", file.stem) for file in part.glob("*.safetensors"))
+        variants = {name.partition(".")[2] for name in names} or {""}
+        if "" in variants or (variant or "") in variants:  # the plain weights serve where the variant has none
+            continue
+        found = sorted(variants)[0]
+        asked = f"the variant {variant!r}" if variant else "plain ones"
+        return f"{part.name}/{names[0]}.safetensors is there, but no weights of {asked}; set variant to {found}"
     return None
 
 

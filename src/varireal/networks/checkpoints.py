@@ -13,6 +13,7 @@ from varireal.networks.checkpoint_forms import (
     form_of_file,
     form_without_config,
     form_without_safetensors,
+    other_variant,
     pointers_for_weights,
 )
 
@@ -62,6 +63,17 @@ def check_checkpoint(checkpoint: str, key: str, config_name: str, subfolder: str
         )
     if problem := pointers_for_weights(folder):
         raise UserError(f"{named}: {problem}")
+
+
+def check_variant(checkpoint: str, key: str, variant: str | None) -> None:
+    """Check that a local pipeline has its weights in the variant that is asked for; hub ids are checked when loaded.
+
+    Raises:
+        UserError: it has another one only, such as halves (``fp16``).
+    """
+    if is_hub_id(checkpoint) or (problem := other_variant(Path(checkpoint), variant)) is None:
+        return
+    raise UserError(f"{key} = {checkpoint!r}: {problem} ({key.removesuffix('checkpoint')}variant)")
 
 
 def check_file(checkpoint: str, key: str, subfolder: str | None, name: str) -> None:

@@ -2,6 +2,7 @@
 
 groups:                  # optional: classes that share lists; no class may be in two
   sailplanes: [glider, motor glider]
+domain_word: glider      # optional: what photos show that the bank is for; `varireal init` takes it
 weights:                 # optional: emphasis of values that name no weight of their own
   background: 1.2
 background:
@@ -72,6 +73,7 @@ class BankFile(BaseModel):
 
     group_members: dict[str, Annotated[list[str], Field(min_length=1)]] = Field({}, alias="groups")
     weights: dict[Attribute, Weight] = {}
+    domain_word: str | None = None
     lists: dict[Attribute, dict[Feasibility, ClassLists]]
 
     @functools.cached_property
@@ -116,7 +118,7 @@ def read_bank(path: Path) -> BankFile:
         raw = read_yaml(path)
         if not isinstance(raw, dict):
             raise UserError(f"the bank {path} holds no lists; it begins with an attribute such as 'background:'")
-        apart = {key: raw[key] for key in ("groups", "weights") if key in raw}
+        apart = {key: raw[key] for key in ("groups", "weights", "domain_word") if key in raw}
         lists = {key: value for key, value in raw.items() if key not in apart}
         return BankFile.model_validate({**apart, "lists": lists})
     except OSError as error:
@@ -141,7 +143,12 @@ class BankSource:
         """Return None: reading a file takes nothing worth telling."""
 
     def table(
-        self, classes: Sequence[str], domain_word: str, needed: Mapping[Attribute, Sequence[Feasibility]]
+        self,
+        classes: Sequence[str],
+        domain_word: str,
+        needed: Mapping[Attribute, Sequence[Feasibility]],
+        *,
+        warn: bool = True,
     ) -> PromptTable:
         """Return the bank's lists for the classes of a data set.
 
@@ -149,6 +156,7 @@ class BankSource:
 
         Args:
             needed: the lists the study's grid will ask for.
+            warn: of classes and lists that do not belong together.
 
         Raises:
             UserError: the file is missing or wrong, or a class has no list.
@@ -161,7 +169,8 @@ class BankSource:
                         f"the bank {self._path} has no {attribute}.{feasibility}, which the grid of params.yaml asks "
                         "for; add the lists, or take it out of the grid"
                     )
-        self._warn_of_other_classes(classes, bank)
+        if warn:
+            self._warn_of_other_classes(classes, bank)
         try:
             return PromptTable(
                 domain_word=domain_word,

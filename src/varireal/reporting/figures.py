@@ -10,10 +10,15 @@ from varireal.base.files import read_image
 from varireal.base.manifest import ImageRecord
 from varireal.evaluation.comparisons import Family, Outcome, Verdict
 from varireal.reporting.gallery import picture_paths
-from varireal.reporting.verdicts import QUESTIONS
-from varireal.reporting.words import interval_words, signed, versus, where
+from varireal.reporting.verdicts import TITLES
+from varireal.reporting.words import interval_words, outcome_words, signed, versus, where
 
-COLOURS: dict[Outcome, str] = {"different": "#c4471d", "equivalent": "#1a7f37", "undecided": "#6e7781"}
+COLOURS: dict[Outcome, str] = {
+    "different": "#c4471d",
+    "equivalent": "#1a7f37",
+    "undecided": "#6e7781",
+    "unproven": "#b42318",
+}
 SIDE, LABEL, GAP = 144, 16, 6  # pixels: of a picture on a sheet, of the line of text above it, between edits
 KINDS = ("photo", "prior", "edit")
 
@@ -42,10 +47,10 @@ def intervals_figure(verdicts: Sequence[Verdict], family: Family, margin: float)
     axes.set_yticks(range(len(own)), [f"{where(verdict)}: {versus(verdict)}" for verdict in own], fontsize=8)
     axes.invert_yaxis()
     right = axes.secondary_yaxis("right")
-    figures = [f"{signed(v.difference.mean)} ({interval_words(v)}) {v.outcome}" for v in own]
+    figures = [f"{signed(v.difference.mean)} ({interval_words(v)}) {outcome_words(v.outcome)}" for v in own]
     right.set_yticks(range(len(own)), figures, fontsize=8)
     axes.set_xlabel("difference of top-1 in points, 95 % interval over photos and seeds", fontsize=9)
-    axes.set_title(QUESTIONS[family], fontsize=11, loc="left")
+    axes.set_title(TITLES[family], fontsize=11, loc="left")
     axes.grid(axis="x", alpha=0.25)
     written = io.BytesIO()
     figure.savefig(written, format="png", metadata={"Software": None})  # no version: the same figure, the same bytes

@@ -10,19 +10,21 @@ from varireal import paths
 from varireal.base.files import json_bytes, read_json, read_mapping
 from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
+from varireal.evaluation.controls import believed
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
-from varireal.reporting.answers import QUESTIONS, all_sentences, headline
+from varireal.reporting.answers import all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response
 from varireal.reporting.figures import edits_sheet, intervals_figure
 from varireal.reporting.gallery import Example, build_examples, choose_examples
+from varireal.reporting.glance import study_figures, study_yaml
 from varireal.reporting.page import render_page
 from varireal.reporting.provenance import provenance
 from varireal.reporting.results import read_results
 from varireal.reporting.table import build_rows, curves_csv, summary, table_csv, table_json, terminal_grid
-from varireal.reporting.verdicts import verdict_grids, verdicts_json
+from varireal.reporting.verdicts import TITLES, verdict_grids, verdicts_json
 from varireal.tables import Grid, plain_table
 
 if TYPE_CHECKING:
@@ -56,14 +58,16 @@ def build_report(params: Params) -> StudyReport:
     rows, made = build_rows(results), provenance()
     predictions = read_predictions(paths.PREDICTIONS, grid_models(grid))
     right = right_answers(predictions, grid)
-    verdicts = judge(comparisons(grid), right, margin, params.seed)
+    verdicts = believed(judge(comparisons(grid), right, margin, params.seed))
     edits = _read_edits(grid)
     grids = [
         terminal_grid(rows, dataset["name"]),
         dataclasses.replace(data_grid(results), title="The data, measured"),
         *verdict_grids(verdicts, margin),
     ]
-    told = all_sentences(verdicts, margin)
+    accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
+    guessing = chance_words(accuracies, len(dataset["classes"]))
+    told = [*guessing, *all_sentences(verdicts, margin)]
     page = render_page(
         dataset=dataset,
         results=results,
@@ -78,9 +82,9 @@ def build_report(params: Params) -> StudyReport:
         dose=read_dose_response(paths.SWEEP, params),
         ratings=read_json(paths.RATINGS) if paths.RATINGS.is_file() else None,
     )
-    accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
     return StudyReport(
         metrics={
+            paths.STUDY: study_yaml(study_figures(rows, verdicts, params)).encode(),
             paths.METRICS / "table.json": json_bytes(table_json(rows, verdicts)),
             paths.METRICS / "table.csv": table_csv(rows).encode(),
             paths.METRICS / "plots" / "curves.csv": curves_csv(results).encode(),
@@ -95,7 +99,7 @@ def build_report(params: Params) -> StudyReport:
             **_sheets(edits, params.seed),
         },
         grids=grids,
-        headline=headline(verdicts, margin),
+        headline=[*guessing, *headline(verdicts, margin)],
         sentences=told,
     )
 
@@ -120,7 +124,7 @@ def _examples(params: Params, by_cell: EditsByCell) -> list[Example]:
 def _figures(verdicts: list[Verdict], margin: float) -> dict[str, bytes]:
     return {
         f"figures/{family}.png": intervals_figure(verdicts, family, margin)
-        for family in QUESTIONS
+        for family in TITLES
         if any(verdict.comparison.family == family for verdict in verdicts)
     }
 

@@ -18,6 +18,7 @@ from varireal.config import Params, SegmentConfig
 from varireal.errors import UserError
 from varireal.segmentation import SEGMENTERS
 from varireal.segmentation.base import Segment, Segmenter
+from varireal.segmentation.labels import labels_problem
 from varireal.segmentation.masks import clean_mask, mask_problem
 from varireal.store import FolderStore, content_key
 
@@ -46,16 +47,18 @@ def build_segmenters(params: Params, engine: Engine, domain_word: str) -> list[S
     return [SEGMENTERS[source](params.segment, compute, domain_word) for source in _sources(params.segment)]
 
 
-def check_sources(config: SegmentConfig, photos: Iterable[ImageRecord], domain_word: str) -> None:
+def check_sources(config: SegmentConfig, photos: Sequence[ImageRecord], domain_word: str) -> None:
     """Check that the data set has what the sources of the masks need.
 
     Raises:
-        UserError: it has no masks, or no domain word.
+        UserError: it has no masks or no domain word, or the labels that a model is asked for mean something else.
     """
     if config.source == "dataset" and all(photo.mask_path is None for photo in photos):
         raise UserError(
             "segment.source is dataset, but the data set has no masks; set dataset.masks_root, or use another source"
         )
+    if problem := labels_problem(config, domain_word, {photo.class_name for photo in photos}):
+        raise UserError(problem)
     if config.query == "domain" and not domain_word and {"grounded_sam2", "sam3", "clipseg"} & set(_sources(config)):
         raise UserError("segment.query is domain, but dataset.domain_word is empty; set it, or use query class")
 
@@ -234,6 +237,14 @@ def _check_usable(records: Sequence[ImageRecord]) -> None:
             f"not one of {len(records)} masks is usable (the first, of {records[0].path}: {records[0].note}); check "
             "segment.object_labels, query and thresholds, the bounds (min_area, max_area, max_border, "
             "min_main_fragment), or the masks"
+        )
+    left = {record.class_name for record in records if record.status != "failed"}
+    if bare := sorted({record.class_name for record in records} - left):
+        notes = collections.Counter(record.note for record in records if record.class_name == bare[0])
+        raise UserError(
+            f"{len(bare)} classes have no usable mask, so nothing of them could be edited: {', '.join(bare[:12])} (of "
+            f"{bare[0]}: {notes.most_common(1)[0][0]}); give them masks, set segment.fallback, loosen the bounds of "
+            "segment, or leave the classes out"
         )
 
 

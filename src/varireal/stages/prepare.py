@@ -11,7 +11,7 @@ from varireal.cli import stage_options
 from varireal.compute.processes import available_cores
 from varireal.config import Params
 from varireal.datasets import open_dataset
-from varireal.datasets.preparation import write_photos, write_pictures
+from varireal.datasets.preparation import check_classes, write_photos, write_pictures
 
 
 @click.command("prepare")
@@ -23,6 +23,7 @@ def command(params: Params) -> None:
     photos stop the stage with their names, or are left out with dataset.on_bad_image: skip.
     """
     dataset = open_dataset(params.dataset, params.seed, may_download=True)
+    check_classes(dataset)
     classes, workers = list(dataset.classes), available_cores()
     with staged_folder(paths.PREPARED) as folder:
         prepared = write_photos(dataset, folder, paths.PREPARED, params.dataset.on_bad_image, workers)

@@ -39,7 +39,7 @@ class Entry:
 
 
 def study_entries(params: Params, results: Results) -> list[Entry]:
-    """Return a run for zero-shot, and one for every seed of the real-only baseline and of every cell."""
+    """Return a run for zero-shot, and one for every seed of the real-only baseline, of every cell and control."""
     zero = results.zero_shot
     entries = [
         Entry(
@@ -49,7 +49,7 @@ def study_entries(params: Params, results: Results) -> list[Entry]:
             per_class=zero.per_class,
         )
     ]
-    for cell in (results.real, *results.cells):
+    for cell in (results.real, *results.cells, *results.controls):
         entries += [_entry(cell, run, params, results) for run in cell.runs]
     return entries
 
@@ -57,7 +57,7 @@ def study_entries(params: Params, results: Results) -> list[Entry]:
 def parent_entry(name: str, params: Params, results: Results, verdicts: Mapping[str, float]) -> Entry:
     """Return the run of the whole study: every setting, the mean over seeds of every cell, every comparison."""
     metrics = {"zero-shot/top1": results.zero_shot.top1, **verdicts}
-    for cell in (results.real, *results.cells):
+    for cell in (results.real, *results.cells, *results.controls):
         path = "/".join(part for part in (cell.attribute, cell.condition, cell.source) if part).replace("+", "-and-")
         over_seeds = spread([run.top1 for run in cell.runs])
         metrics[f"{path}/top1"] = over_seeds.mean
