@@ -108,8 +108,8 @@ def chance_words(accuracies: Mapping[Model, CrossedMean], classes: int) -> list[
     if trained:
         named.append(f"{len(trained)} of {sum(bool(model.attribute) for model in accuracies)} trained on edits")
     return [
-        f"At chance level ({chance:.1f} % for {classes} classes): {', '.join(named)}. Comparisons of such classifiers say "
-        "nothing of feasibility."
+        f"At chance level ({chance:.1f} % for {classes} classes): {', '.join(named)}. Comparisons of such classifiers "
+        "say nothing of feasibility."
     ]
 
 

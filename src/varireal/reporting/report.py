@@ -12,7 +12,7 @@ from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
-from varireal.reporting.answers import all_sentences, chance_words, headline
+from varireal.reporting.answers import QUESTIONS, all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response

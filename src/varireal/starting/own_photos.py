@@ -41,7 +41,7 @@ class OwnPhotos:
         least, middle, most = self.sides
         lines = [
             f"Photos   {self.root}: {len(self.classes)} classes, {photos} photos ({splits})",
-            f"         sides of {least} to {most} pixels, {middle} in the middle; at least {fewest} to train on ({name})",
+            f"         sides of {least} to {most} pixels, {middle} in the middle; {fewest} at least to train on",
         ]
         if self.unreadable:
             lines.append(
