@@ -139,7 +139,9 @@ def test_photos_that_git_would_commit_are_refused(here: Path) -> None:
         Path(folder, "cat").mkdir(parents=True)
         Path(folder, "cat", "1.jpg").write_bytes(b"x")
     before = PARAMS.read_bytes()
-    with pytest.raises(DvcException, match="dataset.root = 'own' lies in this repository, and git would commit its 1"):
+    with pytest.raises(
+        DvcException, match=r"dataset\.root = 'own' lies in this repository, and git would commit its 1"
+    ):
         compose("dataset=image_folder", "dataset.root=own", "dataset.masks_root=null")
     assert PARAMS.read_bytes() == before
     compose("dataset=image_folder", "dataset.root=photos", "dataset.masks_root=null")

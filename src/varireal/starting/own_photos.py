@@ -39,9 +39,10 @@ class OwnPhotos:
         photos = sum(self.splits.values())
         splits = ", ".join(f"{count} {split}" for split, count in self.splits.items())
         least, middle, most = self.sides
+        each = f"{self.fewest} or more a class to train on"
         lines = [
             f"Photos   {self.root}: {len(self.classes)} classes, {photos} photos ({splits})",
-            f"         sides of {least} to {most} pixels, {middle} in the middle; {self.fewest} or more a class to train on",
+            f"         sides of {least} to {most} pixels, {middle} in the middle; {each}",
         ]
         if self.unreadable:
             lines.append(
