@@ -59,8 +59,8 @@ def _from_files(name: str, predictions: Path, params: Path | None) -> Experiment
 def _from_revision(name: str) -> Experiment:
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
+    from dvc.repo.data import DataIndexDirError
     from dvc.scm import SCMError
-    from dvc_data.index import DataIndexDirError
 
     predictions, params = paths.PREDICTIONS.as_posix(), paths.PARAMS.as_posix()
     try:
