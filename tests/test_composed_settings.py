@@ -133,6 +133,20 @@ def test_groups_that_were_chosen_before_are_named_as_groups(here: Path, caplog: 
     assert "dataset" not in warning(caplog, "dataset=stanford_cars", "models=sdxl")  # chosen anew
 
 
+def test_photos_that_git_would_commit_are_refused(here: Path) -> None:
+    subprocess.run(["git", "init", "-q"], check=True)
+    for folder in ("own", "photos"):
+        Path(folder, "cat").mkdir(parents=True)
+        Path(folder, "cat", "1.jpg").write_bytes(b"x")
+    before = PARAMS.read_bytes()
+    with pytest.raises(
+        DvcException, match=r"dataset\.root = 'own' lies in this repository, and git would commit its 1"
+    ):
+        compose("dataset=image_folder", "dataset.root=own", "dataset.masks_root=null")
+    assert PARAMS.read_bytes() == before
+    compose("dataset=image_folder", "dataset.root=photos", "dataset.masks_root=null")
+
+
 def test_a_file_that_holds_no_settings_is_named(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     PARAMS.write_text("<<<<<<< ours\n")
     assert warning(caplog) == "params.yaml holds no settings and is written anew from conf/"

@@ -57,6 +57,15 @@ def test_a_missing_picture_is_one_line_that_says_where_to_put_it(tmp_path: Path)
     assert "\n" not in str(error.value)
 
 
+def test_all_missing_pictures_are_named_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "background" / "desert.png", 7)
+    specs = [LAVA.model_copy(update={"name": name}) for name in ("lava", "desert", "sea", "sky")]
+    pictures = FolderPictures(tmp_path, "background", "feasible")
+    with pytest.raises(UserError, match=r"no pictures of 3 values in .*background: lava, sea, sky; add <name>\.jpg"):
+        pictures.check(specs)
+    pictures.check(specs[1:2])
+
+
 @pytest.mark.parametrize("written", ["background/{}.png", "background/{}/a.png", "background/infeasible/{}/a.png"])
 def test_names_are_found_however_their_letters_are_composed(tmp_path: Path, written: str) -> None:
     write(tmp_path / written.format(unicodedata.normalize("NFD", "forêt")), 7)

@@ -304,3 +304,10 @@ def test_a_shift_moves_the_mean_and_leaves_the_spread(values, shift):
 @given(VALUES)
 def test_more_confidence_needs_a_wider_interval(values):
     assert spread(values, 0.99).half_width >= spread(values, 0.9).half_width
+
+
+def test_no_interval_reaches_beyond_what_points_can_be():
+    found = crossed_mean(np.array([[1, 1], [1, 1], [1, 0]], np.int8))  # 3 photos, 2 seeds: the half width is over 100
+    assert found.half_width(0.05) > 100
+    low, high = found.interval()
+    assert -100 <= low < found.mean < high == 100

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from varireal import paths
 from varireal.config import load_params
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.planning import Size
-from varireal.evaluation.predictions import read_predictions
-from varireal.reporting.answers import all_sentences, answers, headline
+from varireal.evaluation.predictions import REAL, ZERO_SHOT, Model, read_predictions
+from varireal.evaluation.statistics import crossed_mean
+from varireal.reporting.answers import all_sentences, answers, chance_words, headline
 from varireal.reporting.words import at_most, less_than
 
 
@@ -159,3 +161,18 @@ def test_all_sentences_hold_the_attributes_of_every_question_and_what_differs(ve
     lines = all_sentences(verdicts, 0.3)
     assert sum(line.startswith("  color:") for line in lines) == 2
     assert "  real only is better than zero-shot: baselines (+31.0)." in lines
+
+
+def test_classifiers_that_guess_are_named() -> None:
+    def right(share: float) -> np.ndarray:
+        return np.tile(np.arange(100)[:, None] < 100 * share, (1, 2))
+
+    cell = Model("synthetic", "color", "feasible")
+    shares = {ZERO_SHOT: 0.22, REAL: 0.60, cell: 0.20, Model("synthetic", "color", "infeasible"): 0.70}
+    means = {model: crossed_mean(right(share)) for model, share in shares.items()}
+    # of 4 classes 25 % are guessed; 100 photos leave about 8 points either side
+    assert chance_words(means, 4) == [
+        "At chance level (25.0 % for 4 classes): zero-shot (22.0 %), 1 of 2 trained on edits. Comparisons of such "
+        "classifiers say nothing of feasibility."
+    ]
+    assert chance_words(means, 20) == []  # 5 % are guessed, and all are above

@@ -233,6 +233,12 @@ def repository(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return finished_study
 
 
+def test_a_revision_whose_outputs_were_never_here_is_one_line(repository: Path) -> None:
+    shutil.rmtree(".dvc/cache")
+    with pytest.raises(UserError, match=r"DVC's cache lacks the predictions of first .*get them with `dvc pull`"):
+        read_experiment("first")
+
+
 def test_revisions_and_experiments_are_read_from_dvcs_cache(repository: Path) -> None:
     for path in ("data/predictions", "params.yaml"):
         (shutil.rmtree if Path(path).is_dir() else Path.unlink)(Path(path))

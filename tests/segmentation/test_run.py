@@ -124,6 +124,12 @@ def test_no_usable_mask_at_all_is_an_error(tmp_path, photos, store):
         run(tmp_path, photos, store, config=CONFIG.model_copy(update={"min_area": 0.97, "max_area": 0.99}))
 
 
+def test_a_class_without_a_usable_mask_is_named_with_the_reason(tmp_path, photos, store):
+    spoilt = [photo if photo.class_name == "dog" else dataclasses.replace(photo, mask_path=None) for photo in photos]
+    with pytest.raises(UserError, match=r"^1 classes have no usable mask.*: cat \(of cat: no mask\); give them masks"):
+        run(tmp_path, spoilt, store)
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, photos, store, monkeypatch):
     calls = []
 

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -127,3 +128,10 @@ def test_wrong_settings_are_named(photos, changes, said):
     settings(**changes)
     with pytest.raises(UserError, match=said):
         prepare()
+
+
+def test_a_single_class_is_refused_before_anything_is_written(photos):
+    shutil.rmtree(photos / "cat")
+    with pytest.raises(UserError, match="one class only"):
+        prepare()
+    assert not paths.PREPARED.exists()

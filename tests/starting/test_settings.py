@@ -16,8 +16,7 @@ from varireal.config import load_params
 from varireal.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
-BANK = """
-domain_word: pet
+BANK = """# Use with dataset.domain_word: pet
 background:
   feasible: {all: [{name: barn, phrase: in front of a barn}]}
   infeasible: {all: [{name: lava, phrase: on lava, picture: lava_field}, {name: sky, phrase: in the sky}]}
@@ -165,3 +164,12 @@ def test_the_form_of_the_defaults_is_the_one_that_is_looked_for() -> None:
     from varireal.starting.settings import DEFAULT
 
     assert DEFAULT.search((REPOSITORY / "conf/config.yaml").read_text())
+
+
+def test_every_bank_says_what_its_classes_are() -> None:
+    from varireal.starting.banks import WORD
+
+    words = {path.stem: WORD.search(path.read_text()) for path in sorted((REPOSITORY / "data/banks").glob("*.yaml"))}
+    found = {name: word.group(1) for name, word in words.items() if word}
+    assert found == {"fgvc_aircraft": "aircraft", "oxford_pets": "pet", "pets": "pet", "stanford_cars": "car",
+                     "waterbirds": "bird"}  # fmt: skip

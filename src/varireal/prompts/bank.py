@@ -2,7 +2,6 @@
 
 groups:                  # optional: classes that share lists; no class may be in two
   sailplanes: [glider, motor glider]
-domain_word: glider      # optional: what photos show that the bank is for; `varireal init` takes it
 weights:                 # optional: emphasis of values that name no weight of their own
   background: 1.2
 background:
@@ -73,7 +72,6 @@ class BankFile(BaseModel):
 
     group_members: dict[str, Annotated[list[str], Field(min_length=1)]] = Field({}, alias="groups")
     weights: dict[Attribute, Weight] = {}
-    domain_word: str | None = None
     lists: dict[Attribute, dict[Feasibility, ClassLists]]
 
     @functools.cached_property
@@ -118,7 +116,7 @@ def read_bank(path: Path) -> BankFile:
         raw = read_yaml(path)
         if not isinstance(raw, dict):
             raise UserError(f"the bank {path} holds no lists; it begins with an attribute such as 'background:'")
-        apart = {key: raw[key] for key in ("groups", "weights", "domain_word") if key in raw}
+        apart = {key: raw[key] for key in ("groups", "weights") if key in raw}
         lists = {key: value for key, value in raw.items() if key not in apart}
         return BankFile.model_validate({**apart, "lists": lists})
     except OSError as error:

@@ -59,8 +59,8 @@ def _from_files(name: str, predictions: Path, params: Path | None) -> Experiment
 def _from_revision(name: str) -> Experiment:
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
+    from dvc.repo.data import DataIndexDirError
     from dvc.scm import SCMError
-    from dvc_data.index import DataIndexDirError
 
     predictions, params = paths.PREDICTIONS.as_posix(), paths.PARAMS.as_posix()
     try:
@@ -71,17 +71,18 @@ def _from_revision(name: str) -> Experiment:
             f"{name} is no folder, no file, no DVC experiment and no git revision here ({one_line(error)}); "
             "`dvc exp show` and `git tag` list what there is"
         ) from error
-    content = b""
+    known = False
     try:
-        known = files.exists(predictions)
-        content = cast(bytes, files.read_bytes(predictions)) if known else content
+        files.info(predictions)
+        known = True
+        content = cast(bytes, files.read_bytes(predictions))
     except (OSError, DataIndexDirError) as error:  # the latter where not even the folder's list of files is here
+        if not known and isinstance(error, FileNotFoundError):
+            raise UserError(f"the revision {name} has no {predictions} in its dvc.lock; choose one that has") from error
         raise UserError(
             f"DVC's cache lacks the predictions of {name} ({one_line(error)}); get them with `dvc pull`, "
             f"or make them anew: `dvc exp apply {name}`, `dvc repro`"
         ) from error
-    if not known:
-        raise UserError(f"the revision {name} has no {predictions} in its dvc.lock; choose one that has")
     return parse_experiment(name, content, cast(bytes, files.read_bytes(params)) if params in entries else None)
 
 

@@ -13,7 +13,7 @@ from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, j
 from varireal.evaluation.controls import believed
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
-from varireal.reporting.answers import all_sentences, chance_words, headline
+from varireal.reporting.answers import QUESTIONS, all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response

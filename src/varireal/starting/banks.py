@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from varireal.prompts import PromptTable
 from varireal.prompts.bank import ALL, BankFile, BankSource, plain, read_bank
 
 BANKS = Path("data/banks")
+WORD = re.compile(r"^#.*\bdataset\.domain_word: (\w+)", re.MULTILINE)  # in a bank's head, for whoever uses it
 ENOUGH = 0.5  # share of the classes that a bank names, or of its pictures that are there, from which on it fits
 OF_PICTURES: tuple[Attribute, ...] = ("background", "texture")  # attributes whose values are shown by pictures
 
@@ -102,7 +104,8 @@ def look_at_bank(path: Path, classes: Sequence[str], pictures: Path | None) -> B
                 continue
             there, missing[attribute] = there + found, lacking
         attributes.append(attribute)
-    return BankFit(path, bank.domain_word, known, len(classes), tuple(attributes), there, missing)
+    word = WORD.search(path.read_text(encoding="utf-8"))
+    return BankFit(path, word and word.group(1), known, len(classes), tuple(attributes), there, missing)
 
 
 def _pictures_of(bank: BankFile, table: PromptTable, attribute: Attribute, root: Path) -> tuple[int, list[str]]:

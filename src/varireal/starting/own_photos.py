@@ -28,7 +28,7 @@ class OwnPhotos:
     masks_root: Path | None
     classes: Sequence[str]
     splits: dict[str, int]
-    fewest: tuple[str, int]  # the class with the fewest photos for training, and their number
+    fewest: int  # photos for training that every class has
     with_masks: int
     without_masks: list[str]  # classes of which no photo for training has a mask, where masks are given
     sides: tuple[int, int, int]  # pixels: the smallest side, the middle one of the longer sides, the largest
@@ -36,12 +36,13 @@ class OwnPhotos:
 
     def lines(self) -> list[str]:
         """Return it in words, a line a subject."""
-        photos, (name, fewest) = sum(self.splits.values()), self.fewest
+        photos = sum(self.splits.values())
         splits = ", ".join(f"{count} {split}" for split, count in self.splits.items())
         least, middle, most = self.sides
+        each = f"{self.fewest} or more a class to train on"
         lines = [
             f"Photos   {self.root}: {len(self.classes)} classes, {photos} photos ({splits})",
-            f"         sides of {least} to {most} pixels, {middle} in the middle; {fewest}+ to train on ({name})",
+            f"         sides of {least} to {most} pixels, {middle} in the middle; {each}",
         ]
         if self.unreadable:
             lines.append(
@@ -75,7 +76,6 @@ def look_at_photos(root: Path, masks_root: Path | None) -> OwnPhotos:
         raise UserError(f"{root} holds one class only, {dataset.classes[0]!r}; a classifier needs two at least")
     training = Counter(photo.class_index for photo in photos if photo.split == "train")
     masked = Counter(photo.class_index for photo in photos if photo.split == "train" and photo.mask_path)
-    fewest = min(range(len(dataset.classes)), key=lambda index: (training[index], index))
     with ThreadPoolExecutor(available_cores()) as pool:
         heads = list(pool.map(_head, [photo.path for photo in photos]))
     sizes = [head for head in heads if not isinstance(head, str)]
@@ -87,7 +87,7 @@ def look_at_photos(root: Path, masks_root: Path | None) -> OwnPhotos:
         masks_root,
         dataset.classes,
         {split: splits[split] for split in SPLITS},
-        (dataset.classes[fewest], training[fewest]),
+        min(training.values()),
         sum(photo.mask_path is not None for photo in photos),
         [name for index, name in enumerate(dataset.classes) if masks_root is not None and not masked[index]],
         (min(map(min, sizes)), round(median(map(max, sizes))), max(map(max, sizes))),
