@@ -59,5 +59,5 @@ def test_a_plan_may_not_change_once_a_look_was_taken_but_another_study_has_its_o
     assert other["study"] != plan["study"]
     check_plan(other, path)
     path.write_text("[]")
-    with pytest.raises(UserError, match="settle.json"):
+    with pytest.raises(UserError, match=r"settle\.json"):
         check_plan(plan, path)
