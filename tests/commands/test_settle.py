@@ -29,16 +29,14 @@ def test_looks_are_experiments_with_more_seeds_and_go_on_where_they_ended(reposi
     output = settle("--max-seeds", "2")
     assert "To run: settle-2-seeds" in output and "settle-3-seeds" not in output
     assert "color, synthetic: feasible − infeasible is different, +25.0 points" in output
-    assert "Next, 3 seeds" not in output and "The seeds that were allowed are used up: 2 of 3 decided" in output
+    assert "The seeds that were allowed are used up: 2 of 3 decided" in " ".join(output.split())
     first = json.loads(Path("metrics/settle.json").read_text())
-    assert (first["state"], first["plan"]["seeds"], first["looks"][0]["level"]) == (
-        "no seeds left",
-        [4, 0, 1],
-        0.033333,
-    )
+    assert (first["state"], first["plan"]["seeds"]) == ("no seeds left", [4, 0, 1])
+    assert first["looks"][0]["level"] == 0.033333
 
     again = " ".join(settle().split())
     assert "Taken as they are: settle-2-seeds" in again and "To run: settle-3-seeds" in again
+    assert "settle-2-seeds: " not in again  # no progress of one that was there
     assert "Next, 3 seeds: 4 more fine-tunings and their tests, of unknown length" in again
     found = json.loads(Path("metrics/settle.json").read_text())
     assert [(look["seeds"], look["experiment"]) for look in found["looks"]] == [

@@ -104,8 +104,7 @@ def test_the_next_look_is_planned_from_the_parts_of_the_noise() -> None:
     look = Looks(1.0).take([by_seeds, mean(1.0, 1.0, seeds=3)], 0.005)
     assert len(look.undecided) == 2
     ahead = outlook(look, 40, 0.025, margin=1.0)
-    # 12 = 3 * 4 over 40 seeds is 0.3, and t = 2.02: 3 + (1.96 * 0.01 + 2.02 * 0.3) / 0.31**0.5; the second:
-    # 1 + 1.96 * 1
+    # 12 = 3 * 4 over 40 seeds is 0.3: 3 + (1.96 * 0.01 + 2.02 * 0.3) / 0.31**0.5; for the second it is 1 + 1.96 * 1
     assert ahead.likely == 1 and ahead.bound == pytest.approx(4.125, abs=0.002)
     assert outlook(look, 4, 0.005, margin=1.0).likely == 0
 

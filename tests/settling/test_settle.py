@@ -68,7 +68,7 @@ def run(budget: Budget, clock: Callable[[], float] = lambda: 0.0) -> tuple[str, 
 
 
 def test_it_ends_as_soon_as_all_is_decided(ran: Callable[[float], list[str]]) -> None:
-    names = ran(40.0)
+    names = ran(30.0)
     state, shown = run(Budget(8))
     assert (state, names) == ("decided", ["settle-2-seeds", "settle-4-seeds"])  # two seeds decide nothing at 1.25 %
     assert shown[0].startswith("After 2 seeds (look 1 of 3, at 1.2 %): 0 of 1 comparisons decided")
@@ -89,13 +89,13 @@ def test_it_ends_with_its_seeds(ran: Callable[[float], list[str]]) -> None:
 
 
 def test_no_look_begins_that_would_not_end_in_time(ran: Callable[[float], list[str]]) -> None:
-    """6 more fine-tunings of 500 s and 100 s of tests each are an hour."""
+    """6 more fine-tunings of 500 s and 100 s of tests each are an hour, the 12 after them two."""
     for stage, seconds in (("train", 1000.0), ("evaluate", 200.0)):
         FolderStore(stage).note_time(2, seconds)
     names = ran(3.0)
     state, shown = run(Budget(8, hours=0.99))
     assert (state, names) == ("no time left", ["settle-2-seeds"]) and "about 60 min" in shown[1]
-    assert run(Budget(8, hours=1.01))[0] != "no time left" and names[1:3] == ["settle-2-seeds", "settle-4-seeds"]
+    assert run(Budget(8, hours=1.01))[0] == "no time left" and names[1:] == ["settle-2-seeds", "settle-4-seeds"]
 
 
 def test_predictions_of_other_photos_are_refused_and_what_was_found_stays(

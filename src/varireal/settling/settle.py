@@ -62,10 +62,9 @@ def settle(
         check_same_test_set(first, experiment)
         found = sequence.take(differences(experiment, look), look.level)
         taken.append(TakenLook(look.number, look.seeds, look.level, saved.name, saved.rev, found))
-        left = affordable[place + 1 :]
-        state, cost = "going on", None
-        if left:
-            cost = seconds_of(left[0].fine_tunings - look.fine_tunings)
+        left, following = affordable[place + 1 :], looks[place + 1 : place + 2]
+        models = following[0].fine_tunings - look.fine_tunings if following else 0
+        cost, state = seconds_of(models), "going on"
         if not found.undecided:
             state = "decided"
         elif not left:
@@ -78,9 +77,9 @@ def settle(
         write_json(paths.SETTLED, settled_json(settled))
         for line in look_lines(settled):
             show(line)
-        if left and found.undecided:
-            ahead = outlook(found, left[0].seeds, left[0].level, margin)
-            show(next_line(settled, left[0].seeds, left[0].fine_tunings - look.fine_tunings, cost, ahead))
+        if following and found.undecided:
+            ahead = outlook(found, following[0].seeds, following[0].level, margin)
+            show(next_line(settled, following[0].seeds, models, cost, ahead))
         if state != "going on":
             break
     assert settled is not None
