@@ -277,7 +277,7 @@ def push(place: Place) -> str:
     place.call("git", "clone", "-q", "--bare", ".", "../server")
     place.call("git", "remote", "add", "origin", "../server")
     first = place.call("dvc", "exp", "push", "origin", "quarter")
-    place.call("dvc", "remote", "add", "--local", "--default", "store", "../store")
+    place.call("dvc", "remote", "add", "--default", "store", "../store")
     again = place.call("dvc", "exp", "push", "origin", "quarter")
     files = len([path for path in Path("../store").rglob("*") if path.is_file()])
     return f"{last(first, 2)}\n{last(again, 2)}\n{files} files in the remote"

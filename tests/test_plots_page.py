@@ -76,6 +76,6 @@ def test_bars_curves_and_counts_are_drawn_for_every_revision(browser: Any, page:
     counts = tab.locator(".counts").first
     assert counts.locator("caption").inner_text() == "HEAD: predicted by row, actual by column"
     assert counts.locator("td").all_inner_texts() == ["2", "1"]  # jet and kite were said of three jets
-    assert tab.locator(".legend").first.inner_text().split() == ["HEAD", "new"]
+    assert tab.locator(".legend").first.locator("span").all_inner_texts() == ["HEAD", "new"]
     assert errors == []
     tab.screenshot(path=str(page.with_name("page.png")), full_page=True)
