@@ -160,6 +160,8 @@ def _picture_source(
     config = params.edit
     if config.prior.source == "pictures":
         return FolderPictures(Path(config.prior.pictures or paths.PICTURES), attribute, feasibility)
-    steps = config.prior.material_steps if attribute == "texture" else None
-    maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory)
+    material = attribute == "texture"
+    steps = config.prior.material_steps if material else None
+    negative = config.prior.material_negative if material else ""
+    maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory, negative)
     return GeneratedPictures(maker, attribute, config.prior.bank_size, params.seed)

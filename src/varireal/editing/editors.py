@@ -24,7 +24,7 @@ from varireal.editing.recipe import (
 from varireal.editing.refine import Refiner
 
 # settings of a recipe that the method paste reads, and those that nothing reads where nothing is refined
-_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur", "crop_min", "crop_max", "sharpen"}
+_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur", "crop_min", "crop_max", "sharpen", "mirror"}
 _REFINE_KEYS = {
     "refine", "refine_strength", "refine_guidance_scale", "refine_steps", "ip_adapter_scale",
     "controlnet_conditioning_scale",
@@ -94,10 +94,12 @@ class DiffusionEditor:
         self._refiner = (
             Refiner(config.refine, compute, recipe.refine_strength, config.memory) if recipe.refine else None
         )
+        self._bars, self._edges = config.bars, config.refine.edges
+        black = config.bars == "black"
         self._steps: list[RecipeStep] = [
-            prior_step(recipe, pictures),
-            Inpaint(recipe, self._inpainter),
-            *([Refine(recipe, self._refiner)] if self._refiner else []),
+            prior_step(recipe, pictures, ring=True),
+            Inpaint(recipe, self._inpainter, black),
+            *([Refine(recipe, self._refiner, self._edges == "blurred", black)] if self._refiner else []),
             TransferDetail(recipe),
             Composite(recipe),
         ]
@@ -110,7 +112,8 @@ class DiffusionEditor:
             "recipe": self._recipe.model_dump(mode="json", exclude=unread),
             "lengths_at": self._lengths_at,
             "inpaint": self._inpainter.identity,
-            **({"refine": self._refiner.identity} if self._refiner else {}),
+            **({"refine": {**self._refiner.identity, "edges": self._edges}} if self._refiner else {}),
+            "bars": self._bars,
             "batch_size": self._batch_size,  # it shows in the last bits
         }
 

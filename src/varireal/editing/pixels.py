@@ -40,6 +40,14 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
     return distance <= radius + _TOUCH
 
 
+def dilate_by_square(mask: np.ndarray, side: float) -> np.ndarray:
+    """Return the mask grown by a square of that side: by half of it in every direction, corners included."""
+    pixels = round(side)
+    if pixels <= 1:
+        return mask.copy()
+    return cv2.dilate(mask.astype(np.uint8), np.ones((pixels, pixels), np.uint8)) > 0
+
+
 def shrink(mask: np.ndarray, radius: float) -> np.ndarray:
     """Return the mask without the pixels near its edge, after gaps of up to twice the radius within it were closed.
 
@@ -150,8 +158,19 @@ def on_grey(picture: np.ndarray, mask: np.ndarray, level: int) -> np.ndarray:
 def canny_edges(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the Canny edges of the object on white, bool (H, W), as the study guides its refiner.
 
-    The grey picture is blurred by a binomial kernel of 5 x 5; the thresholds of the gradient (the sum of the absolute
-    Sobel derivatives) are CANNY_LOW times the median of the blurred picture, the white included, and CANNY_HIGH.
+    Edges are those of the sharp picture, where its strongest channel has one. The thresholds of the gradient (the sum
+    of the absolute Sobel derivatives) are CANNY_LOW times the median of a copy, the white included, that means over
+    5 x 5 pixels blur, rounded down, and CANNY_HIGH.
+    """
+    shown = on_grey(photo, mask, 255)
+    low = int(CANNY_LOW * float(np.median(cv2.blur(shown, (5, 5)))))
+    return cv2.Canny(shown, low, CANNY_HIGH) > 0
+
+
+def blurred_edges(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the Canny edges of the object on white, bool (H, W), without what is finer than a few pixels.
+
+    As :func:`canny_edges`, but of the grey picture blurred by a binomial kernel of 5 x 5, whose median decides too.
     """
     grey = cv2.cvtColor(on_grey(photo, mask, 255), cv2.COLOR_RGB2GRAY)
     smooth = cv2.GaussianBlur(grey, (5, 5), 0)
@@ -170,12 +189,14 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 class Letterbox:
     """Lays a photo of ``height`` x ``width`` pixels on a square of side ``size``, scaled to fit and centred.
 
-    The bars are filled with the mirrored photo: a model takes plain bars for a part of the picture.
+    The bars are filled with the mirrored photo: a model takes plain bars for a part of the picture. Where they shall
+    be ``black``, the photo lies at the top left, as in the study.
     """
 
     height: int
     width: int
     size: int
+    black: bool = False
 
     @property
     def scale(self) -> float:
@@ -187,26 +208,33 @@ class Letterbox:
         """Return the top, the left, the height and the width of the photo within the square."""
         height = max(1, round(self.height / self.scale))
         width = max(1, round(self.width / self.scale))
+        if self.black:
+            return 0, 0, height, width
         return (self.size - height) // 2, (self.size - width) // 2, height, width
 
     def image(self, picture: np.ndarray) -> np.ndarray:
         """Return the picture, uint8 (height, width, 3), on the square: uint8 (size, size, 3)."""
-        return self._pad(resize(picture, *self._inner[2:]), cv2.BORDER_REFLECT)
+        inner = resize(picture, *self._inner[2:])
+        return self._pad(inner, cv2.BORDER_CONSTANT if self.black else cv2.BORDER_REFLECT)
 
-    def mask(self, mask: np.ndarray) -> np.ndarray:
-        """Return the mask, bool (height, width), on the square: true where half a pixel or more was; bars false."""
+    def mask(self, mask: np.ndarray, bars: bool = False) -> np.ndarray:
+        """Return the mask, bool (height, width), on the square: true where half a pixel or more was.
+
+        Args:
+            bars: what it says of the bars.
+        """
         share = resize(mask.astype(np.float32), *self._inner[2:])
-        return self._pad((share >= 0.5).astype(np.uint8), cv2.BORDER_CONSTANT) > 0
+        return self._pad((share >= 0.5).astype(np.uint8), cv2.BORDER_CONSTANT, int(bars)) > 0
 
     def back(self, square: np.ndarray) -> np.ndarray:
         """Return a picture, uint8 (size, size, 3), cut and scaled to the photo's size: uint8 (height, width, 3)."""
         top, left, height, width = self._inner
         return resize(square[top : top + height, left : left + width], self.height, self.width)
 
-    def _pad(self, inner: np.ndarray, border: int) -> np.ndarray:
+    def _pad(self, inner: np.ndarray, border: int, value: int = 0) -> np.ndarray:
         top, left, height, width = self._inner
         bottom, right = self.size - top - height, self.size - left - width
-        return cv2.copyMakeBorder(inner, top, bottom, left, right, border)
+        return cv2.copyMakeBorder(inner, top, bottom, left, right, border, value=(value,) * 3)
 
 
 def _blur(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -23,9 +23,11 @@ from varireal.editing.jobs import EditJob
 from varireal.editing.pictures import PictureSource
 from varireal.editing.pixels import (
     Letterbox,
+    blurred_edges,
     canny_edges,
     composite,
     dilate,
+    dilate_by_square,
     edited_region,
     feather,
     on_grey,
@@ -52,7 +54,8 @@ class Draft:
     region: np.ndarray  # what may differ from the photo
     repaint: np.ndarray  # the part of the region that the inpainting model paints
     scale: float  # the photo's pixels per pixel of the recipe's lengths
-    prior: np.ndarray
+    prior: np.ndarray  # what the inpainting model begins with
+    ground: np.ndarray  # what its pixels are laid over: the prior, without the ring of old background round an object
     picture: np.ndarray  # what the last step made
 
 
@@ -79,10 +82,10 @@ def photo_scale(mask: np.ndarray, lengths_at: int | None) -> float:
     return letterbox(mask, lengths_at).scale if lengths_at else 1.0
 
 
-def letterbox(mask: np.ndarray, size: int) -> Letterbox:
+def letterbox(mask: np.ndarray, size: int, black: bool = False) -> Letterbox:
     """Return how a photo, given by its mask, lies on a square of that size."""
     height, width = mask.shape
-    return Letterbox(height, width, size)
+    return Letterbox(height, width, size, black)
 
 
 def read_photo(photo: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +115,7 @@ def lay_out(
     scale = photo_scale(mask, lengths_at)
     region = edited_region(job.attribute, mask, recipe.dilation * scale)
     repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region
-    return Draft(job, seed, photo, mask, region, repaint, scale, prior=photo, picture=photo)
+    return Draft(job, seed, photo, mask, region, repaint, scale, prior=photo, ground=photo, picture=photo)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,29 +133,40 @@ class PasteColor:
 
 @dataclasses.dataclass(frozen=True)
 class PastePicture:
-    """Paste a part of one of the value's pictures: the prior of a place or a material."""
+    """Paste a part of one of the value's pictures: the prior of a place or a material.
+
+    With ``ring`` the prior of a place keeps the old background near the object, within the recipe's ``prior_kernel``:
+    it tells the model, which paints over it, where the object stands and how large it is.
+    """
 
     recipe: Recipe
     pictures: PictureSource
+    ring: bool = False
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        return [_with_prior(draft, self._prior(draft)) for draft in drafts]
+        return [self._pasted(draft) for draft in drafts]
 
-    def _prior(self, draft: Draft) -> np.ndarray:
-        recipe = self.recipe
+    def _pasted(self, draft: Draft) -> Draft:
+        recipe, mirror = self.recipe, self.recipe.mirror
         rng = generator("prior", draft.seed)
         picture = self.pictures.pick(draft.job.spec, rng)
         height, width = draft.mask.shape
-        if draft.job.attribute == "background":
-            place = cover_crop(picture, height, width, rng, PLACE_ZOOM)
-            return background_prior(draft.photo, ~draft.region, place, recipe.mask_blur * draft.scale)
-        part = cover_crop(picture, height, width, rng, recipe.crop_min, recipe.crop_max)
-        return _new_surface(draft, recipe, sharpened(part, recipe.sharpen))
+        if draft.job.attribute != "background":
+            part = cover_crop(picture, height, width, rng, recipe.crop_min, recipe.crop_max, mirror)
+            return _with_prior(draft, _new_surface(draft, recipe, sharpened(part, recipe.sharpen)))
+        place = cover_crop(picture, height, width, rng, PLACE_ZOOM, mirror=mirror)
+        kept, softness = ~draft.region, recipe.mask_blur * draft.scale
+        pasted = _with_prior(draft, background_prior(draft.photo, kept, place, softness))
+        if not self.ring or not recipe.prior_kernel:
+            return pasted
+        grown = dilate_by_square(kept, recipe.prior_kernel * draft.scale)
+        prior = background_prior(draft.photo, grown, place, softness)
+        return dataclasses.replace(pasted, prior=prior, picture=prior)
 
 
-def prior_step(recipe: Recipe, pictures: PictureSource | None) -> RecipeStep:
+def prior_step(recipe: Recipe, pictures: PictureSource | None, ring: bool = False) -> RecipeStep:
     """Return the step that makes priors; edits without pictures of places or materials are colours."""
-    return PasteColor(recipe) if pictures is None else PastePicture(recipe, pictures)
+    return PasteColor(recipe) if pictures is None else PastePicture(recipe, pictures, ring)
 
 
 def _new_surface(draft: Draft, recipe: Recipe, surface: np.ndarray) -> np.ndarray:
@@ -162,21 +176,26 @@ def _new_surface(draft: Draft, recipe: Recipe, surface: np.ndarray) -> np.ndarra
 
 
 def _with_prior(draft: Draft, prior: np.ndarray) -> Draft:
-    return dataclasses.replace(draft, prior=prior, picture=prior)
+    return dataclasses.replace(draft, prior=prior, ground=prior, picture=prior)
 
 
 @dataclasses.dataclass(frozen=True)
 class Inpaint:
-    """Let the model paint the region (or the seam) of each draft, on its square, all drafts in one batch."""
+    """Let the model paint the region (or the seam) of each draft, on its square, all drafts in one batch.
+
+    Black bars of the square are painted with a background, mirrored ones never.
+    """
 
     recipe: Recipe
     inpainter: Inpainter
+    black_bars: bool = False
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        boxes = [letterbox(draft.mask, self.inpainter.image_size) for draft in drafts]
+        boxes = [letterbox(draft.mask, self.inpainter.image_size, self.black_bars) for draft in drafts]
+        bars = [self.black_bars and draft.job.attribute == "background" for draft in drafts]
         squares = self.inpainter.paint(
             [box.image(draft.picture) for box, draft in zip(boxes, drafts)],
-            [box.mask(draft.repaint) for box, draft in zip(boxes, drafts)],
+            [box.mask(draft.repaint, each) for box, draft, each in zip(boxes, drafts, bars)],
             [draft.job.sentence for draft in drafts],
             [draft.seed for draft in drafts],
             strength=self.recipe.strength,
@@ -194,15 +213,18 @@ class Refine:
 
     recipe: Recipe
     refiner: Refiner
+    blurred: bool = False  # edges without fine detail
+    black_bars: bool = False
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
         recipe = self.recipe
-        boxes = [letterbox(draft.mask, self.refiner.image_size) for draft in drafts]
+        edges = blurred_edges if self.blurred else canny_edges
+        boxes = [letterbox(draft.mask, self.refiner.image_size, self.black_bars) for draft in drafts]
         masks = [box.mask(draft.mask) for box, draft in zip(boxes, drafts)]
         painted = [box.image(draft.picture) for box, draft in zip(boxes, drafts)]
         squares = self.refiner.refine(
             painted,
-            [canny_edges(box.image(draft.photo), mask) for box, draft, mask in zip(boxes, drafts, masks)],
+            [edges(box.image(draft.photo), mask) for box, draft, mask in zip(boxes, drafts, masks)],
             [on_grey(picture, mask, EXAMPLE_GREY) for picture, mask in zip(painted, masks)],
             [draft.job.sentence for draft in drafts],
             [derive_seed("refine", draft.seed) for draft in drafts],
@@ -235,7 +257,7 @@ class TransferDetail:
 
 @dataclasses.dataclass(frozen=True)
 class Composite:
-    """Lay the painted pixels over the prior, feathered inside the painted part; the rest is the prior, to the bit.
+    """Lay the painted pixels over the ground, feathered inside the painted part; the rest is the ground, to the bit.
 
     A refined object goes into the untouched photo instead, without the ring that a dilation adds: what the refining
     model draws around the object is its own invention.
@@ -250,5 +272,5 @@ class Composite:
         if self.recipe.refine:
             below, area = draft.photo, edited_surface(draft, self.recipe)
         else:
-            below, area = draft.prior, draft.repaint
+            below, area = draft.ground, draft.repaint
         return composite(below, draft.picture, feather(area, self.recipe.mask_blur * draft.scale))
