@@ -159,7 +159,7 @@ def test_training(studies, name) -> None:
 DECIDED_BY_THE_DATA_SET = {
     **{name: {"edit.lengths_at"} for name in BACKGROUND},
     "oxford_pets": {"edit.lengths_at", "segment.source"},
-    "image_folder": {"segment.source", "filter.name", "watch.photos"},
+    "image_folder": {"edit.lengths_at", "segment.source", "filter.name", "watch.photos"},
     "rendered_aircraft": {"watch.pictures"},
 }
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))

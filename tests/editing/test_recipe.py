@@ -13,8 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from varireal.config import EditConfig, InpaintConfig, PriorConfig, Recipe
 from varireal.editing import EDITORS
+from varireal.editing.drafts import Draft, lay_out, seam
 from varireal.editing.pixels import edited_region
-from varireal.editing.recipe import Composite, Draft, Inpaint, TransferDetail, lay_out, prior_step, seam
+from varireal.editing.recipe import Composite, Inpaint, TransferDetail, prior_step
 from varireal.prompts.templates import Sentence
 
 ATTRIBUTES = ("background", "color", "texture")
@@ -48,7 +49,7 @@ def run(draft: Draft, recipe: Recipe, pictures, inpainter) -> Draft:
 def draft_of(job, photo: np.ndarray, mask: np.ndarray, recipe: Recipe, scale: float = 1.0) -> Draft:
     region = edited_region(job.attribute, mask, recipe.dilation * scale)
     repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region
-    return Draft(job, 5, photo, mask, region, repaint, scale, photo, photo, photo)
+    return Draft(job, 5, photo, mask, region, repaint, scale, None, photo, photo, photo)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,8 +11,9 @@ from tests.editing.refining import edit_config, section
 
 from varireal.base.seeding import derive_seed
 from varireal.editing import EDITORS
+from varireal.editing.drafts import lay_out
 from varireal.editing.pixels import blurred_edges, canny_edges
-from varireal.editing.recipe import Refine, lay_out
+from varireal.editing.recipe import Refine
 
 
 @pytest.mark.parametrize("attribute", ["color", "texture"])

@@ -153,6 +153,9 @@ class Recipe(Section):
     # background, diffusion: side of the square by which the kept object is grown in the prior alone; the ring of old
     # background there is painted over, but shows the model where the object stands
     prior_kernel: NonNegative = 0.0
+    # a mask is sure only this deep inside its edge and half as far outside: between, the photo says which share
+    # of each pixel is object (matting), so that fur is not cut off hard and no old background shines through it
+    rim: NonNegative = 0.0
     mask_blur: NonNegative = 1.0  # standard deviation of the blend at the edge of the edited region
     region: Literal["full", "seam"] = "full"  # inpaint the whole region, or only a band along the object's outline
     seam_width: Positive = 4  # width of that band on the edited side
@@ -174,6 +177,9 @@ class Recipe(Section):
     # texture: the part of a material's picture that is laid over the photo, as a share of the largest side that fits
     crop_min: PositiveShare = 0.7
     crop_max: PositiveShare = 1.0
+    # color: values that would change the object by less than this, painted whole (mean difference in CIELAB), are not
+    # asked for, unless all would; 0: every value may be. Without it feasible edits change less than infeasible ones
+    least_change: NonNegative = 0.0
     sharpen: NonNegative = 0.0  # texture: how much of that part's difference from a blurred copy is added to it
     mirror: bool = True  # background and texture: half of the pictures are mirrored; false: none, as where words show
 
