@@ -40,7 +40,7 @@ INPAINT = {
     "color": {"strength": 0.30, "guidance_scale": 12.0, "num_inference_steps": 20},
     "texture": {"strength": 0.30, "guidance_scale": 12.0, "num_inference_steps": 20},
 }
-REFINE = {"color": {"refine_guidance_scale": 7.5, "refine_steps": 20, "ip_adapter_scale": 0.7},
+REFINE = {"color": {"refine_guidance_scale": 7.5, "refine_steps": 25, "ip_adapter_scale": 0.7},
           "texture": {"refine_guidance_scale": 7.5, "refine_steps": 25, "ip_adapter_scale": 0.5}}  # fmt: skip
 FAST = {"guidance_scale": 1.5, "num_inference_steps": 8, "refine_guidance_scale": 1.5, "refine_steps": 8}
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from varireal.prompts import AttributeSpec
 
-REVISION = 1  # raised when the same job and editor give another picture
+REVISION = 2  # raised when the same job and editor give another picture
 ANSWER_REVISION = 1  # raised when the same picture and filter give another answer
 ANSWER = "verdict.json"
 SCORE_DECIMALS = 6
