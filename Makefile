@@ -4,13 +4,14 @@
 # make check    ruff and the type checker, as CI runs them before the tests
 # make setup    only the virtual environment in .venv, with what the default study needs
 # make params   params.yaml anew from conf/, where settings are changed; SET='dataset=oxford_pets models=sdxl' chooses
-# make ui       MLflow's pages, at http://127.0.0.1:5000
+# make ui       MLflow's pages, at http://127.0.0.1:5000, opened at the comparison of studies; PORT=5001 elsewhere
 .PHONY: repro test test-fast check setup params ui
 .DEFAULT_GOAL := repro
 
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3; do command -v $$name; done))
 WORKERS ?= auto
 SET ?=
+PORT ?= 5000
 # worksteal gives each worker a stretch of the tests, so that what a module shares is made once
 PYTEST = OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
@@ -19,6 +20,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 repro: .venv/.ready
 	dvc repro
+	python -m varireal verify || true  # says whether these are the committed results; others are no error of make's
 
 test: .venv/.ready-dev
 	$(PYTEST)
@@ -39,7 +41,7 @@ params: .venv/.ready
 		write("params.yaml", "$(CURDIR)/conf", None, "config.yaml", "$(CURDIR)/.dvc/plugins", "$(SET)".split())'
 
 ui: .venv/.ready
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
+	python -m varireal ui --port $(PORT)
 
 .venv/.ready: WHAT = .
 .venv/.ready-dev: WHAT = .[dev]

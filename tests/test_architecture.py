@@ -22,7 +22,7 @@ LAYERS = [
     {"training", "measuring"},
     {"evaluation", "serving", "rating"},
     {"reporting", "doctor"},
-    {"tracking", "sweeping"},
+    {"tracking", "sweeping", "verifying"},
     {"stages", "commands"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer} | {"__init__": 0, "__main__": len(LAYERS)}
