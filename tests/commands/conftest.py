@@ -1,4 +1,4 @@
-"""The stages' working folder, for the commands around them; a repository for those that run experiments."""
+"""The stages' working folder, for the commands around them; a repository for those that run experiments; an empty store of MLflow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.stages.conftest import change_params, clip_workspace, workspace, workspace_to_copy
+from tests.tracking.conftest import empty_store
 
-__all__ = ["change_params", "clip_workspace", "repository", "workspace", "workspace_to_copy"]
+__all__ = ["change_params", "clip_workspace", "empty_store", "repository", "workspace", "workspace_to_copy"]
 
 REPOSITORY = Path(__file__).parents[2]
 

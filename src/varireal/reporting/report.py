@@ -13,11 +13,11 @@ from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, j
 from varireal.evaluation.controls import believed
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
-from varireal.reporting.answers import QUESTIONS, all_sentences, chance_words, headline
+from varireal.reporting.answers import all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response
-from varireal.reporting.figures import edits_sheet, intervals_figure
+from varireal.reporting.figures import edits_sheet, intervals_figure, strip_figure
 from varireal.reporting.gallery import Example, build_examples, choose_examples
 from varireal.reporting.glance import study_figures, study_yaml
 from varireal.reporting.page import render_page
@@ -122,11 +122,13 @@ def _examples(params: Params, by_cell: EditsByCell) -> list[Example]:
 
 
 def _figures(verdicts: list[Verdict], margin: float) -> dict[str, bytes]:
-    return {
+    drawn = {
         f"figures/{family}.png": intervals_figure(verdicts, family, margin)
         for family in TITLES
         if any(verdict.comparison.family == family for verdict in verdicts)
     }
+    strip = strip_figure(verdicts, margin)
+    return drawn if strip is None else {**drawn, "figures/strip.png": strip}
 
 
 def _sheets(by_cell: EditsByCell, seed: int) -> dict[str, bytes]:
