@@ -1,4 +1,4 @@
-"""The stages' working folder, for the commands around them; a repository for those that run experiments; an empty store of MLflow."""
+"""The stages' working folder, for the commands around them; a repository for experiments; an empty store of MLflow."""
 
 from __future__ import annotations
 
