@@ -5,7 +5,7 @@
 # make setup    only the virtual environment in .venv, with what the default study needs; CPU=1 takes torch's wheels for
 #               processors (https://download.pytorch.org/whl/cpu), which leave out 4 GB of libraries for GPUs
 # make params   params.yaml anew from conf/, where settings are changed; SET='dataset=oxford_pets models=sdxl' chooses
-# make ui       MLflow's pages, at http://127.0.0.1:5000
+# make ui       MLflow's pages, at http://127.0.0.1:5000, opened at the comparison of studies; PORT=5001 elsewhere
 .PHONY: repro test test-fast check setup params ui
 .DEFAULT_GOAL := repro
 
@@ -15,6 +15,7 @@ SET ?=
 CPU ?=
 # wheels for processors have the same version with +cpu behind, which pip prefers
 WHEELS = $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
+PORT ?= 5000
 # worksteal gives each worker a stretch of the tests, so that what a module shares is made once
 PYTEST = OMP_NUM_THREADS=1 pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
@@ -23,6 +24,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 repro: .venv/.ready
 	dvc repro
+	python -m varireal verify || true  # says whether these are the committed results; others are no error of make's
 
 test: .venv/.ready-dev
 	$(PYTEST)
@@ -43,7 +45,7 @@ params: .venv/.ready
 		write("params.yaml", "$(CURDIR)/conf", None, "config.yaml", "$(CURDIR)/.dvc/plugins", "$(SET)".split())'
 
 ui: .venv/.ready
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
+	python -m varireal ui --port $(PORT)
 
 .venv/.ready: WHAT = .
 .venv/.ready-dev: WHAT = .[dev]

@@ -45,12 +45,13 @@ class FreeEditor:
 
     def edit(self, jobs: Sequence[Any], seeds: Sequence[int]) -> list[Any]:
         """Return a finished draft for every job."""
-        from varireal.editing.recipe import Draft
+        from varireal.editing.drafts import Draft
 
         inside = np.zeros((SIDE, SIDE), bool)
         picture = self._picture
         return [
-            Draft(job, seed, picture, inside, inside, inside, 1.0, picture, picture) for job, seed in zip(jobs, seeds)
+            Draft(job, seed, picture, inside, inside, inside, 1.0, None, picture, picture, picture)
+            for job, seed in zip(jobs, seeds)
         ]
 
 

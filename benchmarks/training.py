@@ -10,6 +10,7 @@ one thread, and their medians are compared.
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import tempfile
 import time
@@ -27,7 +28,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from varireal import paths
-from varireal.base.files import json_bytes, read_json
+from varireal.base.files import json_bytes, read_json, sha256_file
 from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.base.seeding import forked_torch_rng
 from varireal.compute.processes import keep_freed_memory
@@ -35,7 +36,8 @@ from varireal.config import Params, load_params
 from varireal.networks.clip import load_clip
 from varireal.prompts.templates import class_prompt
 from varireal.training.attention import split_attention
-from varireal.training.data import ASPECT_LIMIT, Augmentation, load_images
+from varireal.training.crops import ASPECT_LIMIT
+from varireal.training.data import Augmentation, load_images, load_training_images
 from varireal.training.loop import fine_tune
 from varireal.training.lora import TARGETS, add_lora, trainable_parameters
 from varireal.training.pixels import PixelCache
@@ -114,12 +116,19 @@ def measure(
     files: dict[str, list[Path]],
     steps: int,
     plain: Connection,
+    short_side: int | None,
 ) -> dict[str, float]:
-    """Return the median seconds of a step of the real loop, the network alone and the plain loop on all files."""
+    """Return the median seconds of a step of the real loop, the network alone and the plain loop on all files.
+
+    With a ``short_side`` the real loop crops whole photos of that size, from the first of the large files.
+    """
     keep_freed_memory()  # as the train stage does
     config = params.train.model_copy(update={"max_steps": steps + 1, "eval_every": steps + 1})
     clip = load_clip(params.clip.model, params.clip.pretrained)
     images = load_images(photos, PixelCache(clip))
+    large = zip(photos, next(paths for name, paths in files.items() if name != "own"))
+    records = [dataclasses.replace(photo, path=str(path), sha256=sha256_file(path)) for photo, path in large]
+    trained = images if short_side is None else load_training_images(records, clip, short_side)
     model = add_lora(clip.model, config.lora, 0)
     parameters = trainable_parameters(model)
     sources = pools(images, images, config)
@@ -150,7 +159,7 @@ def measure(
             mark = time.process_time()
 
         mark = time.process_time()
-        fine_tune(clip, model, tokens, sources, images, config, (0, 0), after_step)
+        fine_tune(clip, model, tokens, pools(trained, trained, config), images, config, (0, 0), after_step)
     return {name: median(values[1:]) for name, values in times.items()}  # the first ones warm up
 
 
@@ -160,8 +169,9 @@ def measure(
     "--photos", "count", type=click.IntRange(min=1), default=64, show_default=True, help="Photos to train on."
 )
 @click.option("--sizes", default="500x375,1024x683", show_default=True, help="Of the large photos, in pixels.")
+@click.option("--short-side", type=click.IntRange(min=8), help="Train on whole photos of so many pixels.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there too.")
-def main(steps: int, count: int, sizes: str, path: Path | None) -> None:
+def main(steps: int, count: int, sizes: str, short_side: int | None, path: Path | None) -> None:
     """Print what a training step costs beside forward and backward, and images a second against a plain loop."""
     torch.set_num_threads(1)
     params = load_params(Path("params.yaml"))
@@ -175,7 +185,7 @@ def main(steps: int, count: int, sizes: str, path: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = {"own": [Path(photo.path) for photo in photos]}
         files |= {size: enlarged(photos, size, Path(folder)) for size in sizes.split(",")}
-        found = measure(params, photos, sentences, files, steps, here)
+        found = measure(params, photos, sentences, files, steps, here, short_side)
     here.send(None)
     process.join()
     batch = params.train.batch_size

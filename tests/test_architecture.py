@@ -22,7 +22,7 @@ LAYERS = [
     {"training", "measuring"},
     {"evaluation", "serving", "rating"},
     {"reporting", "doctor"},
-    {"tracking", "sweeping", "starting"},
+    {"tracking", "sweeping", "settling", "starting", "previewing", "verifying"},
     {"stages", "commands"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer} | {"__init__": 0, "__main__": len(LAYERS)}

@@ -22,7 +22,16 @@ PLUGINS = REPOSITORY / ".dvc/plugins"
 README = (REPOSITORY / "README.md").read_text()
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 TEXTS = [README, *(path.read_text() for path in (*DOCS, *sorted(CONF.rglob("*.yaml"))))]
-DVC_COMMANDS = {"repro", "exp run", "exp show", "queue start", "metrics show", "plots show", "plots diff"}
+DVC_COMMANDS = {
+    "repro",
+    "exp run",
+    "exp show",
+    "queue start",
+    "metrics show",
+    "metrics diff",
+    "plots show",
+    "plots diff",
+}
 
 
 def compose(target: Path, overrides: list[str]) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def test_a_rate_for_the_small_models_few_steps_is_not_given_to_others(tmp_path: 
     def rate(*choice: str) -> float:
         return compose(tmp_path / "params.yaml", list(choice))["train"]["learning_rate"]
 
-    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, TOGETHER}
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, TOGETHER, "study"}
     assert [path.stem for path in (CONF / TOGETHER).iterdir()] == ["demo_laptop"]
     assert [rate(), rate("scale=full_laptop")] == [0.006, 0.004]
     assert rate("models=sdxl", "scale=laptop") == rate("models=sdxl") == 1e-4

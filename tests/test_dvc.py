@@ -104,6 +104,18 @@ def test_every_cell_of_the_grid_is_a_stage(stages: list[PipelineStage]) -> None:
             assert {f"mix@{attribute}-{condition}", f"train@{attribute}-{condition}"} <= names
 
 
+def test_every_control_is_a_stage_that_depends_on_nothing_of_the_others(stages: list[PipelineStage]) -> None:
+    grid = load_params(REPOSITORY / "params.yaml").grid
+    assert grid.control_cells() == [("background", name) for name in ("harm-10", "harm-20", "null-a", "null-b")]
+    for attribute, control in grid.control_cells():
+        (mix, train) = (
+            next(s for s in stages if s.name == f"{name}_control@{attribute}-{control}") for name in ("mix", "train")
+        )
+        keys = {key for s in (mix, train) for dep in s.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+        assert not keys & {"grid", "grid.controls", "grid.conditions", "mix", "mix.ratio"}
+        assert REPOSITORY / paths.mix_folder(attribute, control) in dependencies(train)
+
+
 def test_every_stage_depends_on_the_code_it_runs(stages: list[PipelineStage]) -> None:
     for stage in stages:
         files = {module_file(name) for name in reached(STAGES[command_of(stage)][0])}
@@ -162,6 +174,14 @@ def test_outputs_are_ignored_by_git_unless_they_are_committed_metrics(stages: li
     assert all(path.startswith("metrics/") for path in committed)
     done = subprocess.run(["git", "check-ignore", *committed], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.stdout == ""
+
+
+def test_dvc_is_told_of_one_small_file_of_metrics() -> None:
+    with Repo(str(REPOSITORY)) as repo:
+        assert [Path(out.fs_path).relative_to(REPOSITORY) for out in repo.index.metrics] == [paths.STUDY]
+    # which DVC may pass over in the working folder, but not in revisions
+    demo = yaml.safe_load((REPOSITORY / "models/demo/dvc.yaml").read_text())
+    assert not any("metrics" in stage for stage in demo["stages"].values()) and "metrics" not in demo
 
 
 def test_dvc_looks_into_no_cache_of_python() -> None:

@@ -33,6 +33,7 @@ PLACES = {  # where the packages of extras may be imported; no stage of the defa
     "webdataset": ("varireal.serving.export.",),
 }
 BROUGHT = {  # by other packages, which need them by their own word
+    "dvc_data": "dvc",
     "huggingface_hub": "transformers",
     "hydra": "dvc",
     "omegaconf": "dvc",

@@ -1,7 +1,7 @@
-"""The study at full size in miniature: each published data set in its layout, every stage, all of the real networks.
+"""The study as its code ran it, in miniature: each published data set in its layout, every stage, all of its networks.
 
 The checkpoints are random (tests/tiny_checkpoints.py), so nothing is said about quality: what is checked is that every
-part of `models=sdxl` runs, and leaves behind what it promises.
+part of `study=original` runs, and leaves behind what it promises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.tiny_study import run_stages
 
 from varireal import paths
 from varireal.base.files import read_image
-from varireal.base.manifest import ATTRIBUTES, CONDITIONS, FEASIBILITIES
+from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,7 @@ COUNTS = {
     "waterbirds": {"per_split": 6},
 }
 EDIT_CELLS = [(attribute, feasibility) for attribute in ATTRIBUTES for feasibility in FEASIBILITIES]
+CONDITIONS = ("feasible", "mixed")  # the third one is made as the first
 MIX_CELLS = [(attribute, condition) for attribute in ATTRIBUTES for condition in CONDITIONS]
 
 
@@ -52,11 +53,13 @@ def study(
     (root / "data" / "banks").symlink_to(REPOSITORY / "data" / "banks")
     (root / "models").mkdir()
     (root / "models" / "tiny").symlink_to(tiny_zoo)
-    chosen = [f"dataset={request.param}", "models=tiny", "segment.source=grounded_sam2", "dataset.complete=false"]
-    here = ["grid.seeds=[0]", "compute.device=cpu", "compute.num_threads=1", "compute.workers=1"]
+    chosen = [f"dataset={request.param}", "study=original", "models=tiny", "dataset.complete=false"]
+    # float16 is for GPUs
+    here = ["compute.device=cpu", "compute.dtype=bfloat16", "compute.num_threads=1", "compute.workers=1"]
+    less = ["grid.seeds=[0]", "grid.conditions=[feasible,mixed]", "dataset.train_per_class=2", "filter.max_attempts=1"]
     # the masks that random networks find leave little background when they are grown by the 120 pixels of pets
     grown = [f"edit.recipes.background.{feasibility}.dilation=10" for feasibility in FEASIBILITIES]
-    params = compose(root / "params.yaml", [*chosen, *here, *grown])
+    params = compose(root / "params.yaml", [*chosen, *here, *less, *grown])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))
@@ -75,6 +78,9 @@ def test_every_stage_runs_and_leaves_what_it_promises(study: dict[str, Any]) -> 
     assert len(photos) and set(photos.status) <= {"ok", "failed"} and photos[photos.status == "failed"].note.all()
     sources = json.loads((paths.METRICS / "segment.json").read_text())["sources"]
     assert sources["grounded_sam2"]["photos"] == len(photos)
+    adapter = json.loads(next(paths.REAL_ADAPTERS.glob("seed-0/varireal.json")).read_text())
+    assert all(" photo of a " in sentence for sentence in adapter["sentences"])
+    assert adapter["train"]["augmentation"]["short_side"] == 320 and adapter["train"]["max_steps"] == 2
     usable = photos[photos.status == "ok"].set_index("image_id")
     for attribute, feasibility in EDIT_CELLS:
         edits = pd.read_parquet(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
@@ -119,5 +125,6 @@ def _check_edit(study: dict[str, Any], row: Any, photo: str, attribute: str) -> 
         assert attempt["accepted"] is any(hoped_for)
     assert [attempt["accepted"] for attempt in attempts[:-1]] == [False] * (len(attempts) - 1)
     assert (row.status == "accepted") is attempts[-1]["accepted"]
+    assert row.prompt.startswith("a high quality photo ")  # the study's sentences
     edited, original = read_image(Path(row.path)), read_image(Path(photo))
     assert edited.shape == original.shape and (edited != original).any()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 import yaml
 from tests.test_conf import CONF, compose
@@ -18,7 +17,8 @@ from varireal.prompts.bank import read_bank
 REPOSITORY = Path(__file__).parents[1]
 KINDS = ("feasible", "infeasible")
 SIZE = 1024  # pixels: the side of the squares that SDXL paints, in which lengths are measured
-# inpainting a background: guidance scale, steps, strength, dilation of the kept object in pixels; of both kinds
+# inpainting a background: guidance scale, steps, strength, side in pixels of the square that grows the object in the
+# prior (so by half of it); of both kinds
 BACKGROUND = {
     "oxford_pets": (40, 30, 0.99, 120),
     "fgvc_aircraft": (7.5, 30, 0.95, 50),
@@ -41,7 +41,7 @@ OBJECT = {
     ("stanford_cars", "texture", "infeasible"): (8, 20, 0.30, 0.65, 0.4),
 }
 REFINE_GUIDANCE = 7.5
-REFINE_STEPS = {"color": 20, "texture": 25}
+REFINE_STEPS = 25
 EMPHASIS = {"background": 1.2, "color": 1.3, "texture": 1.3}  # weight of the phrase in the sentence
 
 
@@ -62,11 +62,12 @@ def inpainting(recipe: Recipe) -> tuple[float, int, float]:
 @pytest.mark.parametrize("feasibility", KINDS)
 def test_backgrounds(studies, name, feasibility) -> None:
     recipe = studies[name].edit.recipe("background", feasibility)
-    assert (*inpainting(recipe), recipe.dilation) == BACKGROUND[name]
-    # the mask is blurred by a Gaussian kernel of 41 pixels; OpenCV takes this deviation where none is given
-    kernel = cv2.getGaussianKernel(41, 0)
-    assert cv2.getGaussianKernel(41, recipe.mask_blur) == pytest.approx(kernel, abs=1e-12)
-    assert recipe.region == "full" and recipe.detail == 0 and not recipe.refine
+    assert (*inpainting(recipe), recipe.prior_kernel) == BACKGROUND[name]
+    # everything beside the object as it is gets painted: the ring of old background is in the prior alone
+    assert recipe.region == "full" and recipe.dilation == 0
+    # the object is pasted back hard; the blur of the study's mask ends where the pipeline binarises it
+    assert recipe.mask_blur <= 1
+    assert recipe.detail == 0 and not recipe.refine
 
 
 @pytest.mark.parametrize(("name", "attribute", "feasibility"), OBJECT)
@@ -74,7 +75,7 @@ def test_colours_and_textures(studies, name, attribute, feasibility) -> None:
     recipe = studies[name].edit.recipe(attribute, feasibility)
     expected = OBJECT[name, attribute, feasibility]
     assert (*inpainting(recipe), recipe.alpha, recipe.ip_adapter_scale) == expected
-    assert (recipe.refine_guidance_scale, recipe.refine_steps) == (REFINE_GUIDANCE, REFINE_STEPS[attribute])
+    assert (recipe.refine_guidance_scale, recipe.refine_steps) == (REFINE_GUIDANCE, REFINE_STEPS)
     assert recipe.refine is True and recipe.refine_strength == 1.0  # drawn anew, from noise
     assert recipe.keep_shading is False and recipe.detail == 0 and recipe.dilation == 0  # a plain blend by alpha
     if attribute == "texture":
@@ -89,6 +90,11 @@ def test_what_all_edits_share(studies, name) -> None:
     assert {edit.lengths_at, edit.inpaint.image_size, edit.refine.image_size, edit.prior.image_size} == {SIZE}
     assert edit.prior.source == "text_to_image"
     assert (edit.prior.num_inference_steps, edit.prior.material_steps) == (20, 15)  # of a place, of a material
+    assert edit.prior.scheduler == "DPMSolverMultistepScheduler"
+    assert edit.inpaint.scheduler is None and edit.refine.scheduler is None  # the checkpoints' own
+    # the one negative prompt of the study's that reaches a network keeps things out of its materials
+    assert {"objects", "letters", "animals"} < set(edit.prior.material_negative.split(", "))
+    assert edit.refine.edges == "sharp"
     # nothing replaces the recipes' steps and guidance
     assert {edit.inpaint.guidance_scale, edit.inpaint.num_inference_steps} == {None}
     assert {edit.refine.guidance_scale, edit.refine.num_inference_steps} == {None}
@@ -153,7 +159,7 @@ def test_training(studies, name) -> None:
 DECIDED_BY_THE_DATA_SET = {
     **{name: {"edit.lengths_at"} for name in BACKGROUND},
     "oxford_pets": {"edit.lengths_at", "segment.source"},
-    "image_folder": {"segment.source", "filter.name", "watch.photos"},
+    "image_folder": {"edit.lengths_at", "segment.source", "filter.name", "watch.photos"},
     "rendered_aircraft": {"watch.pictures"},
 }
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))

@@ -36,15 +36,15 @@ def run_freely(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
 
 
-def make_repository() -> None:
-    """Make the current folder the repository; its study edits by pasting."""
-    shutil.copytree(REPOSITORY / "src", "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+def make_repository(source: Path = REPOSITORY) -> None:
+    """Make the current folder the repository, with the code of a checkout; its study edits by pasting."""
+    shutil.copytree(source / "src", "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in (".gitignore", ".dvcignore", "dvc.yaml"):
-        shutil.copy(REPOSITORY / name, name)
-    make_study(Path("no clip"))
+        shutil.copy(source / name, name)
+    make_study(Path("no clip"), source=source)
     params = yaml.safe_load(paths.PARAMS.read_text())
     change(watch=dict.fromkeys(params["watch"], "bank.yaml") | {"photos": "photos", "masks": "masks"})
     run("git", "init", "-q")
     run("dvc", "init", "-q")
-    shutil.copy(REPOSITORY / ".dvc/config", ".dvc/config")
-    shutil.copytree(REPOSITORY / ".dvc/plugins", ".dvc/plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    own = shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")
+    shutil.copytree(source / ".dvc", ".dvc", ignore=own, dirs_exist_ok=True)

@@ -39,15 +39,19 @@ TO_REPORT = [
 
 
 def make_study(
-    clip: Path, root: str = "photos", masks: str = "masks", classes: Sequence[str] = ("a", "b", "c")
+    clip: Path,
+    root: str = "photos",
+    masks: str = "masks",
+    classes: Sequence[str] = ("a", "b", "c"),
+    source: Path = REPOSITORY,
 ) -> None:
-    """Write photos, masks, a bank and params.yaml into the current folder."""
+    """Write photos, masks, a bank and the settings of a checkout as params.yaml into the current folder."""
     for index, name in enumerate(classes):
         for split, count in PER_SPLIT.items():
             for number in range(count):
                 _photo(Path(root, split, name), Path(masks, split, name), f"photo {number}.png", index)
     Path("bank.yaml").write_text(yaml.safe_dump(BANK), encoding="utf-8")
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load((source / "params.yaml").read_text(encoding="utf-8"))
     shares = {"val_share": 0.2, "test_share": 0.2}
     params["dataset"] = {"name": "image_folder", "domain_word": "thing", "root": root, "masks_root": masks, **shares}
     params["dataset"] |= {"min_side": SIDE, "max_side": None, "on_bad_image": "error"}
@@ -58,7 +62,7 @@ def make_study(
     params["filter"] = {"name": "none"}
     params["clip"] = {"model": f"local-dir:{clip}", "pretrained": None}
     params["train"] |= {"max_steps": 2, "batch_size": 4, "eval_every": 1}
-    params["grid"] |= {"attributes": ["color"], "seeds": [0]}
+    params["grid"] |= {"attributes": ["color"], "seeds": [0], "controls": []}
     params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
     paths.PARAMS.write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 

@@ -36,12 +36,16 @@ STAGES = {
 TOOLS = {  # no stages of dvc.yaml
     "init": ("varireal.commands.init", "Settings for photos of your own, and what they lack."),
     "doctor": ("varireal.commands.doctor", "What a run needs and means, before anything expensive."),
+    "preview": ("varireal.commands.preview", "A few photos through every cell, on one page, before the bill."),
     "predict": ("varireal.commands.predict", "Name the classes of any photo by a trained adapter."),
     "export": ("varireal.commands.export", "A trained model or the edits, in formats of other tools."),
     "track": ("varireal.commands.track", "Log the results on disk to MLflow, where `report` could not."),
+    "ui": ("varireal.commands.ui", "MLflow's pages, opened where the studies are compared."),
     "clean-work": ("varireal.commands.clean_work", "What .work holds that no output needs any more; free it."),
     "compare": ("varireal.commands.compare", "Two experiments side by side, with paired statistics."),
+    "verify": ("varireal.commands.verify", "Whether the results on disk reproduce those of a commit."),
     "sweep": ("varireal.commands.sweep", "Accuracy against the share of infeasible images: run, collect, draw."),
+    "settle": ("varireal.commands.settle", "Add seeds, look by look, until every comparison is decided."),
     "rate": ("varireal.commands.rate", "Rate edits blind on a local page: could they exist?"),
     "ratings": ("varireal.commands.ratings", "How ratings agree with what was asked for, and with each other."),
 }
@@ -136,6 +140,30 @@ def cell_option(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a required option that names the cell of the grid a stage works on."""
     return click.option(f"--{name}", type=click.Choice(values), required=True, help=help_line)
+
+
+class _ConditionName(click.ParamType):
+    """Is the name of a condition or of a control."""
+
+    name = "condition"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        from varireal.base.manifest import CONDITIONS
+
+        return f"[{'|'.join(CONDITIONS)}|CONTROL]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from varireal.base.manifest import CONDITIONS
+        from varireal.config.controls import ALLOWED, is_control  # with all settings, which take long to import
+
+        if value not in CONDITIONS and not is_control(value):
+            self.fail(f"{value!r} is none of {', '.join(CONDITIONS)}, and no control: {ALLOWED}", param, ctx)
+        return value
+
+
+def condition_option(help_line: str, required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that names the condition, or the control, whose training set a stage works on."""
+    return click.option("--condition", type=_ConditionName(), required=required, help=help_line)
 
 
 def _set_up_logging(verbose: int) -> None:

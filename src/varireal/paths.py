@@ -23,9 +23,11 @@ SHARES = Path("data/shares")  # <condition>.json: the share of infeasible images
 PREDICTIONS = Path("data/predictions/predictions.parquet")
 
 METRICS = Path("metrics")
+STUDY = METRICS / "study.yaml"  # the only metrics that DVC is told of: what fits a screen
 MEASURED = METRICS / "measure.json"  # what `measure` found of every cell's edits
 SWEEP = METRICS / "sweep.json"  # what `varireal sweep` found, {} before the first
 RATINGS = METRICS / "ratings.json"  # what `varireal ratings` found, {} before the first
+SETTLED = METRICS / "settle.json"  # what `varireal settle` found; not there before its first look
 SWEEP_FIGURE = METRICS / "plots" / "sweep.png"
 VERDICTS = METRICS / "verdicts.json"
 REPORTS = Path("reports")
@@ -34,6 +36,7 @@ SUMMARY = REPORTS / "summary.md"
 TABLES = REPORTS / "tables.txt"  # every table that the terminal shows when asked for all
 PROVENANCE = REPORTS / "provenance.json"
 ADAPTERS = Path("models/adapters")
+PREVIEW = Path("preview")  # no output of a stage: the page of `varireal preview`, and its figures
 
 
 def edit_folder(attribute: str, feasibility: str) -> Path:

@@ -28,7 +28,7 @@ from varireal.compute.processes import map_in_order
 from varireal.datasets.world.materials import render_material
 from varireal.datasets.world.render import Scene, render_scene, sample_scene
 from varireal.datasets.world.vocabulary import COLORS, DOMAIN_WORD, MATERIALS
-from varireal.editing.pixels import canny_edges, on_grey, quantise
+from varireal.editing.pixels import blurred_edges, on_grey, quantise
 from varireal.editing.priors import cover_crop, surface_prior
 from varireal.editing.recipe import EXAMPLE_GREY
 from varireal.prompts.templates import edit_prompt
@@ -114,7 +114,7 @@ def draw_pair(seed: int, index: int) -> RefinePair:
     prior = surface_prior(photo.image, mask, surface, rng.uniform(*ALPHA), keep_shading=True, softness=0.35)
     shown = prior if rng.random() < PRIOR_SHARE else answer.image
     sentence = edit_prompt("color", surface_phrase(asked), scene.class_name, DOMAIN_WORD)
-    edges = canny_edges(photo.image, mask).astype(np.uint8) * 255
+    edges = blurred_edges(photo.image, mask).astype(np.uint8) * 255
     prompt = image_prompt(shown, mask, rng)
     return RefinePair(photo.image, prior, answer.image, prompt, edges, mask, sentence)
 

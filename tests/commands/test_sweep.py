@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,65 +11,7 @@ from click.testing import CliRunner
 from varireal.cli import main
 from varireal.errors import UserError
 
-REPOSITORY = Path(__file__).parents[2]
-
-# of 80 test photos, 60 are answered rightly without infeasible images, 20 fewer with them alone
-EVALUATE = """
-import sys
-from pathlib import Path
-import pandas as pd
-import yaml
-
-params = yaml.safe_load(Path("params.yaml").read_text())
-if params["seed"] == 13:
-    sys.exit("the network does not like 13")
-rows = []
-for source, condition, share in [("zero-shot", None, 2.0), ("real", None, 0.5)] + [
-    ("synthetic", "feasible", 0), ("synthetic", "infeasible", 1), ("synthetic", "mixed", params["mix"]["ratio"])
-]:
-    for seed in [None] if source == "zero-shot" else params["grid"]["seeds"]:
-        for photo in range(80):
-            right = photo < 60 - round(20 * share) - (seed or 0)
-            rows.append([f"photo-{photo}", source, condition and "color", condition, seed, 0, int(not right)])
-columns = ["image_id", "source", "attribute", "condition", "seed", "class_index", "predicted"]
-Path("data/predictions").mkdir(parents=True, exist_ok=True)
-pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"}).to_parquet("data/predictions/predictions.parquet")
-"""
-PIPELINE = """
-stages:
-  evaluate:
-    cmd: python evaluate.py
-    params: [seed, mix, grid]
-    deps: [evaluate.py]
-    outs: [data/predictions]
-  report:
-    cmd: python -c "print('done')"
-    deps: [data/predictions]
-"""
 SMALL = ["-S", "grid.attributes=[color]", "-S", "grid.sources=[synthetic]", "-S", "grid.seeds=[0,1]"]
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "tester")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "tester@example.org")
-    shutil.copytree(REPOSITORY / "conf", "conf")
-    shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
-    Path("evaluate.py").write_text(EVALUATE)
-    Path("dvc.yaml").write_text(PIPELINE)
-    Path(".gitignore").write_text("/data/\n/mlflow.db*\n")
-    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
-        subprocess.run(command, check=True)
-    shutil.copy(REPOSITORY / ".dvc/config", ".dvc/config")
-    shutil.copytree(REPOSITORY / ".dvc/plugins", ".dvc/plugins", ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (["git", "add", "-A"], ["git", "commit", "-qm", "start"]):
-        subprocess.run(command, check=True)
-    return tmp_path
 
 
 def sweep(*options: str) -> str:

@@ -47,8 +47,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(("command", "number"), zip(COMMANDS.values(), (signal.SIGTERM, signal.SIGKILL)), ids=COMMANDS)
 def test_a_stage_whose_dvc_was_killed_leaves_its_outputs_alone(
     repository: Path, number: signal.Signals, command: str
 ) -> None:

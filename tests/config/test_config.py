@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from varireal.config import load_params
+from varireal.config import TrainConfig, load_params
 from varireal.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,6 +49,8 @@ def test_the_committed_parameters_are_valid():
         ({"mix.shares": {"mixed": 0.5}}, r"unknown key mix\.shares; .*allowed here: .*ratio"),
         ({"train.batch_size": 0}, r"train\.batch_size = 0: input should be greater than or equal to 1"),
         ({"train.accumulation_steps": 13}, r"train: accumulation_steps 13 would leave parts of a batch of 12 without"),
+        ({"train.max_steps": None}, r"train: max_steps and rounds are both null; set one of them, or both for the sma"),
+        ({"train.rounds": 0}, r"train\.rounds = 0: input should be greater than or equal to 1"),
         ({"train.learning_rate": float("inf")}, r"train\.learning_rate = inf: input should be a finite number"),
         ({"seed": ...}, r"seed is missing"),
         ({"seed": -1}, r"seed = -1: input should be greater than or equal to 0"),
@@ -57,6 +59,20 @@ def test_the_committed_parameters_are_valid():
         ({"grid.attributes": []}, r"grid\.attributes = \[\]: list should have at least 1 item"),
         ({"grid.seeds": [0, 0]}, r"grid: grid\.seeds names a value twice"),
         ({"grid.feasibilities": ["feasible"]}, r"grid: condition infeasible needs \['infeasible'\]"),
+        ({"grid.controls": ["harm-0"]}, r"grid: grid\.controls names 'harm-0'; allowed here: harm-1 to harm-99 \(perc"),
+        ({"grid.controls": ["harm-20", "harm-20"]}, r"grid: grid\.controls names a value twice"),
+        ({"grid.controls": ["null-b"]}, r"grid: grid\.controls has null-b alone; its comparison needs null-a and null"),
+        ({"grid.control_attributes": []}, r"grid: grid\.control_attributes is empty; name an attribute of the grid"),
+        (
+            {"grid.attributes": ["color", "texture"]},
+            r"grid: grid\.control_attributes names background, of which grid\.attributes has no edits; take "
+            r"one of color, texture, or set grid\.controls to \[\]",
+        ),
+        ({"grid.conditions": ["mixed"]}, r"grid: controls of harm are compared with the condition feasible; put it in"),
+        (
+            {"grid.feasibilities": ["feasible"], "grid.conditions": ["feasible"]},
+            r"grid: the null controls mix feasible with infeasible edits; put both in, or set grid\.controls to \[\]",
+        ),
         ({"segment.min_area": 0.95}, r"segment: min_area 0\.95 must be below max_area 0\.9"),
         ({"segment.checkpoint": None, "segment.source": "model"}, r"segment: source model needs a checkpoint"),
         ({"filter.name": "clip", "filter.model": None}, r"filter: filter clip needs a model"),
@@ -103,6 +119,17 @@ def test_files_that_hold_no_parameters_are_refused(tmp_path, content, message):
 def test_a_missing_file_says_where_to_run(tmp_path):
     with pytest.raises(UserError, match="does not exist; run from the repository's root or give --params"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_rounds_are_counted_in_steps_and_the_smaller_number_holds():
+    """The study's cars: 656 steps a round with 64 images in a batch, 120 rounds, 78,720 steps."""
+    study = TrainConfig(max_steps=None, rounds=120, batch_size=64)
+    assert study.for_edits(656 * 64).steps == 78_720
+    assert study.for_edits(1).steps == 2  # 120 images are two batches
+    assert study.model_copy(update={"max_steps": 500}).for_edits(656 * 64).steps == 500
+    assert TrainConfig(max_steps=7).for_edits(10**6).steps == 7
+    with pytest.raises(ValueError, match="have not been counted"):
+        print(study.steps)
 
 
 def test_parameters_cannot_be_changed_by_accident():

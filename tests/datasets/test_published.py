@@ -59,6 +59,18 @@ def test_every_published_photo_is_there_and_loads(mini):
     assert (files.mask is not None) == (name == "oxford_pets") == dataset.has_masks
 
 
+@pytest.mark.parametrize(("name", "others"), [("fgvc_aircraft", 24), ("waterbirds", 16)])
+def test_a_published_val_split_may_join_train_and_val_is_drawn_from_both(name, others, tmp_path):
+    root = getattr(layouts, name)(tmp_path)
+    published, drawn = splits_of(name, root), splits_of(name, root, val_split="drawn", val_share=0.25)
+    assert of(drawn, "test") == of(published, "test")
+    assert of(drawn, "train") | of(drawn, "val") == of(published, "train") | of(published, "val")
+    assert len(of(drawn, "val")) == others // 4 and len(of(drawn, "train")) == others - others // 4
+    assert of(drawn, "train") & of(published, "val") and of(drawn, "val") & of(published, "train")
+    smaller = splits_of(name, root, val_split="drawn", val_share=0.25, train_per_class=2)
+    assert of(smaller, "train") < of(drawn, "train") and of(smaller, "val") == of(drawn, "val")
+
+
 def test_val_never_comes_from_test(mini):
     name, root = mini
     seeds = [splits_of(name, root, seed=seed) for seed in range(3)]

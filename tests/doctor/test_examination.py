@@ -68,9 +68,9 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     )
     assert seen["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
     # 9 cells of 2 sources, and real only; 3 seeds
-    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 57, "optimisation_steps": 57 * 20}
-    assert seen["work", "predictions"]["values"] == {"models": 58, "images": 58 * 600}
-    assert seen["work", "looks at val"]["values"] == {"images": 57 * 2 * 100}
+    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 20}
+    assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 600}
+    assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 100}
     local = {name for part, name in seen if part == "checkpoints"}
     assert {"edit.inpaint.checkpoint", "segment.checkpoint", "filter.model", "clip.model"} <= local
 
@@ -106,7 +106,7 @@ def test_only_checkpoints_that_the_settings_use_are_looked_for(settings):
     assert [key for key in keys() if not key.startswith("segment")] == ["clip.model"]
     settings(edit__prior__source="text_to_image")
     assert "edit.prior.checkpoint" in keys()
-    settings(edit__prior__source="text_to_image", grid__attributes=["color"])
+    settings(edit__prior__source="text_to_image", grid__attributes=["color"], grid__controls=[])
     assert "edit.prior.checkpoint" not in keys()
 
 
@@ -133,6 +133,10 @@ def test_the_refining_networks_are_looked_for_and_their_steps_counted(settings):
     refining = int(recipe.get("refine_steps", 20) * recipe.get("refine_strength", 1.0))
     work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
     assert work.denoising_steps["color feasible"] == inpainting + refining
+    rounds = {"max_steps": None, "rounds": 7, "batch_size": 4, "eval_every": 3, "accumulation_steps": 1}
+    settings(edit__edits_per_photo=2, train=params["train"] | rounds)
+    work = count_workload(load_params(paths.PARAMS), {"train": 3, "val": 2, "test": 4})
+    assert (work.steps, work.looks) == (11, 4)  # 7 * 3 * 2 / 4 = 10.5
     settings(edit__refine=refine, grid__attributes=["background"])
     assert not [n for n in used_checkpoints(load_params(paths.PARAMS)) if n.key.startswith("edit.refine")]
 

@@ -139,6 +139,15 @@ def test_the_embeddings_of_no_sentence_are_as_many_and_those_of_the_pipeline(pip
         assert np.array_equal(negative[0, start : start + LENGTH], own[0].detach().numpy())
 
 
+def test_pictures_are_led_away_from_a_text_where_one_is_given(pipe) -> None:
+    away, from_none = (embedder(pipe).arguments([Sentence(TEXT)] * 2, True, text) for text in ("blue", ""))
+    blue = embedder(pipe).arguments([Sentence("blue")], False)
+    for name, value in blue.items():
+        assert np.allclose(away[f"negative_{name}"], value.repeat(2, *[1] * (value.ndim - 1)), atol=1e-5)
+        assert not np.allclose(from_none[f"negative_{name}"][0], value[0], atol=1e-3)
+    assert np.array_equal(away["prompt_embeds"], from_none["prompt_embeds"])
+
+
 def test_a_sentence_that_fits_and_has_no_emphasis_needs_no_compel(pipe, monkeypatch) -> None:
     monkeypatch.setattr(Embedder, "_by_compel", lambda *_: pytest.fail("compel was asked"))
     own = pipe.encode_prompt(TEXT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False)[0]

@@ -53,6 +53,13 @@ def test_photos_differ_in_their_order_of_values_and_use_all_equally_often() -> N
     assert min(firsts.values()) > 60
 
 
+def test_a_sentence_emphasises_the_phrase_or_else_the_name(make_photo) -> None:
+    place = AttributeSpec(name="park", phrase="in a park", weight=1.2)
+    job = dataclasses.replace(plan([make_photo("jet/0")])[0][0], spec=place)
+    for prompt, part in (("a jet in a park", "in a park"), ("a jet on the park", "park")):
+        assert dataclasses.replace(job, prompt=prompt).sentence.parts()[-1] == (part, 1.2)
+
+
 def test_only_training_photos_are_edited_in_their_order(make_photo) -> None:
     photos = [make_photo(f"jet/{k}") for k in (2, 0, 1)] + [make_photo("jet/9", split="test")]
     jobs, failures = plan(photos)

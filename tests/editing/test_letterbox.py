@@ -128,6 +128,20 @@ def test_bars_mirror_the_photo_and_are_never_masked() -> None:
     assert mask[8:24].all() and not mask[:8].any() and not mask[24:].any()
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 32), (32, 12), (40, 100)])
+def test_black_bars_lie_right_of_the_photo_or_below_it_and_are_painted_where_asked(height: int, width: int) -> None:
+    photo, whole = np.maximum(smooth(height, width), 1), np.ones((height, width), bool)
+    box, centred = Letterbox(height, width, 32, black=True), Letterbox(height, width, 32)
+    square = box.image(photo)
+    inner_height, inner_width = round(height / box.scale), round(width / box.scale)
+    bars = np.ones((32, 32), bool)
+    bars[:inner_height, :inner_width] = False
+    assert not square[bars].any() and square[~bars].all()
+    assert np.array_equal(box.mask(whole, bars=True), np.ones((32, 32), bool))
+    assert np.array_equal(box.mask(whole), ~bars) and np.array_equal(box.mask(~whole, bars=True), bars)
+    assert np.array_equal(box.back(square), centred.back(centred.image(photo)))
+
+
 def test_a_mask_keeps_pixels_that_are_half_covered() -> None:
     mask = np.zeros((4, 4), bool)
     mask[:, 0] = True  # half of each pixel of the smaller square's first column

@@ -84,6 +84,17 @@ def test_a_crop_of_the_same_size_is_a_window_of_the_picture_or_its_mirror() -> N
     assert seen == {picture.tobytes(), picture[:, ::-1].tobytes()}
 
 
+def test_without_mirroring_the_same_crops_come_as_they_are() -> None:
+    picture = np.random.default_rng(4).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    for seed in range(6):
+        either, plain = (
+            cover_crop(picture, 20, 30, np.random.default_rng(seed), 0.3, 0.6, mirror) for mirror in (True, False)
+        )
+        assert np.array_equal(plain, either) or np.array_equal(plain, either[:, ::-1])
+    words = {cover_crop(picture, 60, 70, np.random.default_rng(k), 1.0, mirror=False).tobytes() for k in range(20)}
+    assert words == {picture.tobytes()}
+
+
 def test_a_crop_depends_on_its_generator_alone() -> None:
     picture = np.random.default_rng(5).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     crops = [cover_crop(picture, 40, 40, np.random.default_rng(k), 0.5) for k in (1, 1, 2)]

@@ -13,8 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from varireal.config import EditConfig, InpaintConfig, PriorConfig, Recipe
 from varireal.editing import EDITORS
+from varireal.editing.drafts import Draft, lay_out, seam
 from varireal.editing.pixels import edited_region
-from varireal.editing.recipe import Composite, Draft, Inpaint, TransferDetail, lay_out, prior_step, seam
+from varireal.editing.recipe import Composite, Inpaint, TransferDetail, prior_step
 from varireal.prompts.templates import Sentence
 
 ATTRIBUTES = ("background", "color", "texture")
@@ -48,7 +49,7 @@ def run(draft: Draft, recipe: Recipe, pictures, inpainter) -> Draft:
 def draft_of(job, photo: np.ndarray, mask: np.ndarray, recipe: Recipe, scale: float = 1.0) -> Draft:
     region = edited_region(job.attribute, mask, recipe.dilation * scale)
     repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region
-    return Draft(job, 5, photo, mask, region, repaint, scale, photo, photo)
+    return Draft(job, 5, photo, mask, region, repaint, scale, None, photo, photo, photo)
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,7 +76,57 @@ def test_pixels_outside_the_region_are_the_photo_s_to_the_bit(
         assert np.array_equal(~done.region, outside)
     assert np.array_equal(done.prior[~done.region], photo[~done.region])
     assert np.array_equal(done.picture[~done.region], photo[~done.region])
-    assert np.array_equal(done.picture[~done.repaint], done.prior[~done.repaint])
+    assert np.array_equal(done.picture[~done.repaint], done.ground[~done.repaint])
+
+
+def ringed(photo: np.ndarray, mask: np.ndarray, kernel: float, **settings) -> tuple[Draft, Noise]:
+    recipe = Recipe(prior_kernel=kernel, mask_blur=0, **settings)
+    noise = Noise()
+    drafts = [draft_of(_Job("background"), photo, mask, recipe)]
+    for step in [prior_step(recipe, _Pictures(), ring=True), *steps(recipe, None, noise)[1:]]:
+        drafts = step(drafts)
+    return drafts[0], noise
+
+
+@pytest.mark.parametrize("region", ["full", "seam"])
+def test_the_ring_of_old_background_is_in_the_prior_alone(region) -> None:
+    """A square of side 5 round a square object of 4 x 4 pixels: the ring reaches 2 pixels beyond it, corners too."""
+    mask = np.zeros((16, 16), bool)
+    mask[6:10, 6:10] = True
+    photo = np.full((16, 16, 3), 251, np.uint8)  # a level that neither the place nor the noise has there
+    done, noise = ringed(photo, mask, 5, region=region, seam_width=1)
+    ring = np.zeros_like(mask)
+    ring[4:12, 4:12] = True
+    ring &= ~mask
+    place, _ = ringed(photo, mask, 0, region=region, seam_width=1)
+    assert (done.prior[ring] == 251).all() and np.array_equal(done.prior[~ring], place.prior[~ring])
+    assert np.array_equal(noise.calls[0]["masks"][0], done.repaint)
+    if region == "full":
+        assert np.array_equal(done.repaint, ~mask)  # all beside the object itself is painted, the ring too
+    assert (done.picture == 251).all(-1)[~mask].mean() < 0.01 and np.array_equal(done.picture[mask], photo[mask])
+    assert np.array_equal(done.ground, place.prior) and np.array_equal(done.picture, place.picture)
+
+
+def test_paste_keeps_no_ring(make_photo, make_job, two_pictures, compute) -> None:
+    plain, ring = (
+        EDITORS["paste"](EditConfig(method="paste", **CONFIG), Recipe(prior_kernel=kernel), two_pictures, compute)
+        for kernel in (0, 20)
+    )
+    job = make_job(make_photo(), "background")
+    assert np.array_equal(plain.edit([job], [1])[0].picture, ring.edit([job], [1])[0].picture)
+    assert plain.identity == ring.identity
+
+
+def test_black_bars_are_painted_with_a_background_but_not_with_an_object(make_photo, make_job, two_pictures) -> None:
+    recipe, noise = Recipe(), Noise()
+    photo = make_photo(height=8, width=16)
+    for attribute in ("background", "texture"):
+        drafts = prior_step(recipe, two_pictures)([lay_out(make_job(photo, attribute), 3, recipe, None)])
+        Inpaint(recipe, noise, black_bars=True)(drafts)
+    background, texture = noise.calls
+    assert background["masks"][0][8:].all() and not texture["masks"][0][8:].any()
+    for call in noise.calls:
+        assert not call["pictures"][0][8:].any() and call["pictures"][0][:8].any()
 
 
 @dataclasses.dataclass(frozen=True)

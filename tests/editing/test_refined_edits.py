@@ -11,8 +11,9 @@ from tests.editing.refining import edit_config, section
 
 from varireal.base.seeding import derive_seed
 from varireal.editing import EDITORS
-from varireal.editing.pixels import canny_edges
-from varireal.editing.recipe import Refine, lay_out
+from varireal.editing.drafts import lay_out
+from varireal.editing.pixels import blurred_edges, canny_edges
+from varireal.editing.recipe import Refine
 
 
 @pytest.mark.parametrize("attribute", ["color", "texture"])
@@ -51,8 +52,9 @@ def test_portraits_panoramas_and_odd_sizes_are_edited_whole(
         assert changed[may].mean() > 0.95 and not changed[~may].any()
 
 
+@pytest.mark.parametrize("blurred", [False, True])
 def test_the_refiner_gets_the_photo_s_edges_and_the_painted_object_on_grey(
-    make_photo, make_job, quick_recipe, compute, tiny_sdxl_inpaint, refiners
+    blurred, make_photo, make_job, quick_recipe, compute, tiny_sdxl_inpaint, refiners
 ) -> None:
     class Listener:
         image_size = 32
@@ -65,10 +67,11 @@ def test_the_refiner_gets_the_photo_s_edges_and_the_painted_object_on_grey(
     draft = lay_out(make_job(make_photo(), "color"), 3, recipe, None)
     painted = np.full_like(draft.photo, 7)
     listener = Listener()
-    Refine(recipe, listener)([dataclasses.replace(draft, picture=painted)])
+    Refine(recipe, listener, blurred)([dataclasses.replace(draft, picture=painted)])
     pictures, edges, examples, sentences, seeds = listener.args
     assert np.array_equal(pictures[0], painted)
-    assert np.array_equal(edges[0], canny_edges(draft.photo, draft.mask))
+    found = blurred_edges if blurred else canny_edges
+    assert np.array_equal(edges[0], found(draft.photo, draft.mask))
     assert (examples[0][draft.mask] == 7).all() and (examples[0][~draft.mask] == 100).all()
     assert sentences == [draft.job.sentence] and seeds == [derive_seed("refine", 3)]
     assert listener.kwargs == {

@@ -11,6 +11,7 @@ from varireal.config import GridConfig
 from varireal.evaluation.comparisons import (
     Comparison,
     comparisons,
+    holm,
     judge,
 )
 from varireal.evaluation.predictions import REAL, ZERO_SHOT, Model
@@ -84,6 +85,16 @@ def test_holm_corrects_within_a_family_only() -> None:
     assert first.p_difference_holm == pytest.approx(2 * first.p_difference)  # the smaller of two
     assert second.p_difference_holm == pytest.approx(max(second.p_difference, 2 * first.p_difference))
     assert gain.p_difference_holm == gain.p_difference
+
+
+@pytest.mark.parametrize(
+    "p_values", [[0.01, 0.04, 0.03, 0.005], [0.5, 0.5, 0.9], [0.0, 1.0], [0.02, 0.02, 0.02], [0.3]]
+)
+def test_holms_correction_is_that_of_statsmodels(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    corrected = holm([*p_values, 0.2], [*("a" for _ in p_values), "b"])
+    assert corrected == pytest.approx([*multipletests(p_values, method="holm")[1], 0.2])
 
 
 THREE = [Model("synthetic", "color", name) for name in ("feasible", "infeasible", "mixed")]

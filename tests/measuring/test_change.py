@@ -98,12 +98,12 @@ def mask() -> np.ndarray:
     return one
 
 
-def paste(dilation: float, size: int | None) -> dict[str, Any]:
-    return {"method": "paste", "recipe": {"dilation": dilation}, "image_size": size}
+def paste(dilation: float, size: int | None, rim: float = 0) -> dict[str, Any]:
+    return {"method": "paste", "recipe": {"dilation": dilation, "rim": rim}, "image_size": size}
 
 
 def diffusion(dilation: float, size: int | None) -> dict[str, Any]:
-    return {"method": "diffusion", "recipe": {"dilation": dilation}, "inpaint": {"image_size": size}}
+    return {"method": "diffusion", "recipe": {"dilation": dilation, "rim": 0}, "inpaint": {"image_size": size}}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,15 @@ def diffusion(dilation: float, size: int | None) -> dict[str, Any]:
 def test_lengths_are_pixels_of_the_models_square(mask: np.ndarray, settings: dict[str, Any], pixels: int) -> None:
     assert region_of(edit("color", settings), mask).sum() == pixels
     assert region_of(edit("background", settings), mask).sum() == mask.size - pixels
+
+
+def test_a_rim_may_change_for_either(mask: np.ndarray) -> None:
+    square = np.zeros((20, 40), bool)
+    square[5:16, 10:21] = True  # 11 x 11 pixels
+    kept = ~region_of(edit("background", paste(0, None, rim=2)), square)
+    assert kept.sum() == 7 * 7 and kept[7:14, 12:19].all()  # deeper than two pixels
+    grown = region_of(edit("color", paste(0, None, rim=2)), square)
+    assert grown.sum() == 11 * 11 + 4 * 11  # a pixel beyond
 
 
 def test_a_square_that_the_manifest_does_not_tell_leaves_the_region_unknown(mask: np.ndarray) -> None:

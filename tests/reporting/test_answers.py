@@ -18,12 +18,19 @@ from varireal.reporting.answers import all_sentences, answers, chance_words, hea
 from varireal.reporting.words import at_most, less_than
 
 
+@pytest.fixture(scope="module")
+def judged(study_to_copy: Path) -> list[Verdict]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(study_to_copy)
+        patch.setattr("varireal.evaluation.comparisons.DRAWS", 100)  # no test here looks at the bootstrap
+        grid = load_params(Path("params.yaml")).grid
+        right = right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid)
+        return judge(comparisons(grid), right, 0.3, seed=0)
+
+
 @pytest.fixture
-def verdicts(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
-    monkeypatch.setattr("varireal.evaluation.comparisons.DRAWS", 100)  # no test here looks at the bootstrap
-    grid = load_params(finished_study / "params.yaml").grid
-    right = right_answers(read_predictions(paths.PREDICTIONS, grid_models(grid)), grid)
-    return judge(comparisons(grid), right, 0.3, seed=0)
+def verdicts(judged: list[Verdict]) -> list[Verdict]:
+    return list(judged)
 
 
 def changed(verdicts: list[Verdict], **values) -> list[Verdict]:

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from varireal import paths
@@ -15,6 +16,7 @@ from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, j
 from varireal.evaluation.planning import Size
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
+from varireal.reporting.figures import strip_figure
 from varireal.reporting.verdicts import verdict_grids, verdict_metrics, verdicts_json
 from varireal.reporting.words import interval_words, p_words, verdict_words, versus, where
 from varireal.tables import rich_table
@@ -133,3 +135,14 @@ def test_tables_hold_a_line_for_every_comparison(verdicts: list[Verdict]) -> Non
 
 def test_small_p_values_are_not_shown_as_zero() -> None:
     assert [p_words(p) for p in (0.00004, 0.0123, 1.0)] == ["< 0.001", "0.012", "1.000"]
+
+
+def test_the_strip_of_intervals_is_low_and_drawn_where_feasible_met_infeasible(verdicts: list[Verdict]) -> None:
+    drawn = strip_figure(verdicts, 0.3)
+    assert drawn is not None and drawn == strip_figure(verdicts, 0.3)
+    picture = Image.open(io.BytesIO(drawn)).convert("RGB")
+    assert picture.size == (780, 70)  # MLflow folds descriptions above 100 pixels
+    # one that differs is red, in the panel of each source: synthetic to the left, with real photos to the right
+    reds = [x for x in range(780) for y in range(70) if picture.getpixel((x, y)) == (0xC4, 0x47, 0x1D)]
+    assert min(reds) < 390 < max(reds)
+    assert strip_figure([v for v in verdicts if versus(v) != "feasible − infeasible"], 0.3) is None

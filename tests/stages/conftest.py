@@ -81,7 +81,7 @@ def workspace_to_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working folder, made once for all tests."""
     root = tmp_path_factory.mktemp("workspace_to_copy")
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params["grid"] |= {"attributes": ["color"], "seeds": [0, 1]}
+    params["grid"] |= {"attributes": ["color"], "seeds": [0, 1], "controls": []}
     params["train"] |= {"max_steps": 4, "batch_size": 6, "eval_every": 2, "learning_rate": 0.01}
     params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
     with pytest.MonkeyPatch.context() as patch:

@@ -232,17 +232,15 @@ def test_priors_may_come_from_a_text_to_image_pipeline(
     assert len(read_manifest(paths.edit_folder("background", "infeasible") / "manifest.parquet")) == 12
 
 
-def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_again(
-    diffusion_cell: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    undisturbed = Path(shutil.copytree(diffusion_cell, tmp_path_factory.mktemp("undisturbed") / "study"))
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(arguments("background", "infeasible"), check=True, cwd=undisturbed, env=environment)
-    expected = outputs(undisturbed / paths.edit_folder("background", "infeasible"))
+def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_again(diffusion_cell: Path) -> None:
+    run("background", "infeasible")
+    folder, work = paths.edit_folder("background", "infeasible"), Path(".work/edit")
+    expected = outputs(folder)
     assert len(expected) == 12 + 12 + 1
+    for made in (folder, Path(".work")):
+        shutil.rmtree(made)
 
-    process = subprocess.Popen(arguments("background", "infeasible"), cwd=diffusion_cell, env=environment)
-    work = diffusion_cell / ".work" / "edit"
+    process = subprocess.Popen(arguments("background", "infeasible"), env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 240
     while process.poll() is None and len(list(work.glob("??/[0-9a-f]*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -250,10 +248,10 @@ def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_
     assert process.wait() == -signal.SIGKILL
     finished = {path: path.stat().st_mtime_ns for path in work.glob("??/[0-9a-f]*")}
     assert 2 <= len(finished) < 4  # batches of three
-    assert not (diffusion_cell / paths.edit_folder("background", "infeasible")).exists()
+    assert not folder.exists()
 
-    subprocess.run(arguments("background", "infeasible"), check=True, cwd=diffusion_cell, env=environment)
-    assert outputs(diffusion_cell / paths.edit_folder("background", "infeasible")) == expected
+    run("background", "infeasible")
+    assert outputs(folder) == expected
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 

@@ -4,9 +4,12 @@ import dataclasses
 import subprocess
 import sys
 
+from click.testing import CliRunner
+
 from varireal import paths
 from varireal.base.files import read_json
 from varireal.base.manifest import read_manifest, write_manifest
+from varireal.stages.mix import command
 
 
 def mix(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,3 +41,30 @@ def test_a_class_that_lost_all_its_edits_ends_in_one_line(workspace):
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1 and "glider" in done.stderr and "color infeasible" in done.stderr
     assert not paths.mix_folder("color", "feasible").exists()
+
+
+def test_a_control_of_harm_has_the_feasible_edits_with_wrong_labels(workspace):
+    for condition in ("feasible", "harm-20"):
+        done = CliRunner().invoke(command, ["--attribute", "color", "--condition", condition], catch_exceptions=False)
+        assert done.exit_code == 0
+    feasible, harm = (
+        read_manifest(paths.mix_folder("color", name) / "manifest.parquet") for name in ("feasible", "harm-20")
+    )
+    assert [row.image_id for row in harm] == [row.image_id for row in feasible]
+    assert sum(a.class_index != b.class_index for a, b in zip(feasible, harm)) == 2  # 2.4 of 12
+    figures = read_json(paths.METRICS / "mix" / "color_harm-20.json")
+    assert (figures["wrong_labels"], figures["infeasible_share"]) == (2, 0.0)
+    assert figures["wrong_label_share"] == 2 / 12
+
+
+def test_null_controls_do_not_depend_on_the_ratio(workspace, change_params):
+    change_params("mix.ratio", 0.25)
+    for condition in ("null-a", "null-b"):
+        CliRunner().invoke(command, ["--attribute", "color", "--condition", condition], catch_exceptions=False)
+        assert read_json(paths.METRICS / "mix" / f"color_{condition}.json")["infeasible_share"] == 0.5
+
+
+def test_another_name_is_refused_with_what_is_allowed(workspace):
+    done = CliRunner().invoke(command, ["--attribute", "color", "--condition", "harm-200"])
+    assert done.exit_code == 2
+    assert "'harm-200' is none of feasible, infeasible, mixed, and no control: harm-1 to harm-99" in done.output

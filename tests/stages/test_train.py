@@ -163,6 +163,18 @@ def test_a_change_of_seed_images_or_settings_changes_the_keys(clip_workspace, ch
     assert key() == first and key(seed=1) != first
     change_params("train.gradient_checkpointing", True)
     assert key() == first  # it changes no bit of an adapter
+    batch = load_params(paths.PARAMS).train.batch_size
+    photos = sum(photo.split == "train" for photo in read_manifest(paths.PHOTOS_MANIFEST))
+    change_params("edit.edits_per_photo", batch)
+    change_params("train.rounds", 4)  # of photos * batch edits: more than max_steps, so that nothing changes
+    assert key() == first
+    change_params("train.max_steps", None)
+    assert key() != first
+    change_params("train.rounds", 1)
+    assert read_training_set(load_params(paths.PARAMS), None).train.steps == photos
+    change_params("train.rounds", None)
+    change_params("train.max_steps", 4)
+    assert key() == first  # as the module's settings have it
     change_params("train.lambda_real", 0.4)
     second = key()
     assert second != first

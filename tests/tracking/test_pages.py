@@ -1,25 +1,20 @@
-"""MLflow's own pages in a real browser: how a person gets from the experiment to the comparison of the cells."""
+"""MLflow's own pages in a real browser: what the addresses that `make ui` prints open."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from varireal.base.files import atomic_write_bytes, encode_png
 from varireal.config import load_params
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import read_results
+from varireal.tracking.pages import served, ways_in
 from varireal.tracking.study import LoggedStudy, log_study
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'varireal[dev]'")
@@ -29,50 +24,29 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="
 PATIENCE = 90  # seconds: a busy machine makes servers and browsers slow, not wrong
 
 
-@contextmanager
-def pages(root: Path) -> Iterator[str]:
-    """MLflow's pages as `make ui` starts them, but for the helpers that work on traces of language models."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--port", str(port),
-            "--backend-store-uri", f"sqlite:///{root / 'mlflow.db'}"]  # fmt: skip
-    env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (root / "ui.log").open("wb") as log:
-        process = subprocess.Popen(code, stdout=log, stderr=log, env=env, start_new_session=True)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + PATIENCE
-        while not answers(f"{address}/health"):
-            assert process.poll() is None and time.monotonic() < end, (root / "ui.log").read_text()
-            time.sleep(0.3)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # with the server below it
-        process.wait()
+        return int(free.getsockname()[1])
 
 
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-
-
-def test_the_comparison_is_two_clicks_away_and_nothing_leaves_the_machine(
-    finished_study: Path, empty_store: Path
-) -> None:
+def test_the_comparisons_open_at_once_and_nothing_leaves_the_machine(finished_study: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, finished_study / "mlflow.db")
     params = load_params(finished_study / "params.yaml")
     grid = params.grid.model_copy(update={"attributes": ["color"], "sources": ["synthetic"]})
     made = Provenance(commit=None, changed=False, experiment=None, versions={}, data={})
     results = read_results(grid, finished_study / "metrics")
     params = params.model_copy(update={"grid": grid})
-    log_study(LoggedStudy(params, "rendered_aircraft", "d1", results, made, {}, "* It does not.", {}))
+    picture = encode_png(np.full((70, 780, 3), 200, np.uint8))
+    atomic_write_bytes(finished_study / "reports/figures/strip.png", picture)
+    files = {"": finished_study / "reports"}
+    log_study(LoggedStudy(params, "rendered_aircraft", "d1", results, made, {}, "* It does not.", files))
+    quarter = params.model_copy(update={"mix": params.mix.model_copy(update={"ratio": 0.25})})
+    log_study(LoggedStudy(quarter, "rendered_aircraft", "d1", results, made, {}, "* It does not.", files))
 
+    uri, (studies, cells, latest) = ways_in("rendered_aircraft")
     sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root has none
-    with pages(finished_study) as address, playwright.sync_playwright() as driver:
+    with served(uri, free_port()) as (address, _), playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=sandbox, timeout=1000 * PATIENCE)
         context = browser.new_context(viewport={"width": 1440, "height": 1400})
         context.set_default_timeout(1000 * PATIENCE)
@@ -81,22 +55,22 @@ def test_the_comparison_is_two_clicks_away_and_nothing_leaves_the_machine(
         context.on("request", lambda request: asked.append(request.url))
         context.on("weberror", lambda error: broken.append(str(error.error)))
         page = context.new_page()
-        page.goto(f"{address}/#/experiments")
-        page.get_by_text("Model training").click()  # a choice that the browser remembers
-        page.get_by_role("link", name="rendered_aircraft").click()
-        with context.expect_page() as opened:
-            page.locator("a[href*=viewStateShareKey]").first.click()
-        page = opened.value
-        page.get_by_text("The comparison").first.wait_for()
-        for condition in ("feasible", "infeasible", "mixed"):
-            page.get_by_text(f"color {condition} synthetic").first.wait_for()
-        # the bars of test/top1, each the mean over seeds 0 and 1: mixed as feasible, infeasible 3 points below
-        for mean, bars in (("51.00", 2), ("48.00", 1), ("61.00", 1), ("30.00", 1)):
+        page.goto(f"{address}/{studies.link}")
+        for condition, mean in (("feasible", "51.00"), ("infeasible", "48.00"), ("mixed", "51.00")):
+            card = page.get_by_test_id("experiment-view-compare-runs-card").filter(has_text=f"color {condition}ratio")
+            for ratio in ("ratio 0.5", "ratio 0.25"):
+                card.get_by_text(ratio, exact=True).wait_for()
             page.wait_for_function(
-                "([text, count]) => [...document.querySelectorAll('svg text')]"
-                ".filter(each => each.textContent === text).length === count",
-                arg=[mean, bars],
+                "text => [...document.querySelectorAll('svg text')].some(each => each.textContent === text)", arg=mean
             )
+        page.goto(f"{address}/{cells.link}")
+        page.get_by_text("The cells, a dot for every seed").wait_for()
+        for name in ("col feas", "col inf", "col mix", "real", "zero-shot"):
+            page.locator(".xtick text", has_text=name).first.wait_for()
+        page.goto(f"{address}/{latest.link}")
+        page.get_by_text("It does not.").wait_for()
+        page.wait_for_function("[...document.images].some(each => each.src.includes('strip.png') && each.naturalWidth)")
+        assert page.get_by_text("Show more").count() == 0  # nothing is folded away
         browser.close()
     assert [url for url in asked if not url.startswith((f"{address}/", "data:", "blob:"))] == []
     assert broken == []

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from varireal.config import Params, load_params
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results, read_results
 from varireal.tracking import TrackingError
 from varireal.tracking.entries import study_entries, study_name
+from varireal.tracking.notes import experiment_note, study_note
 from varireal.tracking.study import LoggedStudy, log_study
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 MADE = Provenance(commit="c0ffee", changed=False, experiment=None, versions={}, data={"data/prepared": "abc.dir"})
 
@@ -83,7 +85,7 @@ def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(
 
     cell = children["color infeasible synthetic seed 1"]
     assert cell.data.params == {
-        "cell": "color infeasible synthetic", "attribute": "color", "condition": "infeasible",
+        "cell": "col inf", "attribute": "color", "condition": "infeasible",
         "training_source": "synthetic", "ratio": "1.0", "seed": "1",
     }  # fmt: skip
     assert (cell.data.metrics["data/cmmd"], cell.data.metrics["data/clip_gain"]) == (2.0, 10.0)
@@ -95,7 +97,9 @@ def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(
     table = Path(client(finished_study).download_artifacts(cell.info.run_id, "per_class.json"))
     assert json.loads(table.read_text())["data"] == [["<b>jet</b>", None], ["glider", 49.0]]
 
-    assert parent.data.params["mix.ratio"] == "0.5" and parent.data.params["grid.seeds"] == "[0, 1]"
+    assert parent.data.params == {"mix.ratio": "0.5"}
+    settings = Path(client(finished_study).download_artifacts(parent.info.run_id, "params.yaml"))
+    assert Params.model_validate(yaml.safe_load(settings.read_text())) == study[0]  # all of them, as a file
     assert parent.data.metrics["color/infeasible/synthetic/top1"] == 48.0
     assert parent.data.metrics["data/color/feasible/cmmd"] == 0.5
     assert parent.data.tags["mlflow.source.git.commit"] == "c0ffee"
@@ -127,7 +131,7 @@ def test_another_experiment_gets_a_parent_and_children_of_its_own(
     log(study)
     params, results = study
     mix = params.mix.model_copy(update={"ratio": 0.25})
-    changed = {"mix.ratio": 0.25}
+    changed = {"mix.ratio": 0.25, "grid.attributes": ["color"], "watch.photos": "photos"}
     made = dataclasses.replace(MADE, experiment="quarter", changed_settings=changed)
     log((params.model_copy(update={"mix": mix}), results), made)
     store = client(finished_study)
@@ -135,8 +139,12 @@ def test_another_experiment_gets_a_parent_and_children_of_its_own(
     assert experiment is not None
     found = store.search_runs([experiment.experiment_id])
     parents = {run.info.run_name: run for run in found if "mlflow.parentRunId" not in run.data.tags}
-    assert set(parents) == {"rendered_aircraft", "rendered_aircraft · ratio 0.25 (quarter)"}
-    assert parents["rendered_aircraft · ratio 0.25 (quarter)"].data.params["mix.ratio"] == "0.25"
+    name = "ratio 0.25 · attributes [color] · quarter"
+    assert set(parents) == {"ratio 0.5", name}
+    assert parents[name].data.params == {"mix.ratio": "0.25", "grid.attributes": '["color"]'}
+    assert len({run.data.tags["mlflow.runColor"] for run in parents.values()}) == 2
+    links = experiment.tags["mlflow.note.content"].split(" | ")
+    assert len(links) == 2 and f"[{name}]" in links[0] and "[ratio 0.5]" in links[1]
     assert len(found) == 2 * (1 + len(study_entries(params, results)))
 
 
@@ -273,25 +281,77 @@ def test_sending_again_replaces_every_run(finished_study: Path, study: tuple[Par
     assert not {run.info.run_id for run in after.values()} & {run.info.run_id for run in before.values()}
 
 
-def test_descriptions_lead_to_a_prepared_view_of_the_studys_cells(
+def view_at(experiment: Experiment, link: str) -> dict[str, Any]:
+    """The prepared view that a link within MLflow's pages opens."""
+    key = re.search(r"viewStateShareKey=(\w+)", link)
+    assert key is not None
+    return json.loads(experiment.tags[f"mlflow.sharedViewState.{key[1]}"])
+
+
+def test_descriptions_lead_to_prepared_views_of_the_cells_and_of_all_studies(
     finished_study: Path, study: tuple[Params, Results]
 ) -> None:
     log(study)
-    experiment = client(finished_study).get_experiment_by_name("rendered_aircraft")
+    store = client(finished_study)
+    experiment = store.get_experiment_by_name("rendered_aircraft")
     assert experiment is not None
-    parent = runs(finished_study)["rendered_aircraft"]
+    parent = runs(finished_study)["ratio 0.5"]
     note = parent.data.tags["mlflow.note.content"]
-    (link,) = re.findall(r"\]\((#[^)]+)\)", note)
-    assert "* It does not." in note and link in experiment.tags["mlflow.note.content"]
-    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{re.search('viewStateShareKey=([0-9a-f]+)', link)[1]}"])
-    found = client(finished_study).search_runs([experiment.experiment_id], view["searchFilter"])
-    assert {run.info.run_name for run in found} == runs(finished_study).keys() - {"rendered_aircraft"}
-    assert view["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "cell"}]
-    assert {run.data.params["cell"] for run in found} == {
-        "zero-shot", "real", "color feasible synthetic", "color infeasible synthetic",
-    }  # fmt: skip
-    of_cells = next(run for run in found if run.data.params["cell"] == "real")
-    assert {chart["metricKey"] for chart in view["compareRunCharts"]} <= of_cells.data.metrics.keys()
+    assert note.startswith("It does not. ")
+    cells, studies = (view_at(experiment, link) for link in re.findall(r"\]\((#[^)]+)\)", note))
+    assert all(link in experiment.tags["mlflow.note.content"] for link in re.findall(r"\]\((#[^)]+)\)", note))
+
+    found = store.search_runs(
+        [experiment.experiment_id], cells["searchFilter"], order_by=[f"{cells['orderByKey']} ASC"]
+    )
+    assert {run.info.run_name for run in found} == runs(finished_study).keys() - {"ratio 0.5"}
+    assert cells["groupBy"] is None  # every seed is a dot
+    names = [run.data.params["cell"] for run in found]
+    assert names == ["col feas"] * 2 + ["col inf"] * 2 + ["real"] * 2 + ["zero-shot"]
+    colours = {run.data.params["condition"]: run.data.tags["mlflow.runColor"] for run in found}
+    assert colours == {"feasible": "#1668b8", "infeasible": "#c4471d", "none": "#6e7781"}
+    for chart in cells["compareRunCharts"]:
+        assert chart["xaxis"] == {"key": "cell", "type": "PARAM"}
+        assert chart["yaxis"]["dataAccessKey"] in found[0].data.metrics
+
+    (only,) = store.search_runs([experiment.experiment_id], studies["searchFilter"])
+    assert only.info.run_id == parent.info.run_id
+    shown = {chart["metricKey"]: only.data.metrics[chart["dataAccessKey"]] for chart in studies["compareRunCharts"]}
+    assert shown == {"color feasible": 51.0, "color infeasible": 48.0}
+
+
+def test_a_smaller_grid_takes_no_chart_from_the_comparison_of_studies(
+    finished_study: Path, study: tuple[Params, Results]
+) -> None:
+    log(study)
+    params, results = study
+    grid = params.grid.model_copy(update={"conditions": ["infeasible"]})
+    log((params.model_copy(update={"grid": grid}), dataclasses.replace(results, cells=results.cells[1:])))
+    experiment = client(finished_study).get_experiment_by_name("rendered_aircraft")
+    charts = view_at(experiment, "viewStateShareKey=studies")["compareRunCharts"]
+    assert [chart["metricKey"] for chart in charts] == ["color feasible", "color infeasible"]
+
+
+def test_a_study_is_described_by_its_verdict_and_a_low_figure() -> None:
+    summary = "* Does it? By less than 2 points.\n  * color: less than 1 point\n* And training? A lot.\n\n| cell |\n"
+    told = study_note(summary, "#/cells", "#/studies", "get-artifact?path=a.png&run_uuid=b")
+    first, second = told.split("  \n")  # a line break within one paragraph: a second one would be folded away
+    assert first == "Does it? By less than 2 points. Compare **[cells](#/cells)** or **[studies](#/studies)**"
+    assert second == "![Feasible minus infeasible, with intervals](get-artifact?path=a.png&run_uuid=b)"
+    assert study_note("", "#/a", "#/b", None) == "Compare **[cells](#/a)** or **[studies](#/b)**"
+
+
+def test_links_of_an_experiment_are_kept_by_where_they_lead() -> None:
+    note = experiment_note(None, "#/all", "ratio 0.5", "#/one")
+    note = experiment_note(note, "#/all", "ratio 0.5", "#/two")  # another study of the same name
+    assert note == "Compare [all studies](#/all), the cells of [ratio 0.5](#/two) | [ratio 0.5](#/one)"
+    renamed = experiment_note(note, "#/all", "ratio 0.5 · x", "#/one")
+    assert renamed == "Compare [all studies](#/all), the cells of [ratio 0.5 · x](#/one) | [ratio 0.5](#/two)"
+    replaced = experiment_note(note, "#/all", "sweep", "#/three", "#/two")
+    assert replaced == "Compare [all studies](#/all), the cells of [sweep](#/three) | [ratio 0.5](#/one)"
+    old = experiment_note("Compare the cells of [pets](#/one) | [x](#/four)", "#/all", "ratio 1", "#/one")
+    assert old == "Compare [all studies](#/all), the cells of [ratio 1](#/one) | [x](#/four)"
+    assert experiment_note("my own words", "#/all", "ratio 1", "#/one") is None
 
 
 def test_a_description_of_somebody_elses_is_left_alone(finished_study: Path, study: tuple[Params, Results]) -> None:
@@ -304,14 +364,16 @@ def test_a_description_of_somebody_elses_is_left_alone(finished_study: Path, stu
 
 
 @pytest.mark.parametrize(
-    ("changed", "experiment", "name"),
+    ("ratio", "changed", "experiment", "name"),
     [
-        ({}, None, "pets"),
-        ({"mix.ratio": 0.25, "watch.photos": "photos"}, "ratio-0p25", "pets · ratio 0.25 (ratio-0p25)"),
-        ({"grid.attributes": ["color"], "train.max_steps": 3}, None, "pets · attributes [color], max_steps 3"),
-        ({"grid.seeds": [0], "mix.ratio": 0.5}, None, "pets · ratio 0.5, seeds [0]"),
-        ({"a.b": 1, "a.c": 2, "a.d": None, "a.e": 4, "a.f": "x"}, None, "pets · b 1, c 2, d null, 2 more changes"),
+        (0.5, {}, None, "ratio 0.5"),
+        (0.25, {"mix.ratio": 0.25, "watch.photos": "photos"}, "dying-obit", "ratio 0.25 · dying-obit"),
+        (1.0, {"grid.attributes": ["color"], "train.max_steps": 3}, None, "ratio 1 · attributes [color], max_steps 3"),
+        (0.5, {"a.b": 1, "a.c": 2, "a.d": None, "a.e": 4, "a.f": "x"}, None,
+         "ratio 0.5 · b 1, c 2, d null, 2 more changes"),
     ],
-)
-def test_names_tell_what_differs_from_the_commit(changed: dict[str, Any], experiment: str | None, name: str) -> None:
-    assert study_name("pets", dataclasses.replace(MADE, changed_settings=changed, experiment=experiment)) == name
+)  # fmt: skip
+def test_names_tell_the_ratio_and_what_differs_from_the_commit(
+    ratio: float, changed: dict[str, Any], experiment: str | None, name: str
+) -> None:
+    assert study_name(ratio, dataclasses.replace(MADE, changed_settings=changed, experiment=experiment)) == name

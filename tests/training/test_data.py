@@ -15,7 +15,8 @@ from varireal.base.seeding import forked_torch_rng, generator
 from varireal.config import AugmentationConfig
 from varireal.errors import UserError
 from varireal.networks.clip import load_clip
-from varireal.training.data import Augmentation, Rounds, load_images, random_crops, sampling_grid
+from varireal.training.crops import random_crops, sampling_grid
+from varireal.training.data import Augmentation, Rounds, load_images
 from varireal.training.pixels import PixelCache
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from varireal.base.files import encode_png, read_image, sha256_file
 from varireal.base.manifest import ImageRecord
@@ -56,6 +57,33 @@ def test_a_picture_is_decoded_once_whichever_manifests_name_it(clip, tmp_path, d
     assert first[torch.tensor([], dtype=torch.int64)].shape == (0, 32, 32, 3)
     first[torch.tensor([0])].zero_()  # a copy
     assert other.load(pictures(tmp_path, "b"), tmp_path)[torch.tensor([0])].any()
+
+
+def test_whole_pictures_keep_their_shape_and_are_decoded_once(clip, tmp_path, decoded, caplog):
+    work = tmp_path / "work"
+    records = pictures(tmp_path, "a", "b")
+    data = encode_png(generator("wide").integers(0, 256, (18, 90, 3), dtype=np.uint8))
+    (tmp_path / "c.png").write_bytes(data)
+    records.append(dataclasses.replace(records[0], path="c.png", sha256=sha256_file(tmp_path / "c.png")))
+    small = PixelCache(clip, work, short_side=20).load_whole(records, tmp_path)
+    assert [part.shape for part in small[torch.tensor([0, 2])]] == [(20, 25, 3), (18, 90, 3)]
+    assert np.array_equal(small[torch.tensor([2])][0], read_image(tmp_path / "c.png"))  # small enough as it is
+    shorter = Image.fromarray(read_image(tmp_path / "a.png")).resize((25, 20), Image.Resampling.BICUBIC)
+    assert np.array_equal(small[torch.tensor([0])][0], np.asarray(shorter))
+    assert len(small) == 3 and small.mean_bytes == (2 * 20 * 25 * 3 + 18 * 90 * 3) / 3
+    decoded.clear()
+    again = PixelCache(clip, work, short_side=20).load_whole(records[::-1], tmp_path)
+    assert np.array_equal(again[torch.tensor([0])][0], small[torch.tensor([2])][0]) and not decoded
+    PixelCache(clip, work).load(records, tmp_path)  # squares have packs of their own
+    PixelCache(clip, work, short_side=10).load_whole(records, tmp_path)
+    assert len(decoded) == 6
+    for index in work.rglob(pixels.INDEX):
+        if "sizes" in (told := json.loads(index.read_text())):
+            index.write_text(json.dumps({**told, "sizes": [[1, 1]] * len(told["sha256"])}))
+    decoded.clear()
+    after = PixelCache(clip, work, short_side=20).load_whole(records, tmp_path)
+    assert np.array_equal(after[torch.tensor([0])][0], np.asarray(shorter))
+    assert len(decoded) == 3 and "are damaged" in caplog.text
 
 
 def test_several_processes_at_once_decode_each_picture_once(clip, tmp_path, decoded):

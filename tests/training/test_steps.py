@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from varireal.config import AugmentationConfig, LoraSettings, TrainConfig
 from varireal.networks.clip import load_clip
-from varireal.training.data import Augmentation, LabelledImages
+from varireal.training.data import Augmentation, LabelledImages, LabelledPhotos
 from varireal.training.lora import add_lora, trainable_parameters
+from varireal.training.pixels import WholePixels
 from varireal.training.steps import AdaptedClip, part_of_batch, pools
 
 SENTENCES = ("a photo of a red thing", "a photo of a blue thing", "a photo of a grey thing")
@@ -65,6 +66,17 @@ def test_the_loss_is_the_weighted_sum_of_the_two_mean_cross_entropies(clip, weig
         logits = clip.logit_scale * clip.encode_images(pool.images.pixels[chosen].numpy()) @ texts.T
         parts.append(functional.cross_entropy(logits, pool.images.labels[chosen]))
     torch.testing.assert_close(loss, weight * parts[0] + (1 - weight) * parts[1])
+
+
+def test_whole_photos_give_the_gradients_of_squares_where_they_are_squares(clip):
+    real, synthetic = images(4, 1), images(6, 2)
+    settings = TrainConfig(batch_size=5, lambda_real=0.3)
+    positions = [torch.tensor([0, 1]), torch.tensor([5, 4, 2])]
+    expected = gradients(clip, pools(real, synthetic, settings), positions, 2)
+    whole = [LabelledPhotos(WholePixels(list(some.pixels.numpy())), some.labels) for some in (real, synthetic)]
+    loss, found = gradients(clip, pools(*whole, settings), positions, 2)
+    assert loss == pytest.approx(expected[0], abs=1e-4)
+    torch.testing.assert_close(found, expected[1], atol=1e-3, rtol=1e-3)
 
 
 def test_gradients_are_those_of_one_backward_pass_through_everything(clip):

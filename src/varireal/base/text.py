@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
+from string import Formatter
 
+MAX_TEMPLATE = 300  # characters
 _CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 _DEVICES = re.compile(r"con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]", re.IGNORECASE)
 
@@ -44,6 +47,27 @@ def path_part_problem(text: str, max_length: int) -> str | None:
     if text.endswith(".") or names_a_device(text):
         return "ends with a dot or is the name of a device (con, nul, com1), which Windows does not take as a file name"
     return None
+
+
+def template_problem(template: str, allowed: Collection[str], one_of: Collection[str]) -> str | None:
+    """Say what is wrong with a text that has places such as ``{class}`` to fill, or None.
+
+    Args:
+        allowed: the names that places may have.
+        one_of: those of which it needs at least one.
+    """
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        return f"is no template ({error}); a place is written {{like this}}"
+    names = [name for _, name, _, _ in parts if name is not None]
+    if wrong := [name for name in names if name not in allowed]:
+        return f"has the place {{{wrong[0]}}}; allowed are {', '.join(f'{{{name}}}' for name in allowed)}"
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        return "has a place with a format, such as {class!r} or {class:>9}; write the name alone"
+    if not set(names) & set(one_of):
+        return f"has none of {', '.join(f'{{{name}}}' for name in one_of)}, so that it says the same of all"
+    return text_problem(template, MAX_TEMPLATE)
 
 
 def conflict_in(text: str) -> str | None:

@@ -56,6 +56,21 @@ def resolve_device(compute: ComputeConfig) -> torch.device:
     return device
 
 
+def settle_algorithms(compute: ComputeConfig) -> None:
+    """Have CUDA compute with the same bits at every run, if ``compute.deterministic`` asks for it.
+
+    It must be called before a process first uses CUDA: cuBLAS reads its workspace from the environment then.
+    """
+    if not compute.deterministic:
+        return
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # of matrix products torch has it off
+
+
 def is_surely_cpu(compute: ComputeConfig) -> bool:
     """Return whether networks run on the CPU, if that can be told without importing torch; otherwise false."""
     if compute.device == "auto":

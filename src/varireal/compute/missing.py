@@ -6,6 +6,7 @@ Unlike an edit no piece may be left out: one that cannot be done ends the stage,
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -86,6 +87,7 @@ def finish(
         engine.warm_up()
     worker = build_worker(compute.model_copy(update={"device": engine.device()}))
     failed: list[str] = []
+    start = time.monotonic()
     with progress(description, sum(piece.units for piece in missing)) as advance:
         shown = [catching_up(advance) for _ in missing]
 
@@ -106,3 +108,4 @@ def finish(
             f"{len(failed)} of {len(missing)} pieces of work could not be done (the first, {failed[0]}); what is "
             "finished is kept, so run the same command again when this is mended"
         )
+    store.note_time(len(missing), time.monotonic() - start)

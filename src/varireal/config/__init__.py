@@ -34,6 +34,7 @@ from varireal.config.study import (
     MeasureConfig,
     MixConfig,
     ReportConfig,
+    SettleConfig,
     TrackingConfig,
     TrainConfig,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "RefineConfig",
     "ReportConfig",
     "SegmentConfig",
+    "SettleConfig",
     "TrackingConfig",
     "TrainConfig",
     "check_params",
@@ -85,6 +87,8 @@ class ComputeConfig(Section):
     # of the networks that draw, of the filter, the measures, the language model and fine-tuning; masks and the
     # predictions on test are always made in float32
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    # on GPUs: algorithms that give the same bits at every run, and float32 without TF32; slower (docs/training.md)
+    deterministic: bool = False
     # train: processes that share every batch, one for each GPU; they share its train.accumulation_steps parts
     processes: Positive = 1
     num_threads: Positive | None = None  # CPU threads of torch in each worker; null: one
@@ -112,6 +116,7 @@ class Params(Section):
     evaluate: EvaluateConfig
     measure: MeasureConfig
     report: ReportConfig
+    settle: SettleConfig = SettleConfig()
     grid: GridConfig
     tracking: TrackingConfig
     watch: dict[str, str]  # files and folders beside code that DVC watches; conf/ derives them from the rest

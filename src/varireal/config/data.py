@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES, Attribute, Feasibility
+from varireal.base.text import template_problem
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
@@ -49,6 +50,8 @@ class DatasetConfig(Section):
     on_duplicate: Literal["error", "drop"] = "error"
     download: bool = False  # oxford_pets, fgvc_aircraft: prepare gets what the root lacks from the authors' site
     complete: bool = True  # published data sets: their numbers of classes and photos must be met; false for a part
+    # published data sets with a val split: it is val, or joins train, from which val is drawn as for those without one
+    val_split: Literal["published", "drawn"] = "published"
     # share of each class's photos (published: train photos); not read where val photos are given, or val_per_class
     val_share: Share = 0.15
     test_share: Share = 0.25  # image_folder without given splits
@@ -224,15 +227,42 @@ class LlmConfig(Section):
         return self
 
 
-class PromptConfig(Section):
-    """Where the lists of attributes come from."""
+class StudyListsConfig(Section):
+    """The study's own lists; read by the prompt source study (docs/prompts.md)."""
 
-    source: Literal["bank", "openai", "transformers"] = "bank"
+    folder: str | None = None  # VariReal/src in a clone of Yiveen/SyntheticDataFeasibility
+    dataset: str | None = None  # whose lists, by this project's names of the data sets
+
+
+OBJECT_PLACES = ("class", "domain", "object", "an object")  # what a sentence may say of an object
+
+
+def _edit_sentence(text: str) -> str:
+    places = (*OBJECT_PLACES, "name", "phrase", "details")
+    for one_of in (("name", "phrase"), OBJECT_PLACES):
+        if problem := template_problem(text, places, one_of):
+            raise ValueError(problem)
+    return text
+
+
+class PromptConfig(Section):
+    """Where the lists of attributes come from, and the sentences that edits are asked for with."""
+
+    source: Literal["bank", "openai", "transformers", "study"] = "bank"
     bank: str  # the lists (source bank); the groups of classes (other sources, where llm.scope says group)
     llm: LlmConfig = LlmConfig()
+    study: StudyListsConfig = StudyListsConfig()
+    # in place of our own sentences (prompts/templates.py), by attribute: clip.sentence's places, {name} and {phrase} of
+    # the value, and {details}, a colon and the value's longer description if it has one
+    sentences: dict[Attribute, Annotated[str, AfterValidator(_edit_sentence)]] = Field({})
 
     @model_validator(mode="after")
     def _complete(self) -> PromptConfig:
+        if self.source == "study":
+            for key in ("folder", "dataset"):
+                if not getattr(self.study, key):
+                    raise ValueError(f"source study needs study.{key}; docs/prompts.md says what it names")
+            return self
         if self.source != "bank" and not self.llm.model:
             raise ValueError(f"source {self.source} needs llm.model")
         if self.source == "openai" and not self.llm.base_url:

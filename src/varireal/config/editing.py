@@ -64,6 +64,7 @@ class PriorConfig(PipelineConfig):
     guidance_scale: NonNegative = 7.5
     num_inference_steps: Positive = 20
     material_steps: Positive | None = None  # those of a texture's pictures; null: num_inference_steps
+    material_negative: str = ""  # what those pictures are led away from
     bank_size: Positive = 4  # priors made per prompt, shared by all photos (text_to_image)
 
 
@@ -101,6 +102,8 @@ class RefineConfig(PipelineConfig):
     vae: PartConfig = PartConfig()  # replaces the base's own
     controlnet: PartConfig = PartConfig()  # reads Canny edges
     ip_adapter: IpAdapterConfig = IpAdapterConfig()
+    # which edges of the photo's object lead the drawing: those of the sharp picture, hair and all, or of a blurred copy
+    edges: Literal["sharp", "blurred"] = "sharp"
     # in place of every recipe's refine_guidance_scale and refine_steps
     guidance_scale: NonNegative | None = None
     num_inference_steps: Positive | None = None
@@ -139,14 +142,20 @@ class MemoryConfig(Section):
 class Recipe(Section):
     """Settings of one kind of edit. Pixel lengths are measured at the model's image size.
 
-    Method ``paste`` reads alpha, keep_shading, dilation and mask_blur only.
+    Method ``paste`` reads alpha, keep_shading, dilation, mask_blur, crop_min, crop_max, sharpen and mirror only.
     """
 
     alpha: Share = 1.0  # share of the flat colour or material in the prior; backgrounds replace the place wholly
     keep_shading: bool = True  # multiply the flat colour or material by the photo's own shading
     # The kept object (background) or the edited one (color, texture) grows by this; below 0 it shrinks, where masks are
     # generous and would keep a rim of the old background
-    dilation: int = 0
+    dilation: float = 0
+    # background, diffusion: side of the square by which the kept object is grown in the prior alone; the ring of old
+    # background there is painted over, but shows the model where the object stands
+    prior_kernel: NonNegative = 0.0
+    # a mask is sure only this deep inside its edge and half as far outside: between, the photo says which share
+    # of each pixel is object (matting), so that fur is not cut off hard and no old background shines through it
+    rim: NonNegative = 0.0
     mask_blur: NonNegative = 1.0  # standard deviation of the blend at the edge of the edited region
     region: Literal["full", "seam"] = "full"  # inpaint the whole region, or only a band along the object's outline
     seam_width: Positive = 4  # width of that band on the edited side
@@ -168,7 +177,11 @@ class Recipe(Section):
     # texture: the part of a material's picture that is laid over the photo, as a share of the largest side that fits
     crop_min: PositiveShare = 0.7
     crop_max: PositiveShare = 1.0
+    # color: values that would change the object by less than this, painted whole (mean difference in CIELAB), are not
+    # asked for, unless all would; 0: every value may be. Without it feasible edits change less than infeasible ones
+    least_change: NonNegative = 0.0
     sharpen: NonNegative = 0.0  # texture: how much of that part's difference from a blurred copy is added to it
+    mirror: bool = True  # background and texture: half of the pictures are mirrored; false: none, as where words show
 
     @model_validator(mode="after")
     def _steps_left(self) -> Recipe:
@@ -204,6 +217,9 @@ class EditConfig(Section):
     inpaint: InpaintConfig
     refine: RefineConfig = RefineConfig()
     memory: MemoryConfig = MemoryConfig()
+    # what fills a model's square beside a photo that is none: the photo mirrored, which is not painted, or black, which
+    # is painted with a background, as in the study
+    bars: Literal["mirrored", "black"] = "mirrored"
     # side of the square in whose pixels the recipes' lengths are; null: inpaint.image_size
     lengths_at: Positive | None = None
     recipes: dict[Attribute, dict[Feasibility, Recipe]]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from varireal.base.manifest import Attribute, Condition, Feasibility, Source
-from varireal.config.data import NonNegative, Positive, PositiveFloat, Section, Share
+from varireal.base.text import template_problem
+from varireal.config.controls import ALLOWED, NULLS, dose, is_control
+from varireal.config.data import OBJECT_PLACES, NonNegative, Positive, PositiveFloat, Section, Share
 
 
 class MixConfig(Section):
@@ -18,8 +22,15 @@ class MixConfig(Section):
     include_exhausted: bool = False  # also take edits that no attempt got past the filter
 
     def share(self, condition: str) -> float:
-        """Return the share of infeasible edits in a condition."""
-        return {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio}[condition]
+        """Return the share of infeasible edits in a condition or a control."""
+        shares = {"feasible": 0.0, "infeasible": 1.0, "mixed": self.ratio, **dict.fromkeys(NULLS, 0.5)}
+        return 0.0 if dose(condition) else shares[condition]
+
+
+def _class_sentence(text: str) -> str:
+    if problem := template_problem(text, OBJECT_PLACES, ("class", "object", "an object")):
+        raise ValueError(problem)
+    return text
 
 
 class ClipConfig(Section):
@@ -27,6 +38,8 @@ class ClipConfig(Section):
 
     model: str = "ViT-B-16-quickgelu"  # an open_clip model name, "local-dir:<folder>" or "hf-hub:<id>"
     pretrained: str | None = "openai"  # open_clip's tag or a safetensors file; null beside a folder or an id
+    # of a class, for the text tower; places: {class}, {domain}, {object} (both words), {an object} (with its article)
+    sentence: Annotated[str, AfterValidator(_class_sentence)] = "a photo of {an object}"
 
 
 class LoraSettings(Section):
@@ -41,6 +54,9 @@ class AugmentationConfig(Section):
     """Augmentation of training images; those that partly erase colour or texture are off unless asked for."""
 
     crop_scale_min: Annotated[float, Field(gt=0, le=1)] = 0.25  # least area share of the random resized crop
+    # crops are taken from whole pictures of so many pixels on the shorter side; null: from the square that the network
+    # sees in the middle, which is quicker and the same where pictures are squares of about its size
+    short_side: Positive | None = None
     flip: bool = True
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 0  # 0: off
     color_jitter: Share = 0.0  # probability, as below
@@ -50,7 +66,7 @@ class AugmentationConfig(Section):
 
 
 class TrainConfig(Section):
-    """Fine-tuning. The defaults are the study's (method.md's step 6); scale profiles shorten max_steps."""
+    """Fine-tuning. The defaults are the study's (method.md's step 6); scale profiles say for how long."""
 
     lora: LoraSettings = LoraSettings()
     lambda_real: Share = 0.5  # loss = lambda * CE(real) + (1 - lambda) * CE(synthetic), with real+synthetic
@@ -58,7 +74,10 @@ class TrainConfig(Section):
     final_learning_rate: NonNegative = 1e-8
     weight_decay: NonNegative = 1e-4
     batch_size: Positive = 64
-    max_steps: Positive = 1000
+    max_steps: Positive | None = 1000  # null: as many as rounds make; the smaller of the two where both are set
+    # how often as many images as the training photos have edits (edit.edits_per_photo) go through: every source and
+    # condition gets the same number of steps, the real photos alone too
+    rounds: Positive | None = None
     warmup_share: Share = 0.1
     eval_every: Positive = 100  # steps between looks at val; the best of them is kept
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -69,6 +88,26 @@ class TrainConfig(Section):
     compile: bool = False  # torch.compile on both towers: slow at first, then faster on a GPU
     # steps between checkpoints, from which a killed fine-tuning goes on; null: it begins anew
     checkpoint_every: Positive | None = 200
+
+    @property
+    def steps(self) -> int:
+        """Return the optimisation steps of a fine-tuning, once :meth:`for_edits` has counted them."""
+        if self.max_steps is None:
+            raise ValueError("train.rounds have not been counted in steps")
+        return self.max_steps
+
+    def for_edits(self, edits: int) -> TrainConfig:
+        """Return the settings with ``max_steps`` for so many edits, if rounds are asked for."""
+        if self.rounds is None:
+            return self
+        steps = math.ceil(self.rounds * edits / self.batch_size)
+        return self.model_copy(update={"max_steps": max(1, min(steps, self.max_steps or steps))})
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainConfig:
+        if self.max_steps is None and self.rounds is None:
+            raise ValueError("max_steps and rounds are both null; set one of them, or both for the smaller one")
+        return self
 
     @model_validator(mode="after")
     def _parts_hold_images(self) -> TrainConfig:
@@ -139,6 +178,18 @@ class ReportConfig(Section):
     exhausted_examples: Annotated[int, Field(ge=0, le=50)] = 3  # edits shown of those that never passed the filter
 
 
+class SettleConfig(Section):
+    """How `varireal settle` adds seeds; planned before the first look, as the error is spent over the looks."""
+
+    looks: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field([3, 5, 10, 20, 40])  # seeds
+
+    @model_validator(mode="after")
+    def _looks_rise(self) -> SettleConfig:
+        if any(before >= now for before, now in itertools.pairwise(self.looks)):
+            raise ValueError(f"looks must be rising numbers of seeds such as [3, 5, 10], found {self.looks}")
+        return self
+
+
 class GridConfig(Section):
     """The cells of the study."""
 
@@ -147,6 +198,13 @@ class GridConfig(Section):
     conditions: Annotated[list[Condition], Field(min_length=1)]
     sources: Annotated[list[Source], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
+    # training sets whose effect is known beforehand, made of the edits of these attributes (docs/controls.md); []: none
+    controls: list[str] = Field([])
+    control_attributes: list[Attribute] = Field([])
+
+    def control_cells(self) -> list[tuple[Attribute, str]]:
+        """Return attribute and name of every control, in the order of params.yaml."""
+        return list(itertools.product(self.control_attributes, self.controls)) if self.controls else []
 
     @model_validator(mode="after")
     def _consistent(self) -> GridConfig:
@@ -157,6 +215,29 @@ class GridConfig(Section):
         for condition in self.conditions:
             if missing := needed[condition] - set(self.feasibilities):
                 raise ValueError(f"condition {condition} needs {sorted(missing)} in grid.feasibilities too")
+        return self
+
+    @model_validator(mode="after")
+    def _controls_of_the_grid(self) -> GridConfig:
+        none = "or set grid.controls to []"
+        if unknown := [name for name in self.controls if not is_control(name)]:
+            raise ValueError(f"grid.controls names {unknown[0]!r}; allowed here: {ALLOWED}")
+        nulls = [name for name in NULLS if name in self.controls]
+        if len(nulls) == 1:
+            raise ValueError(f"grid.controls has {nulls[0]} alone; its comparison needs {' and '.join(NULLS)}, {none}")
+        if not self.controls:
+            return self
+        if not self.control_attributes:
+            raise ValueError(f"grid.control_attributes is empty; name an attribute of the grid there, {none}")
+        if outside := [each for each in self.control_attributes if each not in self.attributes]:
+            raise ValueError(
+                f"grid.control_attributes names {outside[0]}, of which grid.attributes has no edits; take one of "
+                f"{', '.join(self.attributes)}, {none}"
+            )
+        if any(dose(name) for name in self.controls) and "feasible" not in self.conditions:
+            raise ValueError(f"controls of harm are compared with the condition feasible; put it in, {none}")
+        if nulls and len(self.feasibilities) < 2:
+            raise ValueError(f"the null controls mix feasible with infeasible edits; put both in, {none}")
         return self
 
 

@@ -55,9 +55,10 @@ class Listing:
 class PublishedDataset(abc.ABC):
     """A data set of others, as unpacked from its archives; a subclass reads the annotations.
 
-    The published test split stays whole and is test. Where no val split is published, it is drawn from train by the
-    seed: ``val_per_class`` photos, or ``val_share``. Within a class the photos stand in an order of the seed's; val is
-    taken from its front and train from its back, so that a smaller number always gives a part of a larger one's photos.
+    The published test split stays whole and is test. Where no val split is published, or ``val_split`` is "drawn", val
+    is drawn by the seed from all others: ``val_per_class`` photos, or ``val_share``. Within a class the photos stand in
+    an order of the seed's; val is taken from its front and train from its back, so that a smaller number always gives a
+    part of a larger one's photos.
     """
 
     title: ClassVar[str]
@@ -128,11 +129,12 @@ class PublishedDataset(abc.ABC):
         by_class: dict[tuple[int, Split], list[str]] = defaultdict(list)
         for photo in photos:
             by_class[photo.class_index, photo.split].append(photo.name)
-        val_published = "val" in self.photo_counts
+        val_published = "val" in self.photo_counts and self._config.val_split == "published"
         splits: dict[str, Split] = {photo.name: "test" for photo in photos if photo.split == "test"}
         few = []
         for index, class_name in enumerate(self.classes):
-            pool = self._in_order(class_name, by_class[index, "train"])
+            given = by_class[index, "train"] + ([] if val_published else by_class[index, "val"])
+            pool = self._in_order(class_name, given)
             if val_published:
                 val, train = self._in_order(class_name, by_class[index, "val"])[: self._config.val_per_class], pool
             else:

@@ -12,12 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import yaml
+
 from varireal import paths
-from varireal.base.files import read_json
+from varireal.base.files import read_json, write_json
+from varireal.base.manifest import write_manifest
 from varireal.compute.progress import progress
 from varireal.doctor.estimate import (
     Calibration,
@@ -29,13 +32,13 @@ from varireal.doctor.estimate import (
     estimate_parts,
 )
 from varireal.doctor.findings import Finding
-from varireal.doctor.sample import PARAMS, RESULT, write_sample
+from varireal.doctor.sample import PARAMS, PHOTOS, PROMPTS, RESULT, write_sample
 from varireal.editing.jobs import assign_values
 from varireal.errors import UserError
 from varireal.prompts import SOURCES, load_prompts
 
 if TYPE_CHECKING:
-    from varireal.base.manifest import Attribute, Feasibility
+    from varireal.base.manifest import Attribute, Feasibility, ImageRecord
     from varireal.config import Params
     from varireal.datasets.base import Dataset
     from varireal.doctor.examination import Examination
@@ -93,10 +96,10 @@ def _check_ready(examination: Examination) -> None:
 
 
 def _prompts(params: Params, dataset: Dataset) -> PromptTable:
-    """Return the bank's lists, or those that a language model gave when the stage prompt ran."""
-    if params.prompt.source == "bank":
+    """Return the lists of the bank or the study, or those that a language model gave when the stage prompt ran."""
+    if params.prompt.source in ("bank", "study"):
         needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
-        source = SOURCES["bank"](params.prompt, params.compute, params.seed)
+        source = SOURCES[params.prompt.source](params.prompt, params.compute, params.seed)
         return source.table(dataset.classes, params.dataset.domain_word, needed)
     if not paths.PROMPTS.is_file():
         raise UserError(f"{paths.PROMPTS} is not there to calibrate with; run `varireal prompt` first")
@@ -147,6 +150,20 @@ def _training(folder: Path) -> TrainingPace:
     fixed = max(0.0, wall - clocked.pop("seconds"))
     sizes = {name: round(clocked.pop(name)) for name in ("image_bytes", "adapter_bytes")}
     return TrainingPace(fixed=fixed, **clocked, **sizes)
+
+
+def time_training_apart(params: Params, photos: Sequence[ImageRecord], table: PromptTable) -> TrainingPace:
+    """Do a few steps of training on photos, in a process of its own, and return its pace.
+
+    Raises:
+        UserError: it failed; the message is its own.
+    """
+    with tempfile.TemporaryDirectory(prefix="varireal-training-") as name:
+        folder = Path(name)
+        write_manifest(folder / PHOTOS, sorted(photos, key=lambda photo: photo.image_id))
+        write_json(folder / PROMPTS, table.to_json())
+        (folder / PARAMS).write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
+        return _training(folder)
 
 
 def _pace(busy: dict[str, Any], wall: float, batch: int) -> Pace:

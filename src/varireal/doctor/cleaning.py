@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import shutil
 import time
@@ -146,10 +147,9 @@ def needed_fine_tunings(params: Params) -> Iterator[Path]:
     """Yield the finished fine-tunings of the grid, and the checkpoints of those that are not finished."""
     grid, store = params.grid, FolderStore("train")
     plans = [fine_tunings(read_training_set(params, None), ["real"], grid.seeds)]
-    for attribute in grid.attributes:
-        for condition in grid.conditions:
-            training = read_training_set(params, paths.mix_folder(attribute, condition))
-            plans.append(fine_tunings(training, grid.sources, grid.seeds))
+    for attribute, condition in [*itertools.product(grid.attributes, grid.conditions), *grid.control_cells()]:
+        training = read_training_set(params, paths.mix_folder(attribute, condition))
+        plans.append(fine_tunings(training, grid.sources, grid.seeds))
     for item in (item for plan in plans for item in plan):
         yield kept.path if (kept := store.get(item.key)) else store.unfinished(item.key)
 
@@ -200,4 +200,8 @@ FINDERS: dict[str, Callable[[Params], Iterator[Path]]] = {
     "measure": needed_measurements,
     PIXELS: needed_pixels,
 }
-KEPT_WHOLE = {"prompt": "answers that were paid for", "segment": "masks, which are small"}
+KEPT_WHOLE = {
+    "prompt": "answers that were paid for",
+    "segment": "masks, which are small",
+    "preview": "which edits a preview made, and what it measured",
+}

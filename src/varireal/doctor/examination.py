@@ -179,11 +179,14 @@ def look_at_prompts(params: Params, classes: Sequence[str]) -> tuple[Finding, Pr
     if config.source == "transformers":
         return Finding("prompts", "transformers", "note", f"asked of {config.llm.model} when the stage runs"), None
     needed = dict.fromkeys(params.grid.attributes, params.grid.feasibilities)
+    lists = config.bank if config.source == "bank" else "study"
     try:
-        table = SOURCES["bank"](config, params.compute, params.seed).table(classes, params.dataset.domain_word, needed)
+        source = SOURCES[config.source](config, params.compute, params.seed)
+        table = source.table(classes, params.dataset.domain_word, needed)
     except UserError as error:
-        return Finding("prompts", config.bank, "missing", str(error), "complete the bank"), None
+        remedy = "complete the bank" if config.source == "bank" else "name a clone of the study's repository"
+        return Finding("prompts", lists, "missing", str(error), remedy), None
     values = {attribute: len(table.all_specs(attribute)) for attribute in params.grid.attributes}
     listed = ", ".join(f"{count} {attribute} values" for attribute, count in values.items())
     words = f"complete for {len(classes)} classes: {listed}"
-    return Finding("prompts", config.bank, "ok", words, values=values), table
+    return Finding("prompts", lists, "ok", words, values=values), table

@@ -63,7 +63,7 @@ class FineTuningClock:
 
         from varireal.compute.devices import resolve_device, resolve_dtype
         from varireal.networks.clip import load_clip
-        from varireal.training.data import LabelledImages, load_images
+        from varireal.training.data import LabelledImages, LabelledPhotos, load_images, load_training_images
         from varireal.training.loop import fine_tune, look_at
         from varireal.training.lora import adapter_bytes, add_lora
         from varireal.training.pixels import PixelCache
@@ -75,10 +75,14 @@ class FineTuningClock:
         clip = load_clip(study.clip.model, study.clip.pretrained, resolve_device(study.compute))
         set_up_towers(clip.model, config)
         start = time.perf_counter()
-        images = load_images(study.real, PixelCache(clip, self._work / str(item)))
+        side = config.augmentation.short_side
+        images = load_training_images(study.real, clip, side, self._work / str(item))
         decoded = (time.perf_counter() - start) / len(images)
+        whole = isinstance(images, LabelledPhotos)
+        squares = load_images(study.real, PixelCache(clip, self._work / str(item))) if whole else images
+        image_bytes = round(images.pixels.mean_bytes) if whole else 3 * clip.image_size**2
         one, many = (
-            LabelledImages(images.pixels[places], images.labels[places])
+            LabelledImages(squares.pixels[places], squares.labels[places])
             for places in (torch.arange(count) % len(images) for count in (1, LOOK_IMAGES))
         )
         with unpadded(clip, study.sentences) as tokens:
@@ -96,4 +100,4 @@ class FineTuningClock:
                 looks.append(time.perf_counter() - start)
             size = sum(map(len, adapter_bytes(model).values()))
         steps = tuple(after - before for before, after in itertools.pairwise(marks))
-        return FineTuningTime(decoded, steps, looks[2], looks[3], 3 * clip.image_size**2, size)
+        return FineTuningTime(decoded, steps, looks[2], looks[3], image_bytes, size)

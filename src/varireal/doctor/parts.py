@@ -95,15 +95,13 @@ def time_training(params: Params, folder: Path) -> dict[str, Any]:
     """Do a few steps and two looks in every process."""
     photos = tuple(read_manifest(folder / PHOTOS))
     classes = tuple(read_json(folder / PROMPTS)["classes"])
-    sentences = tuple(class_prompt(name, params.dataset.domain_word) for name in classes)
+    sentences = tuple(class_prompt(name, params.dataset.domain_word, params.clip.sentence) for name in classes)
     training = TrainingSet(
         params.clip, params.train, params.compute, params.seed, classes, sentences,
         real=photos, val=(), synthetic=(),
     )  # fmt: skip
-    compute = params.compute.model_copy(update={"workers": None})  # a limit of segment and edit alone
-    engine = LocalEngine(compute, TRAINING_MODULES)
-    tunings = len(params.grid.sources) * len(params.grid.seeds)
-    workers, _ = worker_plan(engine.device() == "cpu", compute.num_threads, tunings)
+    engine = LocalEngine(params.compute, TRAINING_MODULES)
+    workers = min(worker_count(params.compute, engine.device()), len(params.grid.sources) * len(params.grid.seeds))
     with engine.open(FineTuningClock(training, folder / "pixels"), workers) as pool:
         results = [result for _, batch in pool.run([[number] for number in range(workers)]) for result in batch]
     if failures := [result.note for result in results if isinstance(result, SetAside)]:

@@ -25,8 +25,8 @@ class Workload:
     # of one attempt at an edit, by cell ("color feasible"); refining included; 0 without a network
     denoising_steps: Mapping[str, int]
     max_attempts: int
-    training_processes: int  # cells of train, and the real-only baseline
-    fine_tunings: int
+    training_processes: int  # cells of train, controls, and the real-only baseline
+    fine_tunings: int  # null-a counts too, though it is kept from mixed where mix.ratio is 0.5
     steps: int  # of one fine-tuning
     looks: int  # at val, of one fine-tuning
     batch_size: int
@@ -43,7 +43,8 @@ class Workload:
 
 def count_workload(params: Params, photos: Mapping[str, int], unmasked: int = 0) -> Workload:
     """Count from the settings and the number of photos by split, of which ``unmasked`` of train get no edit."""
-    grid, train, edit = params.grid, params.train, params.edit
+    grid, edit = params.grid, params.edit
+    train = params.train.for_edits((photos["train"] - unmasked) * edit.edits_per_photo)
     denoising = {}
     for attribute in grid.attributes:
         for feasibility in grid.feasibilities:
@@ -51,7 +52,7 @@ def count_workload(params: Params, photos: Mapping[str, int], unmasked: int = 0)
             steps = int(recipe.num_inference_steps * recipe.strength)
             steps += int(recipe.refine_steps * recipe.refine_strength) if recipe.refine else 0
             denoising[f"{attribute} {feasibility}"] = steps if edit.method == "diffusion" else 0
-    cells = len(grid.attributes) * len(grid.conditions)
+    cells = len(grid.attributes) * len(grid.conditions) + len(grid.control_cells())
     return Workload(
         photos=dict(photos),
         edits_per_cell=(photos["train"] - unmasked) * edit.edits_per_photo,
@@ -59,8 +60,8 @@ def count_workload(params: Params, photos: Mapping[str, int], unmasked: int = 0)
         max_attempts=params.filter.max_attempts,
         training_processes=cells + 1,
         fine_tunings=(cells * len(grid.sources) + 1) * len(grid.seeds),
-        steps=train.max_steps,
-        looks=math.ceil(train.max_steps / train.eval_every),
+        steps=train.steps,
+        looks=math.ceil(train.steps / train.eval_every),
         batch_size=train.batch_size,
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from varireal.base.files import decode_png, encode_png
+from varireal.base.files import decode_png, encode_png, read_image
 from varireal.base.manifest import Status
 from varireal.editing.jobs import EditJob
 from varireal.store import Kept
@@ -90,6 +91,28 @@ class EditWorker:
         self._editor, self._filter, self._keep_priors = editor, edit_filter, keep_priors
         self._editor_loaded = self._filter_loaded = False
 
+    def load(self, *, editor: bool) -> None:
+        """Load the filter and, if asked, the editor, unless they are loaded.
+
+        Raises:
+            UserError: a checkpoint cannot be read or does not answer.
+        """
+        if not self._filter_loaded:  # a judge that cannot answer shall come to light before the first edit
+            self._filter.load()
+            self._filter_loaded = True
+        if editor and not self._editor_loaded:
+            self._editor.load()
+            self._editor_loaded = True
+
+    def judge_photos(self, items: Sequence[Attempt]) -> list[FilterAnswer]:
+        """Return what the filter says of the photos as they are, asked as if they were the edits.
+
+        Raises:
+            UserError: a photo cannot be read.
+        """
+        jobs = [attempt.job for attempt in items]
+        return self._filter.check([read_image(Path(job.photo.path)) for job in jobs], jobs)
+
     def __call__(self, items: Sequence[Attempt]) -> list[Attempt]:
         """Return every attempt with its answer; if one picture is missing, the batch is made anew.
 
@@ -98,16 +121,11 @@ class EditWorker:
         Raises:
             UserError: a photo, picture or checkpoint cannot be read, or the device's memory does not hold the batch.
         """
-        if not self._filter_loaded:  # a judge that cannot answer shall come to light before the first edit
-            self._filter.load()
-            self._filter_loaded = True
+        self.load(editor=any(IMAGE not in each.files for each in items))
         jobs = [attempt.job for attempt in items]
         pictures = {place: decode_png(each.files[IMAGE]) for place, each in enumerate(items) if IMAGE in each.files}
         made: dict[int, dict[str, bytes]] = {}
         if len(pictures) < len(items):
-            if not self._editor_loaded:
-                self._editor.load()
-                self._editor_loaded = True
             for place, draft in enumerate(self._editor.edit(jobs, [attempt.seed for attempt in items])):
                 if place not in pictures:
                     pictures[place] = draft.picture

@@ -11,13 +11,13 @@ from varireal import paths
 from varireal.base.manifest import Attribute, Feasibility, iterate_manifest
 from varireal.compute.engines import ENGINES, Engine
 from varireal.editing import EDITORS
+from varireal.editing.drafts import photo_scale
 from varireal.editing.filters import FILTERS
 from varireal.editing.inpaint import PictureMaker
 from varireal.editing.jobs import JobPlan
 from varireal.editing.outputs import CellFigures, write_cell
 from varireal.editing.pictures import FolderPictures, GeneratedPictures, PictureSource
 from varireal.editing.pixels import edited_region
-from varireal.editing.recipe import photo_scale
 from varireal.editing.run import EditRun
 from varireal.editing.watching import CellWatch
 from varireal.prompts import AttributeSpec, PromptTable, load_prompts
@@ -91,6 +91,7 @@ def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) ->
         edits_per_photo=params.edit.edits_per_photo,
         seed=params.seed,
         region=background_region(params, feasibility) if attribute == "background" else None,
+        least_change=params.edit.recipe(attribute, feasibility).least_change,
     )
     most, specs = jobs.survey()
     engine = build_engine(params, attribute)
@@ -160,6 +161,8 @@ def _picture_source(
     config = params.edit
     if config.prior.source == "pictures":
         return FolderPictures(Path(config.prior.pictures or paths.PICTURES), attribute, feasibility)
-    steps = config.prior.material_steps if attribute == "texture" else None
-    maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory)
+    material = attribute == "texture"
+    steps = config.prior.material_steps if material else None
+    negative = config.prior.material_negative if material else ""
+    maker = PictureMaker(config.prior, compute, config.inpaint.batch_size, steps, config.memory, negative)
     return GeneratedPictures(maker, attribute, config.prior.bank_size, params.seed)

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+
+from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, EditConfig, Recipe
+from varireal.editing.drafts import Draft, lay_out, look_at
 from varireal.editing.inpaint import Inpainter
 from varireal.editing.jobs import EditJob
+from varireal.editing.matting import Matte
 from varireal.editing.pictures import PictureSource
 from varireal.editing.recipe import (
     Composite,
-    Draft,
     Inpaint,
     RecipeStep,
     Refine,
     TransferDetail,
-    lay_out,
     prior_step,
-    read_photo,
 )
 from varireal.editing.refine import Refiner
 
+_JOB_KEYS = {"least_change"}  # settings of a recipe that decide which edits are made, not how
 # settings of a recipe that the method paste reads, and those that nothing reads where nothing is refined
-_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur", "crop_min", "crop_max", "sharpen"}
+_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur", "crop_min", "crop_max", "sharpen", "mirror", "rim"}
 _REFINE_KEYS = {
     "refine", "refine_strength", "refine_guidance_scale", "refine_steps", "ip_adapter_scale",
     "controlnet_conditioning_scale",
@@ -94,23 +96,26 @@ class DiffusionEditor:
         self._refiner = (
             Refiner(config.refine, compute, recipe.refine_strength, config.memory) if recipe.refine else None
         )
+        self._bars, self._edges = config.bars, config.refine.edges
+        black = config.bars == "black"
         self._steps: list[RecipeStep] = [
-            prior_step(recipe, pictures),
-            Inpaint(recipe, self._inpainter),
-            *([Refine(recipe, self._refiner)] if self._refiner else []),
+            prior_step(recipe, pictures, ring=True),
+            Inpaint(recipe, self._inpainter, black),
+            *([Refine(recipe, self._refiner, self._edges == "blurred", black)] if self._refiner else []),
             TransferDetail(recipe),
             Composite(recipe),
         ]
 
     @property
     def identity(self) -> dict[str, object]:
-        unread = None if self._refiner else _REFINE_KEYS
+        unread = _JOB_KEYS if self._refiner else _JOB_KEYS | _REFINE_KEYS
         return {
             "method": "diffusion",
             "recipe": self._recipe.model_dump(mode="json", exclude=unread),
             "lengths_at": self._lengths_at,
             "inpaint": self._inpainter.identity,
-            **({"refine": self._refiner.identity} if self._refiner else {}),
+            **({"refine": {**self._refiner.identity, "edges": self._edges}} if self._refiner else {}),
+            "bars": self._bars,
             "batch_size": self._batch_size,  # it shows in the last bits
         }
 
@@ -126,8 +131,14 @@ class DiffusionEditor:
 def _run(
     steps: Sequence[RecipeStep], jobs: Sequence[EditJob], seeds: Sequence[int], recipe: Recipe, lengths_at: int | None
 ) -> list[Draft]:
-    read = functools.cache(read_photo)  # the edits of a photo stand together
-    drafts = [lay_out(job, seed, recipe, lengths_at, read) for job, seed in zip(jobs, seeds)]
+    seen: dict[str, tuple[np.ndarray, np.ndarray, Matte | None]] = {}
+
+    def look(photo: ImageRecord, *how: Any) -> tuple[np.ndarray, np.ndarray, Matte | None]:
+        if photo.path not in seen:
+            seen[photo.path] = look_at(photo, *how)
+        return seen[photo.path]
+
+    drafts = [lay_out(job, seed, recipe, lengths_at, look) for job, seed in zip(jobs, seeds)]
     for step in steps:
         drafts = step(drafts)
     return drafts

@@ -29,6 +29,7 @@ class Embedder:
     def __init__(self, pipe: Any, device: torch.device) -> None:
         self._pipe, self._device = pipe, device
         self._encoded: OrderedDict[Sentence, dict[str, torch.Tensor]] = OrderedDict()  # the longest unused ones first
+        self._away: dict[str, dict[str, torch.Tensor]] = {}
 
     def pieces(self, sentence: Sentence) -> int:
         """Return in how many pieces the encoders take the sentence; only sentences of equal numbers share a batch."""
@@ -37,11 +38,12 @@ class Embedder:
     def _pieces(self, row: dict[str, torch.Tensor]) -> int:
         return row["prompt_embeds"].shape[1] // self._pipe.tokenizer.model_max_length
 
-    def arguments(self, sentences: Sequence[Sentence], guided: bool) -> dict[str, torch.Tensor]:
+    def arguments(self, sentences: Sequence[Sentence], guided: bool, negative: str = "") -> dict[str, torch.Tensor]:
         """Return the pipeline's embedding arguments for a batch of sentences with equal numbers of pieces.
 
         Args:
-            guided: whether the embeddings of no sentence, which guidance leads away from, are wanted too.
+            guided: whether the embeddings that guidance leads away from are wanted too.
+            negative: what these say; nothing: those of no sentence.
         """
         import torch
 
@@ -49,7 +51,7 @@ class Embedder:
         arguments = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         if guided:
             pieces = self._pieces(rows[0])
-            for name, value in self._negative.items():
+            for name, value in self._negative(negative).items():
                 long = value.repeat(1, pieces, 1) if name == "negative_prompt_embeds" else value
                 arguments[name] = torch.cat([long] * len(rows))
         return {name: value.to(self._device) for name, value in arguments.items()}
@@ -74,18 +76,23 @@ class Embedder:
         """Return how many tokens the text has, with those for its beginning and end."""
         return len(self._pipe.tokenizer(text, truncation=False, verbose=False).input_ids)
 
-    @functools.cached_property
-    def _negative(self) -> dict[str, torch.Tensor]:
-        """Return the embeddings of no sentence."""
-        encoded = self._by_pipeline("", guided=True)
-        return {name: value.cpu() for name, value in encoded.items() if name.startswith("negative_")}
+    def _negative(self, text: str) -> dict[str, torch.Tensor]:
+        """Return the embeddings of what guidance leads away from: of the text, or of no sentence."""
+        if text not in self._away:
+            encoded = self._by_pipeline("", guided=True, negative=text or None)
+            self._away[text] = {name: value.cpu() for name, value in encoded.items() if name.startswith("negative_")}
+        return self._away[text]
 
-    def _by_pipeline(self, text: str, guided: bool) -> dict[str, torch.Tensor]:
+    def _by_pipeline(self, text: str, guided: bool, negative: str | None = None) -> dict[str, torch.Tensor]:
         import torch
 
         with torch.inference_mode():
             encoded = self._pipe.encode_prompt(
-                prompt=text, device=self._device, num_images_per_prompt=1, do_classifier_free_guidance=guided
+                prompt=text,
+                device=self._device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=guided,
+                negative_prompt=negative,
             )
         return {name: value for name, value in zip(_NAMES, encoded) if value is not None}
 

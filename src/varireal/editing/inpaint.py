@@ -91,11 +91,13 @@ class PictureMaker:
         batch_size: int,
         num_inference_steps: int | None = None,
         memory: MemoryConfig = _PLAIN,
+        negative: str = "",
     ) -> None:
         """Check that the checkpoint is there.
 
         Args:
             num_inference_steps: in place of the configured ones, if not None.
+            negative: what the pictures are led away from.
 
         Raises:
             UserError: a folder, file or its safetensors weights are missing.
@@ -103,13 +105,13 @@ class PictureMaker:
         self._pipeline = Pipeline("AutoPipelineForText2Image", "edit.prior", config, compute, memory)
         self._config = config
         self._steps = num_inference_steps or config.num_inference_steps
-        self._batch_size = batch_size
+        self._batch_size, self._negative = batch_size, negative
 
     @functools.cached_property
     def identity(self) -> dict[str, object]:
         """Return what decides the pictures besides sentence and seed, as JSON values."""
         settings = self._config.model_dump(include={"guidance_scale", "image_size"})
-        own = {"num_inference_steps": self._steps, "batch_size": self._batch_size}
+        own = {"num_inference_steps": self._steps, "batch_size": self._batch_size, "negative": self._negative}
         return {**self._pipeline.identity, **settings, **own}
 
     def make(self, sentences: Sequence[Sentence], seeds: Sequence[int]) -> list[np.ndarray]:
@@ -128,6 +130,7 @@ class PictureMaker:
                 self._config.guidance_scale,
                 size,
                 {},
+                self._negative,
                 num_inference_steps=self._steps,
             )
             for sentence, picture in zip(sentences[part], made):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from varireal.base.files import read_mask, sha256_file
+from varireal.base.files import read_image, read_mask, sha256_file
 from varireal.base.manifest import Attribute, Feasibility, ImageRecord
 from varireal.base.seeding import derive_seed, generator
-from varireal.prompts.templates import Sentence, described, edit_prompt
+from varireal.editing.colours import changing
+from varireal.prompts.templates import Sentence
 
 if TYPE_CHECKING:
     from varireal.prompts import AttributeSpec, PromptTable
@@ -39,8 +40,9 @@ class EditJob:
 
     @property
     def sentence(self) -> Sentence:
-        """Return the prompt with the value's phrase emphasised by its weight, for the models that draw."""
-        return Sentence(self.prompt, self.spec.phrase, self.spec.weight)
+        """Return the prompt with the value's phrase, or else its name, emphasised by its weight."""
+        part = self.spec.phrase if self.spec.phrase in self.prompt else self.spec.name
+        return Sentence(self.prompt, part, self.spec.weight)
 
     def attempt_seed(self, attempt: int) -> int:
         """Return the seed of an attempt, counted from 0."""
@@ -78,12 +80,15 @@ class JobPlan:
         edits_per_photo: int,
         seed: int,
         region: Callable[[np.ndarray], np.ndarray] | None = None,
+        least_change: float = 0.0,
     ) -> None:
         """Take a function that begins to read the photos anew, sorted as manifests are.
 
         Args:
             region: what may change of a photo, bool (H, W), by its mask; none: something always may.
+            least_change: of colours, the difference that a value must make to a photo to be asked for.
         """
+        self._least_change = least_change if attribute == "color" else 0.0
         self._photos, self._table, self._region = photos, table, region
         self._cell: tuple[Attribute, Feasibility] = (attribute, feasibility)
         self._edits_per_photo, self._seed = edits_per_photo, seed
@@ -130,9 +135,8 @@ class JobPlan:
                 self._dropped[photo.class_name] += 0 if known else self._edits_per_photo
                 continue
             mask_hash = sha256_file(Path(str(photo.mask_path)))
-            for index, spec in enumerate(self._values(photo)):
-                prompt = edit_prompt(self._cell[0], spec.phrase, photo.class_name, self._table.domain_word)
-                prompt = described(prompt, spec.description)
+            for index, spec in enumerate(self._chosen_values(photo)):
+                prompt = self._table.sentence(self._cell[0], spec, photo.class_name)
                 yield EditJob(photo, mask_hash, *self._cell, index, spec, prompt, self._seed)
 
     def _train_photos(self) -> Iterator[ImageRecord]:
@@ -150,7 +154,23 @@ class JobPlan:
         return None
 
     def _values(self, photo: ImageRecord) -> list[AttributeSpec]:
+        """Return the values that a photo's edits have at most: all of its class where its colours are to be seen."""
         specs = self._table.specs(*self._cell, photo.class_name)
+        return list(specs) if self._least_change else self._assigned(photo, specs)
+
+    def _chosen_values(self, photo: ImageRecord) -> list[AttributeSpec]:
+        """Return the values of a photo's edits.
+
+        Raises:
+            UserError: the photo or its mask cannot be read, or the prompts lack its class.
+        """
+        specs = self._table.specs(*self._cell, photo.class_name)
+        if self._least_change:
+            pixels, mask = read_image(Path(photo.path)), read_mask(Path(str(photo.mask_path)))
+            specs = changing(pixels, mask, specs, self._least_change)
+        return self._assigned(photo, specs)
+
+    def _assigned(self, photo: ImageRecord, specs: Sequence[AttributeSpec]) -> list[AttributeSpec]:
         return assign_values(specs, self._edits_per_photo, self._seed, photo.image_id, *self._cell)
 
 

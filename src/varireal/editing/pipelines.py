@@ -174,6 +174,7 @@ class Pipeline:
         guidance_scale: float,
         size: int,
         pictures: Mapping[str, Sequence[Any]],
+        negative: str = "",
         **settings: Any,
     ) -> list[np.ndarray | None]:
         """Return a picture per sentence, uint8 (size, size, 3); None where the checkpoint's own safety checker (Stable
@@ -186,6 +187,7 @@ class Pipeline:
 
         Args:
             pictures: inputs of the pipeline that hold one value a picture, by name.
+            negative: what guidance leads away from; nothing: from no sentence.
             settings: its inputs that hold for all pictures.
 
         Raises:
@@ -199,9 +201,8 @@ class Pipeline:
         def draw(places: Sequence[int]) -> list[np.ndarray | None]:
             inputs = {name: [values[place] for place in places] for name, values in pictures.items()}
             return self._draw(
-                [sentences[place] for place in places],
                 [seeds[place] for place in places],
-                guided,
+                self._embedder.arguments([sentences[place] for place in places], guided, negative),
                 {**self._inputs(inputs, guided), **settings},
             )
 
@@ -223,13 +224,13 @@ class Pipeline:
         return dict(pictures)
 
     def _draw(
-        self, sentences: Sequence[Sentence], seeds: Sequence[int], guided: bool, inputs: Mapping[str, Any]
+        self, seeds: Sequence[int], embeddings: Mapping[str, torch.Tensor], inputs: Mapping[str, Any]
     ) -> list[np.ndarray | None]:
         import torch
 
         with restoring(self.pipe):
             output = self.pipe(
-                **self._embedder.arguments(sentences, guided),
+                **embeddings,
                 **inputs,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
                 output_type="np",

@@ -19,6 +19,7 @@ DETAIL_FLOOR = 12.0  # added to luma before division, so that noise in the dark 
 CANNY_LOW = 0.7  # times the median; weaker edges are none
 CANNY_HIGH = 255.0  # stronger edges are ones, those between only where they touch such
 SHARPEN_SIGMA = 1.0  # of the blurred copy whose difference sharpens
+THIN_SHARE = 0.6  # of the depth nearby, from which the middle of something thin is object for sure
 _TOUCH = 1e-3  # lengths below this are nothing: OpenCV computes distances in float32
 
 
@@ -32,12 +33,29 @@ def luma(picture: np.ndarray) -> np.ndarray:
     return picture.astype(np.float32) @ LUMA
 
 
+def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return how far apart two sRGB pictures, uint8 (H, W, 3), are to the eye in each pixel: float32 (H, W).
+
+    It is the distance in CIELAB (D65) of 1976; about 2 can be told apart, 10 is another colour at a glance.
+    """
+    lab = [cv2.cvtColor(each.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for each in (first, second)]
+    return np.linalg.norm(lab[0] - lab[1], axis=2)
+
+
 def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
     """Return the pixels whose centre lies within ``radius`` of the centre of a true pixel (a round dilation)."""
     if radius <= 0 or not mask.any():
         return mask.copy()
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return distance <= radius + _TOUCH
+
+
+def dilate_by_square(mask: np.ndarray, side: float) -> np.ndarray:
+    """Return the mask grown by a square of that side: by half of it in every direction, corners included."""
+    pixels = round(side)
+    if pixels <= 1:
+        return mask.copy()
+    return cv2.dilate(mask.astype(np.uint8), np.ones((pixels, pixels), np.uint8)) > 0
 
 
 def shrink(mask: np.ndarray, radius: float) -> np.ndarray:
@@ -51,10 +69,36 @@ def shrink(mask: np.ndarray, radius: float) -> np.ndarray:
     return smaller if smaller.any() else mask.copy()
 
 
-def edited_region(attribute: str, mask: np.ndarray, dilation: float) -> np.ndarray:
-    """Return what an edit may change: all but the grown (or shrunk) object for a background, else that object."""
-    grown = dilate(mask, dilation) if dilation >= 0 else shrink(mask, -dilation)
-    return ~grown if attribute == "background" else grown
+def inner_part(mask: np.ndarray, rim: float) -> np.ndarray:
+    """Return the pixels of a mask that lie deeper than ``rim`` within it.
+
+    Where it is too thin for that, as at tails and legs, its middle is kept: what is deeper than THIN_SHARE of the
+    greatest depth nearby. The border of the picture is no edge.
+    """
+    margin = int(np.ceil(2 * rim)) + 1
+    beyond = np.pad(mask, margin, mode="edge")
+    if rim <= 0 or beyond.all():
+        return mask.copy()
+    depth = cv2.distanceTransform(beyond.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    near = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin - 1, 2 * margin - 1)))
+    inner = (depth > np.minimum(rim, THIN_SHARE * near)) & beyond
+    return inner[margin:-margin, margin:-margin]
+
+
+def object_of(mask: np.ndarray, dilation: float) -> np.ndarray:
+    """Return the object, grown or, by a negative number, shrunk."""
+    return dilate(mask, dilation) if dilation >= 0 else shrink(mask, -dilation)
+
+
+def edited_region(attribute: str, mask: np.ndarray, dilation: float, rim: float = 0.0) -> np.ndarray:
+    """Return what an edit may change: all but the grown (or shrunk) object for a background, else that object.
+
+    With a ``rim`` the pixels near the object's edge, which are partly object, may change for either.
+    """
+    grown = object_of(mask, dilation)
+    if attribute == "background":
+        return ~inner_part(grown, rim)
+    return dilate(grown, rim / 2)
 
 
 def feather(region: np.ndarray, sigma: float) -> np.ndarray:
@@ -150,8 +194,19 @@ def on_grey(picture: np.ndarray, mask: np.ndarray, level: int) -> np.ndarray:
 def canny_edges(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the Canny edges of the object on white, bool (H, W), as the study guides its refiner.
 
-    The grey picture is blurred by a binomial kernel of 5 x 5; the thresholds of the gradient (the sum of the absolute
-    Sobel derivatives) are CANNY_LOW times the median of the blurred picture, the white included, and CANNY_HIGH.
+    Edges are those of the sharp picture, where its strongest channel has one. The thresholds of the gradient (the sum
+    of the absolute Sobel derivatives) are CANNY_LOW times the median of a copy, the white included, that means over
+    5 x 5 pixels blur, rounded down, and CANNY_HIGH.
+    """
+    shown = on_grey(photo, mask, 255)
+    low = int(CANNY_LOW * float(np.median(cv2.blur(shown, (5, 5)))))
+    return cv2.Canny(shown, low, CANNY_HIGH) > 0
+
+
+def blurred_edges(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the Canny edges of the object on white, bool (H, W), without what is finer than a few pixels.
+
+    As :func:`canny_edges`, but of the grey picture blurred by a binomial kernel of 5 x 5, whose median decides too.
     """
     grey = cv2.cvtColor(on_grey(photo, mask, 255), cv2.COLOR_RGB2GRAY)
     smooth = cv2.GaussianBlur(grey, (5, 5), 0)
@@ -170,12 +225,14 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 class Letterbox:
     """Lays a photo of ``height`` x ``width`` pixels on a square of side ``size``, scaled to fit and centred.
 
-    The bars are filled with the mirrored photo: a model takes plain bars for a part of the picture.
+    The bars are filled with the mirrored photo: a model takes plain bars for a part of the picture. Where they shall
+    be ``black``, the photo lies at the top left, as in the study.
     """
 
     height: int
     width: int
     size: int
+    black: bool = False
 
     @property
     def scale(self) -> float:
@@ -187,26 +244,33 @@ class Letterbox:
         """Return the top, the left, the height and the width of the photo within the square."""
         height = max(1, round(self.height / self.scale))
         width = max(1, round(self.width / self.scale))
+        if self.black:
+            return 0, 0, height, width
         return (self.size - height) // 2, (self.size - width) // 2, height, width
 
     def image(self, picture: np.ndarray) -> np.ndarray:
         """Return the picture, uint8 (height, width, 3), on the square: uint8 (size, size, 3)."""
-        return self._pad(resize(picture, *self._inner[2:]), cv2.BORDER_REFLECT)
+        inner = resize(picture, *self._inner[2:])
+        return self._pad(inner, cv2.BORDER_CONSTANT if self.black else cv2.BORDER_REFLECT)
 
-    def mask(self, mask: np.ndarray) -> np.ndarray:
-        """Return the mask, bool (height, width), on the square: true where half a pixel or more was; bars false."""
+    def mask(self, mask: np.ndarray, bars: bool = False) -> np.ndarray:
+        """Return the mask, bool (height, width), on the square: true where half a pixel or more was.
+
+        Args:
+            bars: what it says of the bars.
+        """
         share = resize(mask.astype(np.float32), *self._inner[2:])
-        return self._pad((share >= 0.5).astype(np.uint8), cv2.BORDER_CONSTANT) > 0
+        return self._pad((share >= 0.5).astype(np.uint8), cv2.BORDER_CONSTANT, int(bars)) > 0
 
     def back(self, square: np.ndarray) -> np.ndarray:
         """Return a picture, uint8 (size, size, 3), cut and scaled to the photo's size: uint8 (height, width, 3)."""
         top, left, height, width = self._inner
         return resize(square[top : top + height, left : left + width], self.height, self.width)
 
-    def _pad(self, inner: np.ndarray, border: int) -> np.ndarray:
+    def _pad(self, inner: np.ndarray, border: int, value: int = 0) -> np.ndarray:
         top, left, height, width = self._inner
         bottom, right = self.size - top - height, self.size - left - width
-        return cv2.copyMakeBorder(inner, top, bottom, left, right, border)
+        return cv2.copyMakeBorder(inner, top, bottom, left, right, border, value=(value,) * 3)
 
 
 def _blur(values: np.ndarray, sigma: float) -> np.ndarray:

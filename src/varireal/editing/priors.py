@@ -19,10 +19,12 @@ def cover_crop(
     rng: np.random.Generator,
     least_share: float,
     largest_share: float = 1.0,
+    mirror: bool = True,
 ) -> np.ndarray:
-    """Return a random part of the picture, perhaps mirrored, that fills ``height`` x ``width`` without distortion.
+    """Return a random part of the picture that fills ``height`` x ``width`` without distortion, half of them mirrored.
 
-    The part has between ``least_share`` and ``largest_share`` of the largest side that fits.
+    The part has between ``least_share`` and ``largest_share`` of the largest side that fits. Without ``mirror`` the
+    same parts come as they are.
     """
     full_height, full_width = picture.shape[:2]
     fit = min(full_height / height, full_width / width) * rng.uniform(least_share, largest_share)
@@ -31,7 +33,7 @@ def cover_crop(
     top = int(rng.integers(full_height - part_height + 1))
     left = int(rng.integers(full_width - part_width + 1))
     part = picture[top : top + part_height, left : left + part_width]
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and mirror:
         part = part[:, ::-1]
     return resize(np.ascontiguousarray(part), height, width)
 

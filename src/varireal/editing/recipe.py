@@ -8,26 +8,24 @@ Method ``paste`` ends after the prior is pasted; Refine is there if the recipe s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from varireal.base.files import read_image, read_mask
-from varireal.base.manifest import ImageRecord
 from varireal.base.seeding import derive_seed, generator
 from varireal.config import Recipe
+from varireal.editing.drafts import Draft, edited_surface, letterbox
 from varireal.editing.inpaint import Inpainter
-from varireal.editing.jobs import EditJob
+from varireal.editing.matting import over, resurfaced
 from varireal.editing.pictures import PictureSource
 from varireal.editing.pixels import (
-    Letterbox,
+    blurred_edges,
     canny_edges,
     composite,
-    dilate,
-    edited_region,
+    dilate_by_square,
     feather,
+    object_of,
     on_grey,
     sharpened,
     transfer_detail,
@@ -38,81 +36,12 @@ from varireal.editing.refine import Refiner
 EXAMPLE_GREY = 100  # what the object of an image prompt stands on, as in the study
 
 
-@dataclasses.dataclass(frozen=True)
-class Draft:
-    """Holds an attempt's pictures on their way through the editor.
-
-    They are uint8 (H, W, 3) and masks bool (H, W), all of the photo's own size.
-    """
-
-    job: EditJob
-    seed: int  # of this attempt
-    photo: np.ndarray
-    mask: np.ndarray  # the object
-    region: np.ndarray  # what may differ from the photo
-    repaint: np.ndarray  # the part of the region that the inpainting model paints
-    scale: float  # the photo's pixels per pixel of the recipe's lengths
-    prior: np.ndarray
-    picture: np.ndarray  # what the last step made
-
-
 class RecipeStep(Protocol):
     """Does one step of a recipe."""
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Return the drafts with this step done."""
         ...
-
-
-def edited_surface(draft: Draft, recipe: Recipe) -> np.ndarray:
-    """Return the pixels that get a new colour or material: the object, without the ring that a dilation adds."""
-    return draft.mask if recipe.dilation >= 0 else draft.region
-
-
-def seam(region: np.ndarray, width: float) -> np.ndarray:
-    """Return the band of the region within ``width`` pixels of its edge."""
-    return region & dilate(~region, width)
-
-
-def photo_scale(mask: np.ndarray, lengths_at: int | None) -> float:
-    """Return a photo's pixels per pixel of a recipe's lengths; None: they are the photo's own."""
-    return letterbox(mask, lengths_at).scale if lengths_at else 1.0
-
-
-def letterbox(mask: np.ndarray, size: int) -> Letterbox:
-    """Return how a photo, given by its mask, lies on a square of that size."""
-    height, width = mask.shape
-    return Letterbox(height, width, size)
-
-
-def read_photo(photo: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-    """Return a photo, uint8 (H, W, 3), and the mask of its object, bool (H, W).
-
-    Raises:
-        UserError: one of them cannot be read.
-    """
-    return read_image(Path(photo.path)), read_mask(Path(str(photo.mask_path)))
-
-
-def lay_out(
-    job: EditJob,
-    seed: int,
-    recipe: Recipe,
-    lengths_at: int | None,
-    read: Callable[[ImageRecord], tuple[np.ndarray, np.ndarray]] = read_photo,
-) -> Draft:
-    """Return the draft of an attempt before its first step: the photo, and which of its pixels may change.
-
-    The recipe's lengths are pixels of a square of side ``lengths_at`` that the photo fits, or the photo's own.
-
-    Raises:
-        UserError: as for :func:`read_photo`.
-    """
-    photo, mask = read(job.photo)
-    scale = photo_scale(mask, lengths_at)
-    region = edited_region(job.attribute, mask, recipe.dilation * scale)
-    repaint = seam(region, recipe.seam_width * scale) if recipe.region == "seam" else region
-    return Draft(job, seed, photo, mask, region, repaint, scale, prior=photo, picture=photo)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,53 +59,75 @@ class PasteColor:
 
 @dataclasses.dataclass(frozen=True)
 class PastePicture:
-    """Paste a part of one of the value's pictures: the prior of a place or a material."""
+    """Paste a part of one of the value's pictures: the prior of a place or a material.
+
+    With ``ring`` the prior of a place keeps the old background near the object, within the recipe's ``prior_kernel``:
+    it tells the model, which paints over it, where the object stands and how large it is.
+    """
 
     recipe: Recipe
     pictures: PictureSource
+    ring: bool = False
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        return [_with_prior(draft, self._prior(draft)) for draft in drafts]
+        return [self._pasted(draft) for draft in drafts]
 
-    def _prior(self, draft: Draft) -> np.ndarray:
-        recipe = self.recipe
+    def _pasted(self, draft: Draft) -> Draft:
+        recipe, mirror = self.recipe, self.recipe.mirror
         rng = generator("prior", draft.seed)
         picture = self.pictures.pick(draft.job.spec, rng)
         height, width = draft.mask.shape
-        if draft.job.attribute == "background":
-            place = cover_crop(picture, height, width, rng, PLACE_ZOOM)
-            return background_prior(draft.photo, ~draft.region, place, recipe.mask_blur * draft.scale)
-        part = cover_crop(picture, height, width, rng, recipe.crop_min, recipe.crop_max)
-        return _new_surface(draft, recipe, sharpened(part, recipe.sharpen))
+        if draft.job.attribute != "background":
+            part = cover_crop(picture, height, width, rng, recipe.crop_min, recipe.crop_max, mirror)
+            return _with_prior(draft, _new_surface(draft, recipe, sharpened(part, recipe.sharpen)))
+        place = cover_crop(picture, height, width, rng, PLACE_ZOOM, mirror=mirror)
+        kept, softness = ~draft.region, recipe.mask_blur * draft.scale
+        ground = over(draft.matte, place) if draft.matte else background_prior(draft.photo, kept, place, softness)
+        pasted = _with_prior(draft, ground)
+        if not self.ring or not recipe.prior_kernel:
+            return pasted
+        grown = dilate_by_square(
+            object_of(draft.mask, recipe.dilation * draft.scale), recipe.prior_kernel * draft.scale
+        )
+        prior = background_prior(draft.photo, grown, place, softness)
+        return dataclasses.replace(pasted, prior=prior, picture=prior)
 
 
-def prior_step(recipe: Recipe, pictures: PictureSource | None) -> RecipeStep:
+def prior_step(recipe: Recipe, pictures: PictureSource | None, ring: bool = False) -> RecipeStep:
     """Return the step that makes priors; edits without pictures of places or materials are colours."""
-    return PasteColor(recipe) if pictures is None else PastePicture(recipe, pictures)
+    return PasteColor(recipe) if pictures is None else PastePicture(recipe, pictures, ring)
 
 
 def _new_surface(draft: Draft, recipe: Recipe, surface: np.ndarray) -> np.ndarray:
-    softness = recipe.mask_blur * draft.scale
     painted = edited_surface(draft, recipe)
+    if draft.matte:
+        new = surface_prior(draft.matte.foreground, painted, surface, recipe.alpha, recipe.keep_shading, 0)
+        return resurfaced(draft.photo, draft.matte, new)
+    softness = recipe.mask_blur * draft.scale
     return surface_prior(draft.photo, painted, surface, recipe.alpha, recipe.keep_shading, softness)
 
 
 def _with_prior(draft: Draft, prior: np.ndarray) -> Draft:
-    return dataclasses.replace(draft, prior=prior, picture=prior)
+    return dataclasses.replace(draft, prior=prior, ground=prior, picture=prior)
 
 
 @dataclasses.dataclass(frozen=True)
 class Inpaint:
-    """Let the model paint the region (or the seam) of each draft, on its square, all drafts in one batch."""
+    """Let the model paint the region (or the seam) of each draft, on its square, all drafts in one batch.
+
+    Black bars of the square are painted with a background, mirrored ones never.
+    """
 
     recipe: Recipe
     inpainter: Inpainter
+    black_bars: bool = False
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
-        boxes = [letterbox(draft.mask, self.inpainter.image_size) for draft in drafts]
+        boxes = [letterbox(draft.mask, self.inpainter.image_size, self.black_bars) for draft in drafts]
+        bars = [self.black_bars and draft.job.attribute == "background" for draft in drafts]
         squares = self.inpainter.paint(
             [box.image(draft.picture) for box, draft in zip(boxes, drafts)],
-            [box.mask(draft.repaint) for box, draft in zip(boxes, drafts)],
+            [box.mask(draft.repaint, each) for box, draft, each in zip(boxes, drafts, bars)],
             [draft.job.sentence for draft in drafts],
             [draft.seed for draft in drafts],
             strength=self.recipe.strength,
@@ -194,15 +145,18 @@ class Refine:
 
     recipe: Recipe
     refiner: Refiner
+    blurred: bool = False  # edges without fine detail
+    black_bars: bool = False
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft]:
         recipe = self.recipe
-        boxes = [letterbox(draft.mask, self.refiner.image_size) for draft in drafts]
+        edges = blurred_edges if self.blurred else canny_edges
+        boxes = [letterbox(draft.mask, self.refiner.image_size, self.black_bars) for draft in drafts]
         masks = [box.mask(draft.mask) for box, draft in zip(boxes, drafts)]
         painted = [box.image(draft.picture) for box, draft in zip(boxes, drafts)]
         squares = self.refiner.refine(
             painted,
-            [canny_edges(box.image(draft.photo), mask) for box, draft, mask in zip(boxes, drafts, masks)],
+            [edges(box.image(draft.photo), mask) for box, draft, mask in zip(boxes, drafts, masks)],
             [on_grey(picture, mask, EXAMPLE_GREY) for picture, mask in zip(painted, masks)],
             [draft.job.sentence for draft in drafts],
             [derive_seed("refine", draft.seed) for draft in drafts],
@@ -235,10 +189,11 @@ class TransferDetail:
 
 @dataclasses.dataclass(frozen=True)
 class Composite:
-    """Lay the painted pixels over the prior, feathered inside the painted part; the rest is the prior, to the bit.
+    """Lay the painted pixels over the ground, feathered inside the painted part; the rest is the ground, to the bit.
 
     A refined object goes into the untouched photo instead, without the ring that a dilation adds: what the refining
-    model draws around the object is its own invention.
+    model draws around the object is its own invention. Where there is a matte, the object covers a painted background
+    and takes on painted colours in each pixel by its share.
     """
 
     recipe: Recipe
@@ -250,5 +205,8 @@ class Composite:
         if self.recipe.refine:
             below, area = draft.photo, edited_surface(draft, self.recipe)
         else:
-            below, area = draft.prior, draft.repaint
-        return composite(below, draft.picture, feather(area, self.recipe.mask_blur * draft.scale))
+            below, area = draft.ground, draft.repaint
+        if draft.matte and draft.job.attribute != "background":
+            return composite(below, draft.picture, draft.matte.alpha * area)
+        above = over(draft.matte, draft.picture) if draft.matte else draft.picture
+        return composite(below, above, feather(area, self.recipe.mask_blur * draft.scale))

@@ -3,7 +3,8 @@
 The jobs come in order and are worked through in stretches of some thousands. The batches of a round are cut from the
 list of all its jobs in the stretch, whatever is already there. A batch of which anything is missing is made anew as a
 whole, and pictures that exist are kept. So a run that was killed and taken up again computes the very batches that an
-undisturbed run computes, and ends with the same bytes.
+undisturbed run computes, and ends with the same bytes. Edits that a preview made share no batch with the others, so
+that none of them is painted twice.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.base.files import json_bytes
 from varireal.compute.engines import Engine, Pool, SetAside
 from varireal.compute.progress import progress
+from varireal.editing.ahead import AheadEdits
 from varireal.editing.attempts import IMAGE, PRIOR, Attempt, Edit, EditFilter, EditWorker, FilterAnswer
 from varireal.editing.editors import Editor
 from varireal.editing.jobs import EditJob
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from varireal.prompts import AttributeSpec
 
-REVISION = 1  # raised when the same job and editor give another picture
+REVISION = 2  # raised when the same job and editor give another picture
 ANSWER_REVISION = 1  # raised when the same picture and filter give another answer
 ANSWER = "verdict.json"
 SCORE_DECIMALS = 6
@@ -124,7 +126,7 @@ class EditRun:
         for stretch in _batches(jobs, self._stretch_size):
             pending = stretch
             for number in range(self._max_attempts):
-                attempts = [each for batch in _batches(pending, self._batch_size) for each in self._find(batch, number)]
+                attempts = [each for batch in self._cut(pending) for each in self._find(batch, number)]
                 for attempt in attempts:
                     yield from (kept.path for kept in (attempt.kept, attempt.kept_answer) if kept is not None)
                 pending = [each.job for each in attempts if each.answer is None or not each.answer.accepted]
@@ -181,7 +183,7 @@ class EditRun:
         sent: list[list[Attempt]] = []
 
         def unfinished() -> Iterator[list[Attempt]]:
-            for batch in _batches(jobs, self._batch_size):
+            for batch in self._cut(jobs):
                 attempts = self._find(batch, number)
                 if all(attempt.done for attempt in attempts):
                     record(attempts)
@@ -192,6 +194,22 @@ class EditRun:
         for place, results in pool.run(unfinished()):
             attempts, sent[place] = sent[place], []
             record(self._keep(attempts, results))
+
+    def _cut(self, jobs: Sequence[EditJob]) -> Iterator[list[EditJob]]:
+        """Cut jobs of one cell into batches: first those of each preview, then all others."""
+        if not jobs:
+            return
+        groups = self.ahead(jobs[0]).groups()
+        places = {image_id: place for place, group in enumerate(groups) for image_id in group}
+        parts: list[list[EditJob]] = [[] for _ in range(len(groups) + 1)]
+        for job in jobs:
+            parts[places.get(job.image_id, -1)].append(job)
+        for part in parts:
+            yield from _batches(part, self._batch_size)
+
+    def ahead(self, job: EditJob) -> AheadEdits:
+        """Return the record of what previews made of the job's cell."""
+        return AheadEdits(self._identities[0], job.attribute, job.feasibility, job.run_seed)
 
     def _find(self, jobs: Sequence[EditJob], number: int) -> list[Attempt]:
         """Return an attempt at each job of a batch, with what is there of it already."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Literal
 
 from varireal import paths
-from varireal.base.manifest import Attribute, Condition
+from varireal.base.manifest import Attribute
 from varireal.config import GridConfig
 from varireal.errors import UserError
 from varireal.training.plan import ADAPTER_FILES, adapter_path
@@ -20,24 +21,23 @@ class Cell:
     """One model: CLIP as it came, a real-only baseline, or one fine-tuning of the grid."""
 
     attribute: Attribute | None  # None for the baselines
-    condition: Condition | None
+    condition: str | None  # or the name of a control
     source: EvaluatedSource
     seed: int | None  # None for zero-shot
     adapter: Path | None  # its folder; None for zero-shot
 
 
 def cells(grid: GridConfig) -> list[Cell]:
-    """Return zero-shot, the real-only baselines, then the grid in the order of params.yaml."""
+    """Return zero-shot, the real-only baselines, then the grid and its controls in the order of params.yaml."""
     listed = [Cell(None, None, "zero-shot", None, None)]
     listed += [Cell(None, None, "real", seed, adapter_path(paths.REAL_ADAPTERS, "real", seed)) for seed in grid.seeds]
-    for attribute in grid.attributes:
-        for condition in grid.conditions:
-            folder = paths.adapter_folder(attribute, condition)
-            listed += [
-                Cell(attribute, condition, source, seed, adapter_path(folder, source, seed))
-                for source in grid.sources
-                for seed in grid.seeds
-            ]
+    for attribute, condition in [*itertools.product(grid.attributes, grid.conditions), *grid.control_cells()]:
+        folder = paths.adapter_folder(attribute, condition)
+        listed += [
+            Cell(attribute, condition, source, seed, adapter_path(folder, source, seed))
+            for source in grid.sources
+            for seed in grid.seeds
+        ]
     return listed
 
 

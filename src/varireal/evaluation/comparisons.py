@@ -7,7 +7,10 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from varireal.base.seeding import generator
+from varireal.config.controls import NULLS, dose
 from varireal.evaluation.planning import Size, larger_studies
 from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model, Predictions
 from varireal.evaluation.statistics import CrossedMean, bootstrap_means, crossed_mean, mcnemar
@@ -21,8 +24,8 @@ ALPHA = 0.05
 DRAWS = 10_000  # of the bootstrap
 PAIRS = (("feasible", "infeasible"), ("mixed", "feasible"), ("mixed", "infeasible"))
 
-Family = Literal["feasibility", "gain", "experiments"]
-Outcome = Literal["equivalent", "different", "undecided"]
+Family = Literal["feasibility", "gain", "experiments", "harm", "null"]
+Outcome = Literal["equivalent", "different", "undecided", "unproven"]  # the last: see evaluation/controls.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Comparison:
 
     There are three questions, each a family of comparisons that is corrected by itself: whether feasibility matters
     (``feasibility``: conditions against each other), whether training helps (``gain``: against the baselines), and
-    what another experiment changes (``experiments``: the same model of two experiments).
+    what another experiment changes (``experiments``: the same model of two experiments). Controls are two families of
+    their own: the known harms (``harm``: against the condition feasible), and two draws that differ by nothing but the
+    draw (``null``).
     """
 
     family: Family
@@ -61,14 +66,26 @@ class Verdict:
 
 
 def comparisons(grid: GridConfig) -> list[Comparison]:
-    """Return the comparisons that the grid allows, attribute by attribute, real-only against zero-shot last."""
+    """Return the comparisons that the grid allows: attribute by attribute, real-only against zero-shot, controls."""
     compared = []
     for attribute, source in itertools.product(grid.attributes, grid.sources):
         models = {condition: Model(source, attribute, condition) for condition in grid.conditions}
         pairs = [(a, b) for a, b in PAIRS if a in models and b in models]
         compared += [Comparison("feasibility", models[a], models[b]) for a, b in pairs]
         compared += [Comparison("gain", model, REAL) for model in models.values()]
-    return [*compared, Comparison("gain", REAL, ZERO_SHOT)]
+    return [*compared, Comparison("gain", REAL, ZERO_SHOT), *_controls(grid)]
+
+
+def _controls(grid: GridConfig) -> list[Comparison]:
+    """Return every harm against the condition it was made of, and the two draws against each other."""
+    compared = []
+    for attribute, source in itertools.product(grid.control_attributes, grid.sources):
+        harms = sorted((name for name in grid.controls if dose(name)), key=lambda name: dose(name) or 0.0)
+        feasible = Model(source, attribute, "feasible")
+        compared += [Comparison("harm", Model(source, attribute, name), feasible) for name in harms]
+        if NULLS[0] in grid.controls:
+            compared.append(Comparison("null", *(Model(source, attribute, name) for name in NULLS)))
+    return compared
 
 
 def grid_models(grid: GridConfig) -> dict[Model, list[int]]:
@@ -157,7 +174,9 @@ def _bounds(
     return bounds
 
 
-def family_bounds(means: Sequence[CrossedMean], outcomes: Sequence[Outcome], margin: float) -> list[float | None]:
+def family_bounds(
+    means: Sequence[CrossedMean], outcomes: Sequence[Outcome], margin: float, alpha: float = ALPHA
+) -> list[float | None]:
     """Return for every comparison of a family the points below which its difference lies: 95 % for all at once.
 
     They are Holm's tests of equivalence, inverted (Strassburger and Bretz, Statistics in Medicine 27, 2008): what was
@@ -174,13 +193,15 @@ def family_bounds(means: Sequence[CrossedMean], outcomes: Sequence[Outcome], mar
         if mean.seeds < 2:
             bounds.append(None)
         elif outcome != "equivalent":
-            bounds.append(mean.bound(ALPHA / left))
+            bounds.append(mean.bound(alpha / left))
         else:
-            bounds.append(margin if left else min(margin, mean.bound(ALPHA / len(means))))
+            bounds.append(margin if left else min(margin, mean.bound(alpha / len(means))))
     return bounds
 
 
-def common_bound(bounds: Sequence[float | None], means: Sequence[CrossedMean], margin: float) -> float | None:
+def common_bound(
+    bounds: Sequence[float | None], means: Sequence[CrossedMean], margin: float, alpha: float = ALPHA
+) -> float | None:
     """Return one bound for all comparisons of a family: all differences lie below it with 95 %; None with one seed.
 
     It is the largest of their bounds at 5 % each, and needs no correction: it is passed only if the largest of the true
@@ -191,18 +212,20 @@ def common_bound(bounds: Sequence[float | None], means: Sequence[CrossedMean], m
     known = [bound for bound in bounds if bound is not None]
     if len(known) < len(means):
         return None
-    common = max(mean.bound(ALPHA) for mean in means)
+    common = max(mean.bound(alpha) for mean in means)
     return max(known) if common <= margin < max(known) else common
 
 
 def holm(p_values: Sequence[float], families: Sequence[str]) -> list[float]:
-    """Return the p-values after Holm's correction, each within its family."""
-    from statsmodels.stats.multitest import multipletests
+    """Return the p-values after Holm's correction (Scandinavian Journal of Statistics 6, 1979), each within its family.
 
+    The k-th smallest of m counts m - k + 1 times, and no less than those before it. It is written out here because
+    statsmodels collects garbage at every correction, which takes a second where much is loaded.
+    """
     corrected = [0.0] * len(p_values)
     for family in dict.fromkeys(families):
         places = [k for k, own in enumerate(families) if own == family]
-        adjusted = multipletests([p_values[k] for k in places], alpha=ALPHA, method="holm")[1]
-        for k, p in zip(places, adjusted):  # pyright: ignore[reportArgumentType]  # only other methods return None
-            corrected[k] = float(p)
+        least = 0.0
+        for rank, k in enumerate(sorted(places, key=p_values.__getitem__)):
+            least = corrected[k] = max(least, min(1.0, (len(places) - rank) * float(p_values[k])))
     return corrected

@@ -43,7 +43,7 @@ def read_test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
         clip=params.clip,
         compute=params.compute,
         batch_size=params.evaluate.batch_size,
-        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
+        sentences=tuple(class_prompt(name, info["domain_word"], params.clip.sentence) for name in info["classes"]),
         photos=tuple(photo for photo in read_manifest(paths.PHOTOS_MANIFEST) if photo.split == "test"),
     )
 

@@ -34,11 +34,11 @@ def larger_studies(mean: CrossedMean, margin: float, alpha: float, power: float 
 
     def photos_with(seeds: int) -> int | None:
         sizes = range(mean.photos + 1, MOST_TIMES * mean.photos + 1)
-        k = bisect.bisect_left(sizes, True, key=lambda n: _decides(mean.planned(n, seeds), margin, alpha, power))
+        k = bisect.bisect_left(sizes, True, key=lambda n: decides(mean.planned(n, seeds), margin, alpha, power))
         return sizes[k] if k < len(sizes) else None
 
     more_seeds = range(mean.seeds + 1, MOST_TIMES * mean.seeds + 1)
-    k = bisect.bisect_left(more_seeds, True, key=lambda m: _decides(mean.planned(mean.photos, m), margin, alpha, power))
+    k = bisect.bisect_left(more_seeds, True, key=lambda m: decides(mean.planned(mean.photos, m), margin, alpha, power))
     photos = photos_with(mean.seeds)
     sizes = [] if photos is None else [Size(photos, mean.seeds)]
     sizes += [Size(mean.photos, more_seeds[k])] if k < len(more_seeds) else []
@@ -48,7 +48,8 @@ def larger_studies(mean: CrossedMean, margin: float, alpha: float, power: float 
     return sizes
 
 
-def _decides(plan: CrossedMean, margin: float, alpha: float, power: float) -> bool:
+def decides(plan: CrossedMean, margin: float, alpha: float, power: float) -> bool:
+    """Return whether a study comes to a verdict with this probability, were the true mean the one it expects."""
     from scipy.special import ndtri
 
     error, size = plan.standard_error, abs(plan.mean)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from varireal.base.manifest import ImageRecord
-from varireal.compute.devices import resolve_device
+from varireal.compute.devices import resolve_device, settle_algorithms
 from varireal.config import ComputeConfig
 from varireal.evaluation.plan import PREDICTIONS, EvaluationSet, ModelPass
 from varireal.evaluation.table import table_bytes
@@ -50,6 +50,7 @@ class PredictionWorker:
 
         test = self._test
         if self._clip is None or (self._adapted and item.adapter is None):
+            settle_algorithms(self._compute)
             # in float32 throughout; zero-shot is CLIP as it came to the last bit, so never split
             self._clip = load_clip(test.clip.model, test.clip.pretrained, resolve_device(self._compute))
             self._adapted = False

@@ -59,7 +59,7 @@ def figures(predictions: pa.Table, classes: Sequence[str]) -> dict[str, Any]:
 def report(results: Sequence[tuple[Cell, dict[str, Any]]], images: int) -> dict[str, Any]:
     """Return the metrics file: baselines, every cell, and the spread of top-1 and top-5 over seeds.
 
-    ``summary`` holds numbers in nested mappings, as `dvc metrics show` wants them:
+    ``summary`` holds numbers in nested mappings, as DVC flattens them:
     ``summary.<attribute>.<condition>.<source>.top1.mean`` and so on.
     """
     metrics: dict[str, Any] = {"images": images, "zero_shot": None, "real": [], "cells": [], "summary": {}}

@@ -20,6 +20,7 @@ class RegionSettings:
     """How far the region reaches beyond the mask, in pixels of a square of side ``image_size`` that the photo fits."""
 
     dilation: float
+    rim: float  # how far inside the mask's edge pixels may be partly background
     image_size: int | None  # None: the photo's own pixels
     known: bool  # false where the square is the checkpoint's own, whose side the manifest does not hold
 
@@ -32,12 +33,12 @@ def region_settings(edit: ImageRecord) -> RegionSettings:
     """
     try:
         settings = json.loads(str(edit.settings))
-        dilation = float(settings["recipe"]["dilation"])
+        dilation, rim = (float(settings["recipe"][name]) for name in ("dilation", "rim"))
         painted = settings.get("inpaint")  # method diffusion
         size = settings.get("lengths_at") or (painted["image_size"] if painted else settings["image_size"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the settings of edit {edit.image_id} hold no region; make the edits anew") from error
-    return RegionSettings(dilation, size, known=not (painted and size is None and dilation))
+    return RegionSettings(dilation, rim, size, known=not (painted and size is None and (dilation or rim)))
 
 
 def region_of(edit: ImageRecord, mask: np.ndarray) -> np.ndarray | None:
@@ -50,7 +51,7 @@ def region_of(edit: ImageRecord, mask: np.ndarray) -> np.ndarray | None:
     if not settings.known:
         return None
     scale = max(mask.shape) / settings.image_size if settings.image_size else 1.0
-    return edited_region(str(edit.attribute), mask, settings.dilation * scale)
+    return edited_region(str(edit.attribute), mask, settings.dilation * scale, settings.rim * scale)
 
 
 @dataclasses.dataclass(frozen=True)

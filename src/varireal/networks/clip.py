@@ -177,13 +177,12 @@ def _answer_blank(clip: Clip) -> None:
     """Let both towers see a blank input.
 
     Raises:
-        ValueError: what they answer are no numbers.
+        UserError: what they answer are no numbers.
     """
     import numpy as np
 
-    picture, sentence = clip.encode_images([np.full((SIDE, SIDE, 3), 127, np.uint8)]), clip.encode_texts(["a photo"])
-    if not (picture @ sentence.T).isfinite().all():
-        raise ValueError("its features are not finite numbers, perhaps for compute.dtype")
+    clip.encode_images([np.full((SIDE, SIDE, 3), 127, np.uint8)])
+    clip.encode_texts(["a photo"])
 
 
 def _build_network(model: str, pretrained: str | None, key: str) -> Any:

@@ -21,6 +21,9 @@ CONFIG = "open_clip_config.json"
 HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # model.safetensors may be a part
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 
+# commits of the repositories that open_clip's tags lead to, so that a tag means the same weights next year
+PINNED = {"timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d"}
+
 
 def shorten(error: BaseException) -> str:
     """Return the beginning of an error's text on one line, as errors of state dicts run over pages."""
@@ -172,7 +175,7 @@ def _hub_weights(repository: str, name: str, key: str) -> Path:
 
     for file in HUB_WEIGHTS if repository else ():
         try:
-            return Path(hf_hub_download(repository, file))
+            return Path(hf_hub_download(repository, file, revision=PINNED.get(repository)))
         except LocalEntryNotFoundError as error:  # a kind of EntryNotFoundError, but it says that there is no network
             raise _no_download(name, key, error) from error
         except EntryNotFoundError:

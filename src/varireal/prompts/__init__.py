@@ -10,6 +10,7 @@ from varireal.config import ComputeConfig, PromptConfig
 from varireal.prompts.bank import BankSource
 from varireal.prompts.llm.source import OpenAiSource, TransformersSource
 from varireal.prompts.schema import AttributeSpec, PromptTable, load_prompts, read_classes
+from varireal.prompts.study import StudySource
 
 
 class PromptSource(Protocol):
@@ -39,6 +40,7 @@ SOURCES: dict[str, type[PromptSource]] = {
     "bank": BankSource,
     "openai": OpenAiSource,
     "transformers": TransformersSource,
+    "study": StudySource,
 }
 
 __all__ = ["SOURCES", "AttributeSpec", "PromptSource", "PromptTable", "load_prompts", "read_classes"]

@@ -14,6 +14,7 @@ from varireal.base.files import read_json, read_mapping
 from varireal.base.manifest import FEASIBILITIES, Attribute, Feasibility
 from varireal.base.text import path_part_problem, text_problem
 from varireal.errors import UserError
+from varireal.prompts.templates import described, edit_prompt, filled
 
 MAX_TEXT = 200
 MAX_NAME = 60
@@ -69,6 +70,7 @@ class PromptTable(BaseModel):
     domain_word: str
     classes: list[str]
     attributes: dict[Attribute, dict[Feasibility, ClassLists]]
+    sentences: dict[Attribute, str] = {}  # templates in place of our own
 
     @model_validator(mode="after")
     def _consistent(self) -> PromptTable:
@@ -109,9 +111,15 @@ class PromptTable(BaseModel):
             )
         )
 
+    def sentence(self, attribute: Attribute, spec: AttributeSpec, class_name: str) -> str:
+        """Return the sentence that an edit is asked for with."""
+        if template := self.sentences.get(attribute):
+            return filled(template, class_name, self.domain_word, spec.name, spec.phrase, spec.description)
+        return described(edit_prompt(attribute, spec.phrase, class_name, self.domain_word), spec.description)
+
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON values."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude=set() if self.sentences else {"sentences"})
 
 
 def _check_specs(attribute: str, class_name: str, specs: list[AttributeSpec]) -> None:

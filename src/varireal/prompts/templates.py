@@ -33,9 +33,29 @@ def named_object(class_name: str, domain_word: str) -> str:
     return words if not domain_word or words.lower().endswith(domain_word.lower()) else f"{words} {domain_word}"
 
 
-def class_prompt(class_name: str, domain_word: str) -> str:
+CLASS_SENTENCE = "a photo of {an object}"
+
+
+def class_prompt(class_name: str, domain_word: str, template: str = CLASS_SENTENCE) -> str:
     """Return the sentence that stands for a class in CLIP's text tower."""
-    return f"a photo of {article(named_object(class_name, domain_word))}"
+    return filled(template, class_name, domain_word)
+
+
+def filled(
+    template: str, class_name: str, domain_word: str, name: str = "", phrase: str = "", description: str | None = None
+) -> str:
+    """Return a sentence with its places filled.
+
+    They are ``{class}`` (the name alone), ``{domain}`` (the domain word), ``{object}`` (both, see
+    :func:`named_object`), ``{an object}`` (with its article), ``{name}`` and ``{phrase}`` of an attribute's value, and
+    ``{details}``: a colon and the value's longer description, or nothing. A template without that gets the description
+    at its end.
+    """
+    thing = named_object(class_name, domain_word)
+    details = f": {description}" if description else ""
+    places = {"class": class_name.strip(), "domain": domain_word, "object": thing, "an object": article(thing)}
+    text = " ".join(template.format(**places, name=name, phrase=phrase, details=details).split())
+    return text if "{details}" in template else described(text, description)
 
 
 def edit_prompt(attribute: str, phrase: str, class_name: str, domain_word: str) -> str:

@@ -6,22 +6,26 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from varireal.evaluation.comparisons import Family, Verdict
+from varireal.evaluation.comparisons import Family, Outcome, Verdict
 from varireal.evaluation.planning import MOST_TIMES
 from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import POINTS, POWER, CrossedMean
+from varireal.reporting.controls import controls_headline, controls_sentences
 from varireal.reporting.words import (
+    BESIDE,
     at_most,
     hopeless_words,
     interval_words,
     label,
     less_than,
     needed_words,
+    outcome_words,
     signed,
     versus,
     where,
 )
 
+OUTCOMES: tuple[Outcome, ...] = ("different", "equivalent", "unproven", "undecided")
 QUESTIONS: dict[Family, str] = {
     "feasibility": "Does feasibility matter?",
     "gain": "What does training add?",
@@ -32,7 +36,6 @@ SUBJECTS: dict[Family, str] = {
     "gain": "It changes top-1 by",
     "experiments": "By",
 }
-BESIDE = {"synthetic": "alone", "real+synthetic": "with real photos"}  # how edits were trained with
 REMEDY = (
     "widen the margin (report.margin), or lower the noise: more steps at a lower rate (train.max_steps, "
     "train.learning_rate), more edits (edit.edits_per_photo)"
@@ -80,7 +83,7 @@ def answers(verdicts: Sequence[Verdict], margin: float) -> list[Answer]:
 
 def headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
     """Return the answers as lines for the terminal: a line for each attribute of the study's own question only."""
-    lines = []
+    lines = controls_headline(verdicts)
     for answer in answers(verdicts, margin):
         parts = answer.parts if answer.family == "feasibility" else ()
         below = (*parts, *answer.baselines, *answer.power, *answer.advice)
@@ -90,7 +93,7 @@ def headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
 
 def all_sentences(verdicts: Sequence[Verdict], margin: float) -> list[str]:
     """Return everything that the answers say as lines: every attribute of every question, and which models differ."""
-    lines = []
+    lines = controls_sentences(verdicts)
     for answer in answers(verdicts, margin):
         below = (*answer.parts, *answer.baselines, *answer.power, *answer.advice, *answer.details)
         lines += [f"{answer.question} {answer.short}", *(f"  {each}" for each in below)]
@@ -133,8 +136,8 @@ def outcomes_words(own: Sequence[Verdict]) -> str:
     """Return how many comparisons came out how, such as ``8 different, 4 undecided`` or ``all undecided``."""
     counts = Counter(verdict.outcome for verdict in own)
     if len(counts) == 1:
-        return f"all {own[0].outcome}" if len(own) > 1 else own[0].outcome
-    return ", ".join(f"{counts[each]} {each}" for each in ("different", "equivalent", "undecided") if counts[each])
+        return f"all {outcome_words(own[0].outcome)}" if len(own) > 1 else outcome_words(own[0].outcome)
+    return ", ".join(f"{counts[each]} {outcome_words(each)}" for each in OUTCOMES if counts[each])
 
 
 def _parts(own: Sequence[Verdict]) -> list[str]:
@@ -161,15 +164,16 @@ def _pairs_words(pairs: Sequence[Verdict]) -> str:
     told = []
     for verdict in pairs:
         source = verdict.comparison.first.source
-        outcome = "" if alike else f" ({verdict.outcome})"
+        outcome = "" if alike else f" ({outcome_words(verdict.outcome)})"
         told.append(f"{interval_words(verdict)} {BESIDE.get(source, source)}{outcome}")
-    return ", ".join(told) + (f": {pairs[0].outcome}" if alike else "")
+    return ", ".join(told) + (f": {outcome_words(pairs[0].outcome)}" if alike else "")
 
 
 def _baselines(own: Sequence[Verdict]) -> list[str]:
     """Return a line with every comparison that has no attribute: real photos alone against zero-shot."""
     told = [
-        f"{versus(v)} {signed(v.difference.mean)} ({interval_words(v)}), {less_than(stated_bound([v]))}: {v.outcome}"
+        f"{versus(v)} {signed(v.difference.mean)} ({interval_words(v)}), {less_than(stated_bound([v]))}: "
+        f"{outcome_words(v.outcome)}"
         for v in own
         if not v.comparison.first.attribute
     ]

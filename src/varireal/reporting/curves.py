@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from statistics import fmean
 
+from varireal.config.controls import is_control
 from varireal.reporting.results import CellResult, Results
 from varireal.reporting.strips import Axis, axis_over
+from varireal.reporting.words import condition_words
 
 MEASURES = {"val_top1": "Top-1 on val (%)", "train_loss": "Training loss"}
 LEFT, TOP, WIDTH, HEIGHT, MARGIN = 40.0, 8.0, 280.0, 150.0, 24.0  # of the plot, in units of the SVG's view box
@@ -17,14 +19,14 @@ LEFT, TOP, WIDTH, HEIGHT, MARGIN = 40.0, 8.0, 280.0, 150.0, 24.0  # of the plot,
 class Curve:
     """One line of a plot."""
 
-    kind: str  # real or the condition: a CSS class
+    kind: str  # real, the condition, or harm or null: a CSS class
     points: tuple[tuple[float, float], ...]  # in the view box
     words: str  # first and last value, for those who cannot see it
 
 
 @dataclasses.dataclass(frozen=True)
 class CurvePlot:
-    """The conditions of one attribute and training source beside training on real photos only."""
+    """The conditions, or the controls, of one attribute and training source beside training on real photos only."""
 
     title: str
     curves: tuple[Curve, ...]
@@ -39,19 +41,24 @@ class CurvePlot:
 
 def build_curves(results: Results, measure: str) -> list[CurvePlot]:
     """Return the plots of one of ``MEASURES``, all on the same axes."""
-    means = {cell.name: _mean_curve(cell, measure) for cell in (results.real, *results.cells)}
+    cells = (*results.cells, *results.controls)
+    means = {cell.name: _mean_curve(cell, measure) for cell in (results.real, *cells)}
     looks = [point for curve in means.values() for point in curve]
     if not looks:
         return []
     x_axis, y_axis = axis_over([step for step, _ in looks]), axis_over([value for _, value in looks])
     plots = []
-    for attribute, source in dict.fromkeys((cell.attribute, cell.source) for cell in results.cells):
-        own = [cell for cell in results.cells if (cell.attribute, cell.source) == (attribute, source)]
+    for title in dict.fromkeys(_title(cell) for cell in cells):
+        own = [cell for cell in cells if _title(cell) == title]
         curves = tuple(_curve(cell, means[cell.name], x_axis, y_axis) for cell in (results.real, *own))
         x_ticks = tuple((label, LEFT + place / 100 * WIDTH) for label, place in x_axis.ticks())
         y_ticks = tuple((label, TOP + HEIGHT - place / 100 * HEIGHT) for label, place in y_axis.ticks())
-        plots.append(CurvePlot(f"{attribute}, {source}", curves, x_ticks, y_ticks))
+        plots.append(CurvePlot(title, curves, x_ticks, y_ticks))
     return plots
+
+
+def _title(cell: CellResult) -> str:
+    return f"{cell.attribute}, {cell.source}{', controls' if is_control(cell.condition) else ''}"
 
 
 def _mean_curve(cell: CellResult, measure: str) -> list[tuple[float, float]]:
@@ -64,10 +71,12 @@ def _mean_curve(cell: CellResult, measure: str) -> list[tuple[float, float]]:
 
 
 def _curve(cell: CellResult, mean: Sequence[tuple[float, float]], x_axis: Axis, y_axis: Axis) -> Curve:
-    name = cell.condition or "real only"
+    name = condition_words(cell.condition) if cell.condition else "real only"
     points = tuple(
         (LEFT + x_axis.place(step) / 100 * WIDTH, TOP + HEIGHT - y_axis.place(value) / 100 * HEIGHT)
         for step, value in mean
     )
     words = f"{name} from {mean[0][1]:.3g} at step {mean[0][0]:g} to {mean[-1][1]:.3g} at step {mean[-1][0]:g}"
-    return Curve(cell.condition or "real", points, words)
+    # a control's class is its family's name: all harms are drawn alike
+    kind = cell.condition.partition("-")[0] if cell.condition else "real"
+    return Curve(kind, points, words)

@@ -11,7 +11,7 @@ from varireal.evaluation.comparisons import Verdict
 from varireal.reporting.curves import HEIGHT, LEFT, TOP, WIDTH
 from varireal.reporting.results import Results
 from varireal.reporting.strips import Axis, axis_over
-from varireal.reporting.words import counted, interval_words, percent, signed
+from varireal.reporting.words import condition_words, counted, interval_words, percent, signed
 from varireal.tables import Grid, Line, columns
 
 SHAPES = ("circle", "square", "triangle")  # of the attributes, in the order of the grid
@@ -137,12 +137,21 @@ def edits_grid(results: Results) -> Grid:
 
 
 def mixes_grid(results: Results) -> Grid:
-    """Return the size and the infeasible share of every synthetic training set."""
+    """Return the size and the infeasible share of every synthetic training set, with controls the wrong labels too."""
     lines = tuple(
-        Line((attribute, condition, f"{mix['images']:,}", percent(mix["infeasible_share"])))
+        Line(
+            (
+                attribute,
+                condition_words(condition),
+                f"{mix['images']:,}",
+                percent(mix["infeasible_share"]),
+                *((f"{mix.get('wrong_labels', 0):,}",) if results.controls else ()),
+            )
+        )
         for (attribute, condition), mix in results.mixes.items()
     )
-    numbers = columns("images", "infeasible share", kind="number")
+    wrong = ("wrong labels",) if results.controls else ()
+    numbers = columns("images", "infeasible share", *wrong, kind="number")
     return Grid("Synthetic training sets", (*columns("attribute", "condition"), *numbers), lines)
 
 

@@ -28,7 +28,8 @@ ENDS = {0.0: "feasible", 1.0: "infeasible"}  # the ratios at which the condition
 # settings that the points of a sweep may differ in, and those that no prediction depends on
 NOT_OF_THE_STUDY: dict[str, Any] = {
     "mix": {"ratio"}, "edit": {"edits_per_photo"}, "compute": {"device", "num_threads"},
-    "report": True, "tracking": True, "watch": True,
+    "grid": {"controls", "control_attributes"}, "report": True, "settle": True, "tracking": True,
+    "watch": True,
 }  # fmt: skip
 
 

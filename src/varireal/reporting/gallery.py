@@ -60,6 +60,7 @@ class Example:
     seed: int | None
     shots: dict[str, Shot]  # by kind; a prior is not always kept
     tries: tuple[Try, ...]
+    figures: str = ""  # what was measured of the edit, in words
 
 
 def choose_examples(edits: Iterable[ImageRecord], status: Status, count: int, seed: int) -> list[ImageRecord]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from varireal.base.manifest import SPLITS
 from varireal.evaluation.comparisons import Verdict
 from varireal.rating.agreement import agreement_grids
-from varireal.reporting.answers import QUESTIONS, READING, Answer, answers
+from varireal.reporting.answers import READING, Answer, answers
 from varireal.reporting.classes import ClassTable
+from varireal.reporting.controls import QUESTION, controls_answer
 from varireal.reporting.curves import MEASURES, build_curves
 from varireal.reporting.data import SHAPES, build_data_plots, causes_grid, data_grid, edits_grid, mixes_grid
 from varireal.reporting.dose import DoseResponse, dose_headline
@@ -22,21 +23,27 @@ from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import Results
 from varireal.reporting.strips import Panel, build_charts, build_forest
 from varireal.reporting.table import Row, results_grid
-from varireal.reporting.verdicts import verdict_grid
+from varireal.reporting.verdicts import TITLES, verdict_grid
 from varireal.reporting.words import signed
 from varireal.tables import Grid
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+CHOSEN = (
+    "Chosen by seed, not by looks: accepted edits, and exhausted ones (no attempt passed the filter; shown is the best "
+    "of them). Attempts that were rejected are listed with their scores, and with their pictures where "
+    "edit.save_rejected kept them."
+)
 FILTERS = ("class_name", "attribute", "feasibility", "status")  # fields of an example that the gallery filters by
 
 
 @dataclasses.dataclass(frozen=True)
 class QuestionSection:
-    """One question of the study: its answer, its comparisons drawn, and its comparisons as a table."""
+    """One question of the study, or one kind of control: its comparisons drawn, and as a table."""
 
-    answer: Answer
+    title: str
+    answer: Answer | None  # controls have one answer together
     panels: list[Panel]
     grid: Grid
 
@@ -67,12 +74,14 @@ def render_page(
         dose: the sweep of this study, if there was one.
         ratings: metrics/ratings.json, if people have rated edits.
     """
-    environment = _environment()
+    environment = page_environment()
     script = environment.get_template("script.js.j2").render()
     return environment.get_template("report.html.j2").render(
         dataset=dataset,
         splits={split: sum(dataset["counts"][split].values()) for split in SPLITS},
         results=results,
+        controls=controls_answer(verdicts),
+        controls_question=QUESTION,
         questions=_questions(verdicts, margin),
         margin=margin,
         reading=READING,
@@ -81,6 +90,7 @@ def render_page(
         curves={title: build_curves(results, measure) for measure, title in MEASURES.items()},
         classes=classes,
         examples=examples,
+        words=CHOSEN,
         choices={field: list(dict.fromkeys(getattr(each, field) for each in examples)) for field in FILTERS},
         edits=edits_grid(results),
         mixes=mixes_grid(results),
@@ -111,17 +121,17 @@ def _dose(sweep: DoseResponse | None) -> dict[str, Any] | None:
 
 
 def _questions(verdicts: Sequence[Verdict], margin: float) -> list[QuestionSection]:
-    by_question = {answer.question: answer for answer in answers(verdicts, margin)}
+    by_family = {answer.family: answer for answer in answers(verdicts, margin)}
     sections = []
-    for family, question in QUESTIONS.items():
-        if question in by_question:
-            own = [verdict for verdict in verdicts if verdict.comparison.family == family]
+    for family, title in TITLES.items():
+        if own := [verdict for verdict in verdicts if verdict.comparison.family == family]:
             panels = build_forest(verdicts, family, margin)
-            sections.append(QuestionSection(by_question[question], panels, verdict_grid(own, margin)))
+            sections.append(QuestionSection(title, by_family.get(family), panels, verdict_grid(own, margin)))
     return sections
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return jinja2 with the templates of pages, which escapes every text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

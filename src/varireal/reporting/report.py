@@ -10,19 +10,21 @@ from varireal import paths
 from varireal.base.files import json_bytes, read_json, read_mapping
 from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
+from varireal.evaluation.controls import believed
 from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
-from varireal.reporting.answers import QUESTIONS, all_sentences, chance_words, headline
+from varireal.reporting.answers import all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
 from varireal.reporting.data import data_grid
 from varireal.reporting.dose import read_dose_response
-from varireal.reporting.figures import edits_sheet, intervals_figure
+from varireal.reporting.figures import edits_sheet, intervals_figure, strip_figure
 from varireal.reporting.gallery import Example, build_examples, choose_examples
+from varireal.reporting.glance import study_figures, study_yaml
 from varireal.reporting.page import render_page
 from varireal.reporting.provenance import provenance
 from varireal.reporting.results import read_results
 from varireal.reporting.table import build_rows, curves_csv, summary, table_csv, table_json, terminal_grid
-from varireal.reporting.verdicts import verdict_grids, verdicts_json
+from varireal.reporting.verdicts import TITLES, verdict_grids, verdicts_json
 from varireal.tables import Grid, plain_table
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def build_report(params: Params) -> StudyReport:
     rows, made = build_rows(results), provenance()
     predictions = read_predictions(paths.PREDICTIONS, grid_models(grid))
     right = right_answers(predictions, grid)
-    verdicts = judge(comparisons(grid), right, margin, params.seed)
+    verdicts = believed(judge(comparisons(grid), right, margin, params.seed))
     edits = _read_edits(grid)
     grids = [
         terminal_grid(rows, dataset["name"]),
@@ -82,6 +84,7 @@ def build_report(params: Params) -> StudyReport:
     )
     return StudyReport(
         metrics={
+            paths.STUDY: study_yaml(study_figures(rows, verdicts, params)).encode(),
             paths.METRICS / "table.json": json_bytes(table_json(rows, verdicts)),
             paths.METRICS / "table.csv": table_csv(rows).encode(),
             paths.METRICS / "plots" / "curves.csv": curves_csv(results).encode(),
@@ -119,11 +122,13 @@ def _examples(params: Params, by_cell: EditsByCell) -> list[Example]:
 
 
 def _figures(verdicts: list[Verdict], margin: float) -> dict[str, bytes]:
-    return {
+    drawn = {
         f"figures/{family}.png": intervals_figure(verdicts, family, margin)
-        for family in QUESTIONS
+        for family in TITLES
         if any(verdict.comparison.family == family for verdict in verdicts)
     }
+    strip = strip_figure(verdicts, margin)
+    return drawn if strip is None else {**drawn, "figures/strip.png": strip}
 
 
 def _sheets(by_cell: EditsByCell, seed: int) -> dict[str, bytes]:

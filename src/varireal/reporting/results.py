@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from varireal import paths
 from varireal.base.files import read_mapping
 from varireal.base.manifest import ATTRIBUTES, CONDITIONS, FEASIBILITIES
 from varireal.config import GridConfig
+from varireal.config.controls import is_control
 from varireal.errors import UserError
 
 
@@ -60,9 +61,10 @@ class Results:
     zero_shot: ZeroShot
     real: CellResult
     cells: tuple[CellResult, ...]  # in the order of the grid: attribute, condition, source
+    controls: tuple[CellResult, ...]  # as the cells: the control's name in the condition's place
     segment: dict[str, Any]
     edits: dict[tuple[str, str], dict[str, Any]]  # (attribute, feasibility) -> metrics of its edits
-    mixes: dict[tuple[str, str], dict[str, Any]]  # (attribute, condition) -> metrics of its training set
+    mixes: dict[tuple[str, str], dict[str, Any]]  # (attribute, condition or control) -> metrics of its training set
     measured: dict[tuple[str, str], dict[str, Any]]  # (attribute, feasibility) -> figures of its edits
     photos: dict[str, Any]  # the same figures of the real photos, as far as they have them
 
@@ -104,28 +106,31 @@ def _read_results(grid: GridConfig, folder: Path) -> Results:
 
     path = folder / "train" / "real.json"
     real = cell(None, None, "real", read_mapping(path, "runs"), path)
-    cells = []
-    for attribute in grid.attributes:
-        for condition in grid.conditions:
+
+    def trained_on(mixes: Sequence[tuple[str, str]]) -> Iterator[CellResult]:
+        for attribute, condition in mixes:
             path = folder / "train" / f"{attribute}_{condition}.json"
             trained = read_mapping(path, "runs")
-            cells += [cell(attribute, condition, source, trained, path) for source in grid.sources]
+            yield from (cell(attribute, condition, source, trained, path) for source in grid.sources)
+
+    named = list(itertools.product(grid.attributes, grid.conditions))
     zero_shot = tested["zero_shot"]
     measured = read_mapping(folder / paths.MEASURED.name, "cells", "real")
     return Results(
         zero_shot=ZeroShot(zero_shot["top1"], zero_shot["top5"], zero_shot["per_class"], zero_shot.get("anchor")),
         real=real,
-        cells=tuple(cells),
+        cells=tuple(trained_on(named)),
+        controls=tuple(trained_on(grid.control_cells())),
         segment=read_mapping(folder / "segment.json"),
-        edits=_by_cell(folder / "edit", grid.attributes, grid.feasibilities),
-        mixes=_by_cell(folder / "mix", grid.attributes, grid.conditions),
+        edits=_by_cell(folder / "edit", list(itertools.product(grid.attributes, grid.feasibilities))),
+        mixes=_by_cell(folder / "mix", [*named, *grid.control_cells()]),
         measured=_measured(measured, grid, folder / paths.MEASURED.name),
         photos=measured["real"],
     )
 
 
 def left_metrics(grid: GridConfig, folder: Path = paths.METRICS) -> list[Path]:
-    """Return the metrics files of cells that the grid does not name, which an earlier, larger grid left.
+    """Return the metrics files of cells and controls that the grid does not name, which an earlier, larger grid left.
 
     They are of no stage of this grid, so DVC keeps them, and would commit them with an experiment on a part of it.
     """
@@ -137,6 +142,10 @@ def left_metrics(grid: GridConfig, folder: Path = paths.METRICS) -> list[Path]:
             path = folder / room / f"{attribute}_{other}.json"
             if path.is_file() and not (attribute in grid.attributes and other in named):
                 found.append(path)
+    for path in sorted(path for room in ("mix", "train") for path in (folder / room).glob("*.json")):
+        attribute, _, name = path.stem.partition("_")
+        if attribute in ATTRIBUTES and is_control(name) and (attribute, name) not in grid.control_cells():
+            found.append(path)
     return found
 
 
@@ -165,5 +174,5 @@ def _measured(measured: dict[str, Any], grid: GridConfig, path: Path) -> dict[tu
     return cells
 
 
-def _by_cell(folder: Path, attributes: Sequence[str], others: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(a, other): read_mapping(folder / f"{a}_{other}.json") for a in attributes for other in others}
+def _by_cell(folder: Path, named: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(attribute, other): read_mapping(folder / f"{attribute}_{other}.json") for attribute, other in named}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from varireal.config.controls import is_control
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import ALPHA, Comparison, Verdict, judge
 from varireal.evaluation.predictions import ZERO_SHOT, Model
@@ -46,6 +47,8 @@ class SideBySide:
 def compare(first: Experiment, second: Experiment, margin: float, seed: int = 0) -> SideBySide:
     """Compare every model that both experiments have, seed by seed over the seeds that both have.
 
+    Controls are left out: each of the experiments shows by its own what it can see.
+
     Models whose every prediction agrees are not tested, and take no part in Holm's correction of the others. Nor does
     zero-shot, which has no seeds: McNemar's test speaks of such a pair.
 
@@ -61,6 +64,7 @@ def compare(first: Experiment, second: Experiment, margin: float, seed: int = 0)
     shared = {
         model: sorted(a.by_model[model].keys() & b.by_model[model].keys())
         for model in sorted(a.by_model.keys() & b.by_model.keys(), key=_order)
+        if not is_control(model.condition)
     }
     shared = {model: seeds for model, seeds in shared.items() if seeds}
     if not shared:
@@ -149,7 +153,7 @@ def _compare_models(
 def _only(own: Experiment, other: Experiment) -> tuple[str, ...]:
     lacking = []
     mine, theirs = own.predictions.by_model, other.predictions.by_model
-    for model in sorted(mine, key=_order):
+    for model in sorted((model for model in mine if not is_control(model.condition)), key=_order):
         seeds = sorted(mine[model].keys() - theirs.get(model, {}).keys())
         if model not in theirs:
             lacking.append(model.name)

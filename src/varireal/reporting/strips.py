@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 
 from varireal.evaluation.comparisons import Family, Verdict
-from varireal.reporting.table import Row
-from varireal.reporting.words import interval_words, signed, versus, where, with_spread
+from varireal.reporting.table import Row, section_of
+from varireal.reporting.words import condition_words, interval_words, signed, versus, where, with_spread
 
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 MOST_TICKS = 6
@@ -80,18 +80,19 @@ def common_axis(rows: Sequence[Row]) -> Axis:
 
 
 def build_charts(rows: Sequence[Row]) -> list[Panel]:
-    """Return a panel per attribute, all on the same axis, with the baselines as vertical lines."""
+    """Return a panel per attribute, and per its controls, on one axis with the baselines as vertical lines."""
     axis = common_axis(rows)
     named = {row.source: row for row in rows if row.attribute is None}
     baselines = tuple((source, axis.place(named[source].top1.mean)) for source in ("zero-shot", "real"))
     return [
         Panel(
-            title=attribute,
-            strips=tuple(_top1_strip(row, axis) for row in rows if row.attribute == attribute),
+            title=title,
+            strips=tuple(_top1_strip(row, axis) for row in rows if section_of(row) == title),
             ticks=axis.ticks(),
             marks=baselines,
         )
-        for attribute in dict.fromkeys(row.attribute for row in rows if row.attribute is not None)
+        for title in dict.fromkeys(section_of(row) for row in rows)
+        if title is not None
     ]
 
 
@@ -103,7 +104,7 @@ def _spread_ends(row: Row) -> tuple[float, float]:
 def _top1_strip(row: Row, axis: Axis) -> Strip:
     left, right = (axis.place(value) for value in _spread_ends(row))
     return Strip(
-        label=f"{row.condition}, {row.source}",
+        label=f"{condition_words(row.condition or '')}, {row.source}",
         kind="both" if "+" in row.source else "alone",
         left=left,
         width=right - left,

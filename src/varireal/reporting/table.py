@@ -10,11 +10,13 @@ from statistics import fmean
 from typing import Any
 
 from varireal.base.manifest import SOURCES
+from varireal.config.controls import is_control
 from varireal.evaluation.comparisons import Verdict
 from varireal.evaluation.statistics import Spread, spread
 from varireal.reporting.answers import answers
+from varireal.reporting.controls import controls_sentences
 from varireal.reporting.results import CellResult, Results
-from varireal.reporting.words import counted, signed, with_spread
+from varireal.reporting.words import condition_words, counted, signed, with_spread
 from varireal.tables import Grid, Line, columns
 
 
@@ -42,9 +44,14 @@ class Row:
     minus_zero_shot: float | None
     points: tuple[float, ...]  # top-1 of each seed
 
+    @property
+    def control(self) -> bool:
+        """Tell whether this is no cell of the study's question but a control."""
+        return is_control(self.condition)
+
 
 def build_rows(results: Results) -> list[Row]:
-    """Return the two baselines and then every cell, in the order of the grid."""
+    """Return the two baselines, then every cell in the order of the grid, then the controls."""
     zero = results.zero_shot
     first = Row(
         cell="zero-shot",
@@ -58,7 +65,7 @@ def build_rows(results: Results) -> list[Row]:
         minus_zero_shot=None,
         points=(zero.top1,),
     )
-    return [first, *(_row(cell, results) for cell in (results.real, *results.cells))]
+    return [first, *(_row(cell, results) for cell in (results.real, *results.cells, *results.controls))]
 
 
 def _row(cell: CellResult, results: Results) -> Row:
@@ -99,12 +106,18 @@ def terminal_grid(rows: Sequence[Row], dataset: str) -> Grid:
     return Grid(
         f"Top-1 on the test photos of {dataset} (%), mean ± standard deviation over {counted(seeds, 'seed')}",
         heads,
-        tuple(Line((*_names(row), *_numbers(row, absent="")), section=row.attribute) for row in rows),
+        tuple(Line((*_names(row), *_numbers(row, absent="")), section=section_of(row)) for row in rows),
     )
 
 
+def section_of(row: Row) -> str | None:
+    """Return what the row stands together with: its attribute, or the controls of that."""
+    return f"{row.attribute}, controls" if row.control else row.attribute
+
+
 def _names(row: Row) -> tuple[str, str, str]:
-    return row.attribute or "–", row.condition or "–", "real only" if row.source == "real" else row.source
+    source = "real only" if row.source == "real" else row.source
+    return row.attribute or "–", condition_words(row.condition) if row.condition else "–", source
 
 
 def _numbers(row: Row, absent: str) -> tuple[str, str, str, str]:
@@ -122,7 +135,8 @@ def summary(rows: Sequence[Row], verdicts: Sequence[Verdict], margin: float) -> 
     Args:
         margin: points of top-1 within which a difference does not matter.
     """
-    lines = []
+    first, *more = controls_sentences(verdicts) or [""]
+    lines = [f"* {first}", *(f"  * {each.strip()}" for each in more)] if first else []
     for answer in answers(verdicts, margin):
         below = (*answer.parts, *answer.baselines, *answer.power)
         lines += [f"* {answer.question} {answer.short}", *(f"  * {each}" for each in below)]
@@ -140,12 +154,14 @@ def table_json(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, An
     With it go the comparisons that the study is about, feasible minus infeasible, in points with their intervals.
     """
     cells: dict[str, Any] = {}
+    controls: dict[str, Any] = {}
     baselines: dict[str, Any] = {}
     for row in rows:
         if row.attribute is None or row.condition is None:
             baselines[row.source.replace("-", "_")] = _figures(row)
         else:
-            cells.setdefault(row.attribute, {}).setdefault(row.condition, {})[row.source] = _figures(row)
+            branch = controls if row.control else cells
+            branch.setdefault(row.attribute, {}).setdefault(row.condition, {})[row.source] = _figures(row)
     pairs: dict[str, Any] = {}
     for verdict in verdicts:
         first, second = verdict.comparison.first, verdict.comparison.second
@@ -156,7 +172,8 @@ def table_json(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, An
                 "low": _round(low),
                 "high": _round(high),
             }
-    return {**baselines, "cells": cells, "feasible_minus_infeasible": pairs}
+    beside = {"controls": controls} if controls else {}
+    return {**baselines, "cells": cells, **beside, "feasible_minus_infeasible": pairs}
 
 
 def table_csv(rows: Sequence[Row]) -> str:

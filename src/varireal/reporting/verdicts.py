@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from varireal.evaluation.comparisons import ALPHA, Verdict
+from varireal.evaluation.controls import sights
 from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import CrossedMean
-from varireal.reporting.answers import QUESTIONS, Answer, answers, largest
+from varireal.reporting.answers import OUTCOMES, QUESTIONS, Answer, answers, largest
+from varireal.reporting.controls import CONTROL_QUESTIONS, controls_answer
 from varireal.reporting.words import (
     at_most,
     counted,
@@ -23,6 +25,7 @@ from varireal.reporting.words import (
 )
 from varireal.tables import Grid, Line, columns
 
+TITLES = {**QUESTIONS, **CONTROL_QUESTIONS}  # of every family's table
 BOUNDS = ("bound", "detectable")  # figures in points that one seed does not give
 
 
@@ -44,7 +47,24 @@ def verdicts_json(
         low, high = mean.interval()
         top1[model.name] = {"mean": _round(mean.mean), "low": _round(max(0, low)), "high": _round(min(100, high))}
     questions = {answer.family: _question(answer, verdicts) for answer in answers(verdicts, margin)}
-    return {"margin": margin, "alpha": ALPHA, "questions": questions, "comparisons": compared, "top1": top1}
+    told = {"margin": margin, "alpha": ALPHA, "questions": questions, "comparisons": compared, "top1": top1}
+    return told if (controls := _controls(verdicts)) is None else {"controls": controls, **told}
+
+
+def _controls(verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
+    """Return what the controls show as JSON values, by attribute and training source; None where there are none."""
+    answer = controls_answer(verdicts)
+    if answer is None:
+        return None
+    by_cell: dict[str, Any] = {}
+    for sight in sights(verdicts):
+        by_cell.setdefault(sight.attribute, {})[sight.source] = {
+            "able": sight.able,
+            "smallest_harm_seen": sight.seen and sight.seen.comparison.first.condition,
+            "points": sight.seen and _round(sight.seen.difference.mean),
+            "finds_nothing": sight.finds_nothing,
+        }
+    return {"answer": answer.short, "able": answer.able, "cells": by_cell}
 
 
 def _question(answer: Answer, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -56,7 +76,7 @@ def _question(answer: Answer, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "comparisons": len(own),
         "bound": _rounded_up(own[0].family_bound),
         "detectable": _rounded_up(largest(verdict.detectable for verdict in own)),
-        **{outcome: outcomes[outcome] for outcome in ("different", "equivalent", "undecided")},
+        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
     }
 
 
@@ -83,13 +103,13 @@ def verdict_metrics(told: Mapping[str, Any]) -> dict[str, float]:
 
 def verdict_grid(verdicts: Sequence[Verdict], margin: float) -> Grid:
     """Return the comparisons of one question for the page, with their corrected p-values."""
-    return _grid(QUESTIONS[verdicts[0].comparison.family], "points", verdicts, margin, p_values=True)
+    return _grid(TITLES[verdicts[0].comparison.family], "points", verdicts, margin, p_values=True)
 
 
 def verdict_grids(verdicts: Sequence[Verdict], margin: float) -> list[Grid]:
-    """Return a table for the terminal for each question that has comparisons."""
+    """Return a table for the terminal for each question that has comparisons, and for the controls."""
     grids = []
-    for family, question in QUESTIONS.items():
+    for family, question in TITLES.items():
         if own := [verdict for verdict in verdicts if verdict.comparison.family == family]:
             photos, seeds = own[0].difference.photos, own[0].difference.seeds
             title = (

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from varireal.config.controls import dose
 from varireal.evaluation.comparisons import ALPHA, Verdict
 from varireal.evaluation.planning import MOST_TIMES, Size
 from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import POINTS, Spread
 
+UNPROVEN = "not shown to be able to see"  # in place of equivalent, where the controls do not bear it out
+BESIDE = {"synthetic": "alone", "real+synthetic": "with real photos"}  # how edits were trained with
 ABOUT = 2.0  # a difference is about the margin if neither is more than so many times the other
 
 
@@ -54,9 +57,20 @@ def p_words(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
+def condition_words(condition: str) -> str:
+    """Return a condition as people read it, such as ``20 % wrong labels`` for the control ``harm-20``."""
+    return f"{percent(share)} wrong labels" if (share := dose(condition)) else condition
+
+
+def outcome_words(outcome: str) -> str:
+    """Return an outcome as people read it."""
+    return UNPROVEN if outcome == "unproven" else outcome
+
+
 def label(model: Model) -> str:
     """Return what tells a model from the others of its comparison: experiment, condition or the baseline's name."""
-    return model.experiment or model.condition or {"real": "real only"}.get(model.source, model.source)
+    named = model.experiment or condition_words(model.condition)
+    return named or {"real": "real only"}.get(model.source, model.source)
 
 
 def where(verdict: Verdict) -> str:
@@ -80,6 +94,8 @@ def verdict_words(verdict: Verdict, margin: float) -> str:
     if verdict.outcome == "equivalent":
         there = verdict.p_difference_holm <= ALPHA
         return f"equivalent within ±{margin:g}" + (" (a difference is there, but smaller than that)" if there else "")
+    if verdict.outcome == "unproven":
+        return f"{UNPROVEN}: within ±{margin:g}, but the controls are not as they should be"
     if verdict.outcome == "different":
         points = verdict.difference.mean
         than = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"

@@ -74,16 +74,24 @@ class SegmentWorker:
         self._segmenters = segmenters
         self._loaded = False
 
+    def load(self) -> None:
+        """Load all networks, unless they are loaded.
+
+        Raises:
+            UserError: a checkpoint cannot be used.
+        """
+        if not self._loaded:
+            for member in self._segmenters:  # a fallback that cannot be loaded shall not come to light after hours
+                member.load()
+            self._loaded = True
+
     def __call__(self, items: Sequence[tuple[int, ImageRecord]]) -> list[Segment | None]:
         """Return what one of the segmenters, named by its number in the items, finds in a batch of photos.
 
         Raises:
             UserError: a photo or a checkpoint cannot be used.
         """
-        if not self._loaded:
-            for member in self._segmenters:  # a fallback that cannot be loaded shall not come to light after hours
-                member.load()
-            self._loaded = True
+        self.load()
         return self._segmenters[items[0][0]].segment([photo for _, photo in items])
 
 

@@ -23,6 +23,7 @@ def command(params: Params) -> None:
     source = SOURCES[params.prompt.source](params.prompt, params.compute, params.seed)
     classes, domain_word = read_classes(paths.DATASET_INFO)
     table = source.table(classes, domain_word, dict.fromkeys(params.grid.attributes, params.grid.feasibilities))
+    table = table.model_copy(update={"sentences": params.prompt.sentences})
     with staged_folder(paths.PROMPTS.parent) as staging:
         write_json(staging / paths.PROMPTS.name, table.to_json())
         for name, document in source.documents().items():

@@ -6,8 +6,8 @@ import click
 
 from varireal import paths
 from varireal.base.files import staged_folder, write_json
-from varireal.base.manifest import ATTRIBUTES, CONDITIONS
-from varireal.cli import stage_options
+from varireal.base.manifest import ATTRIBUTES
+from varireal.cli import condition_option, stage_options
 from varireal.compute.processes import is_first
 from varireal.config import Params
 from varireal.store import FolderStore
@@ -18,7 +18,7 @@ from varireal.training.run import finish_fine_tunings
 @click.command()
 @stage_options
 @click.option("--attribute", type=click.Choice(ATTRIBUTES), help="What the edits of the cell change.")
-@click.option("--condition", type=click.Choice(CONDITIONS), help="Which kinds of edits the cell trains on.")
+@condition_option("Which kinds of edits the cell trains on, or which control it is.", required=False)
 @click.option("--real-only", is_flag=True, help="Train the baseline on real photos, in place of a cell.")
 def command(params: Params, attribute: str | None, condition: str | None, real_only: bool) -> None:
     """Fine-tune CLIP with LoRA, once for every training source and seed of the grid.

@@ -6,13 +6,17 @@ import abc
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from varireal.base.files import sha256_bytes
+from varireal.base.files import named_os_errors, sha256_bytes
 from varireal.errors import UserError
+
+TIMES = "times.txt"  # in a stage's folder
+NOTED = re.compile(r"^(\d+) (\d+\.\d{3})$")
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
@@ -80,6 +84,25 @@ class Store(abc.ABC):
     def items(self) -> list[Path]:
         """Return the folders or files that hold the finished items, in the order of their names."""
         return sorted(path for path in self.folder.glob("*/*") if not path.name.startswith("."))
+
+    def note_time(self, pieces: int, seconds: float) -> None:
+        """Note how long some pieces took together: for estimates only, beside the items.
+
+        Raises:
+            UserError: the disk is full or not writable.
+        """
+        path = self.folder / TIMES
+        with named_os_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{pieces} {seconds:.3f}\n")
+
+    def times(self) -> list[tuple[int, float]]:
+        """Return what was noted, oldest first: pieces, and the seconds that they took together."""
+        path = self.folder / TIMES
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        noted = [match for line in lines if (match := NOTED.match(line))]  # a killed process may leave half a line
+        return [(int(match[1]), float(match[2])) for match in noted]
 
     def unfinished(self, key: str) -> Path:
         """Return the folder in which an item under way may keep what it has so far."""

@@ -1,1 +1,1 @@
-"""Sweeps of the share of infeasible images: which experiments there are to run, and DVC's queue that runs them."""
+"""Experiments of DVC that a command runs and waits for, and the sweep of the share of infeasible images."""

@@ -1,4 +1,4 @@
-"""Which point of a sweep has an experiment already: the same settings, and the same code and inputs as now."""
+"""Which of the experiments that are wanted exists already: the same settings, and the same code and inputs as now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from varireal.config import Params
 
 LAST = "report"  # the stage that makes no predictions: its code may have changed since
-WITHOUT_EFFECT = {"report", "tracking", "watch"}  # sections that no prediction depends on
+WITHOUT_EFFECT = {"report", "settle", "tracking", "watch"}  # sections that no prediction depends on
 
 
 @dataclasses.dataclass(frozen=True)

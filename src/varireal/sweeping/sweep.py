@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import yaml
+from collections.abc import Sequence
 
 from varireal import paths
 from varireal.base.files import atomic_write_bytes, write_json
-from varireal.compute.progress import progress
 from varireal.config import load_params
-from varireal.doctor.repository import paths_not_carried
-from varireal.errors import UserError
 from varireal.reporting.dose import DoseResponse, SweepExperiment, dose_response, study_key
 from varireal.reporting.dose_drawing import dose_figure
 from varireal.reporting.experiments import read_experiment
-from varireal.sweeping.experiments import SavedExperiment, finished, free_name, same_as_now
-from varireal.sweeping.points import Point, count_stages
-from varireal.sweeping.queue import EndedRun, Queue, check_programs
+from varireal.sweeping.points import Point
+from varireal.sweeping.run import Tell, run_missing
 from varireal.tracking import TrackingError, log_sweep
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
-
-Tell = Callable[[str], None]  # takes a line for whoever waits
 
 logger = logging.getLogger(__name__)
 
@@ -38,17 +25,7 @@ def run_sweep(points: Sequence[Point], jobs: int, tell: Tell) -> DoseResponse:
     Raises:
         UserError: there is no DVC repository or no dvc on PATH, an experiment failed, or the experiments do not fit.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    check_programs()
-    try:
-        repo = Repo()
-    except DvcException as error:
-        raise UserError(f"no DVC repository here ({error}); run from the root of the repository") from error
-    with repo:
-        logging.getLogger("dvc").setLevel(logging.ERROR)
-        experiments = _run_missing(repo, points, jobs, tell)
+    experiments = run_missing(points, jobs, tell, lambda point: point.edits_per_photo)
     measured = []
     for point in points:
         name, rev = dataclasses.astuple(experiments[point.name])
@@ -80,103 +57,3 @@ def track_sweep(dose: DoseResponse, experiment: str | None) -> str | None:
     except TrackingError as error:
         logger.warning("MLflow was not used (%s); the curves are complete without it", error)
         return None
-
-
-def _run_missing(repo: Repo, points: Sequence[Point], jobs: int, tell: Tell) -> dict[str, SavedExperiment]:
-    """Return the finished experiment of every point by the point's name."""
-    queue = Queue(repo)
-    pipeline = yaml.safe_load(paths.PIPELINE.read_text(encoding="utf-8"))
-    ended, waiting = finished(repo), queue.status().waiting()
-    done: dict[str, SavedExperiment] = {}
-    queued: dict[str, SavedExperiment] = {}
-    for point in points:
-        if same := list(filter(_is_readable, same_as_now(ended, point.params, pipeline))):
-            done[point.name] = min(same, key=lambda experiment: (experiment.name != point.name, experiment.name))
-        elif same := same_as_now(waiting, point.params, pipeline):
-            queued[point.name] = same[0]
-    missing = [point for point in points if point.name not in done]
-    if done:
-        tell(f"Taken as they are: {', '.join(experiment.name for experiment in done.values())}")
-    if missing:
-        _check_carried(missing[0])
-        tell(f"To run: {', '.join(point.name for point in missing)}")
-    taken = {experiment.name for experiment in (*ended, *waiting)}
-    stages = count_stages(pipeline, points[0].params)
-    # what all share is there already if a point with as many edits is
-    alone = 0 if any(p.edits_per_photo == points[0].edits_per_photo for p in points if p.name in done) else 1
-    for batch, workers in ((missing[:alone], 1), (missing[alone:], jobs)):
-        if batch:
-            wanted = _queue_batch(queue, batch, queued, taken)
-            done |= dict(zip(wanted, _run_batch(queue, list(wanted.values()), workers, stages, tell)))
-    return done
-
-
-def _check_carried(point: Point) -> None:
-    """Check that the queue's copies of the repository will find what the settings name.
-
-    Raises:
-        UserError: something is named by a relative path, and git does not hold it.
-    """
-    lacking = paths_not_carried(point.params.model_dump(mode="json"), Path())
-    if lacking:
-        named = ", ".join(f"{key} = {value!r}" for key, value in lacking.items())
-        raise UserError(
-            f"a sweep runs in copies of the repository, which lack what git ignores: {named}; give absolute paths "
-            f"({Path(next(iter(lacking.values()))).absolute()}), or let DVC carry them along (dvc add)"
-        )
-
-
-def _is_readable(experiment: SavedExperiment) -> bool:
-    """Return whether DVC's cache still holds the predictions of an experiment."""
-    try:
-        read_experiment(experiment.rev)
-    except UserError:
-        return False
-    return True
-
-
-def _queue_batch(
-    queue: Queue, batch: Sequence[Point], queued: Mapping[str, SavedExperiment], taken: set[str]
-) -> dict[str, SavedExperiment]:
-    """Queue those points of a batch that are not in the queue; return the experiments of all by the points' names."""
-    names: dict[str, str] = {}
-    for point in batch:
-        if point.name not in queued:
-            names[point.name] = free_name(point.name, taken)
-            taken.add(names[point.name])
-    added = queue.put({names[point.name]: point.overrides for point in batch if point.name in names})
-    return {point.name: queued.get(point.name) or added[names[point.name]] for point in batch}
-
-
-def _run_batch(
-    queue: Queue, wanted: Sequence[SavedExperiment], workers: int, stages: int, tell: Tell
-) -> list[SavedExperiment]:
-    """Wait for experiments of the queue and return their commits.
-
-    Raises:
-        UserError: one failed; the end of its log is told before.
-    """
-    names = ", ".join(experiment.name for experiment in wanted)
-    try:
-        with progress(f"stages of {names}", stages * len(wanted)) as advance:
-            runs = queue.run(wanted, workers, stages, advance)
-    except KeyboardInterrupt:
-        tell(
-            "\nThe queue goes on in the background. The same command waits for it again; `dvc queue stop --kill` "
-            "ends it."
-        )
-        raise
-    _check_success(runs, tell)
-    return [SavedExperiment(run.name, run.rev) for run in runs if run.rev is not None]
-
-
-def _check_success(runs: Sequence[EndedRun], tell: Tell) -> None:
-    failed = [run for run in runs if run.rev is None]
-    for run in failed:
-        tell(f"--- the last lines of {run.name} ---\n{run.log}\n---")
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(runs)} experiments failed: {', '.join(run.name for run in failed)}; "
-            f"`dvc queue logs {failed[0].name}` shows all that it printed. Mend the cause and run the same command "
-            "again: what is finished is kept"
-        )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.evaluation.statistics import spread
 from varireal.reporting.data import explaining
-from varireal.reporting.dose import DoseResponse, dose_headline, dose_paths, interval
+from varireal.reporting.dose import DoseResponse, dose_paths
 from varireal.reporting.provenance import flat_settings
-from varireal.reporting.words import signed
 from varireal.store import content_key
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from varireal.reporting.provenance import Provenance
     from varireal.reporting.results import CellResult, Results, SeedRun
 
+SHORT = {"background": "bg", "color": "col", "texture": "tex", "feasible": "feas", "infeasible": "inf", "mixed": "mix"}
 MOST_CHANGES = 3  # settings that a name tells
 
 
@@ -31,6 +31,7 @@ class Entry:
     metrics: dict[str, float]
     curve: tuple[dict[str, float], ...] = ()  # metrics along ``step``
     per_class: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # all of them, kept as a file
 
     @property
     def content(self) -> str:
@@ -39,7 +40,7 @@ class Entry:
 
 
 def study_entries(params: Params, results: Results) -> list[Entry]:
-    """Return a run for zero-shot, and one for every seed of the real-only baseline and of every cell."""
+    """Return a run for zero-shot, and one for every seed of the real-only baseline, of every cell and control."""
     zero = results.zero_shot
     entries = [
         Entry(
@@ -49,16 +50,16 @@ def study_entries(params: Params, results: Results) -> list[Entry]:
             per_class=zero.per_class,
         )
     ]
-    for cell in (results.real, *results.cells):
+    for cell in (results.real, *results.cells, *results.controls):
         entries += [_entry(cell, run, params, results) for run in cell.runs]
     return entries
 
 
-def parent_entry(name: str, params: Params, results: Results, verdicts: Mapping[str, float]) -> Entry:
-    """Return the run of the whole study: every setting, the mean over seeds of every cell, every comparison."""
+def parent_entry(made: Provenance, params: Params, results: Results, verdicts: Mapping[str, float]) -> Entry:
+    """Return the run of the whole study: what was changed, the mean over seeds of every cell, every comparison."""
     metrics = {"zero-shot/top1": results.zero_shot.top1, **verdicts}
-    for cell in (results.real, *results.cells):
-        path = "/".join(part for part in (cell.attribute, cell.condition, cell.source) if part).replace("+", "-and-")
+    for cell in (results.real, *results.cells, *results.controls):
+        path = _cell_path(cell)
         over_seeds = spread([run.top1 for run in cell.runs])
         metrics[f"{path}/top1"] = over_seeds.mean
         if over_seeds.std is not None:
@@ -66,8 +67,31 @@ def parent_entry(name: str, params: Params, results: Results, verdicts: Mapping[
     for (attribute, feasibility), figures in results.measured.items():
         known = {name: float(value) for name, value in figures.items() if value is not None}
         metrics |= {f"data/{attribute}/{feasibility}/{name}": value for name, value in known.items()}
-    settings = params.model_dump(mode="json", exclude={"tracking": {"register_model"}})  # it makes no other study
-    return Entry(name=name, params=_texts(settings), metrics=metrics)
+    settings = study_settings(params)
+    texts = setting_texts(settings)
+    told = ["mix.ratio", *_changes(made)]
+    return Entry(
+        name=study_name(params.mix.ratio, made),
+        params={key: texts[key] for key in told if key in texts},
+        metrics=metrics,
+        settings=settings,
+    )
+
+
+def top1_metrics(results: Results) -> list[str]:
+    """Return the names of a study's metrics that hold a cell's top-1: a line of conditions after the other."""
+    first = list(dict.fromkeys((cell.attribute, cell.source) for cell in results.cells))
+    ordered = sorted(results.cells, key=lambda cell: first.index((cell.attribute, cell.source)))
+    return [f"{_cell_path(cell)}/top1" for cell in ordered]
+
+
+def study_settings(params: Params) -> dict[str, Any]:
+    """Return the settings that make a study."""
+    return params.model_dump(mode="json", exclude={"tracking": {"register_model"}})  # it makes no other study
+
+
+def _cell_path(cell: CellResult) -> str:
+    return "/".join(part for part in (cell.attribute, cell.condition, cell.source) if part).replace("+", "-and-")
 
 
 def _entry(cell: CellResult, run: SeedRun, params: Params, results: Results) -> Entry:
@@ -86,12 +110,23 @@ def _entry(cell: CellResult, run: SeedRun, params: Params, results: Results) -> 
     return Entry(
         name=f"{cell.name} seed {run.seed}",
         params=_cell_params(
-            cell.name, cell.attribute or "none", cell.condition or "none", cell.source, ratio, str(run.seed)
+            short_name(cell), cell.attribute or "none", cell.condition or "none", cell.source, ratio, str(run.seed)
         ),
         metrics=metrics,
         curve=tuple({name.replace("_", "/", 1): value for name, value in look.items()} for look in run.curve),
         per_class=run.per_class,
     )
+
+
+def short_name(cell: CellResult) -> str:
+    """Return a name for an axis, such as ``col+r inf`` for color, real+synthetic, infeasible.
+
+    Sorted by it, the conditions of an attribute and training source stand beside each other.
+    """
+    if cell.attribute is None or cell.condition is None:
+        return cell.name
+    source = "+r" if cell.source == "real+synthetic" else ""
+    return f"{SHORT[cell.attribute]}{source} {SHORT[cell.condition]}"
 
 
 def _cell_params(cell: str, attribute: str, condition: str, source: str, ratio: str, seed: str) -> dict[str, str]:
@@ -105,23 +140,27 @@ def _cell_params(cell: str, attribute: str, condition: str, source: str, ratio: 
     }
 
 
-def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
+def setting_texts(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return settings by dotted keys as MLflow holds params."""
     return {key: v if isinstance(v, str) else json.dumps(v) for key, v in flat_settings(settings).items()}
 
 
-def study_name(dataset: str, made: Provenance) -> str:
-    """Return the name of a study's run: the data set, what differs from the committed settings, DVC's experiment.
+def study_name(ratio: float, made: Provenance) -> str:
+    """Return the name of a study's run: its ratio, what else differs from the committed settings, DVC's experiment.
 
-    Such as ``rendered_aircraft · ratio 0.25 (ratio-0p25)``.
+    Such as ``ratio 0.25 · seeds [0] · dying-obit``.
     """
-    told = sorted(made.changed_settings, key=lambda key: (key != "mix.ratio", key))  # what is swept comes first
-    changes = {key: made.changed_settings[key] for key in told if not key.startswith("watch.")}
+    changes = {key: value for key, value in _changes(made).items() if key != "mix.ratio"}
     words = [f"{key.rsplit('.', 1)[-1]} {_short(value)}" for key, value in list(changes.items())[:MOST_CHANGES]]
     if len(changes) > MOST_CHANGES:
         words.append(f"{len(changes) - MOST_CHANGES} more changes")
-    name = " · ".join([dataset, ", ".join(words)] if words else [dataset])
-    return f"{name} ({made.experiment})" if made.experiment else name
+    parts = [f"ratio {ratio:g}", ", ".join(words), made.experiment]
+    return " · ".join(part for part in parts if part)
+
+
+def _changes(made: Provenance) -> dict[str, Any]:
+    """Return the settings that somebody changed; what DVC watches follows from them."""
+    return {key: value for key, value in made.changed_settings.items() if not key.startswith("watch.")}
 
 
 def _short(value: Any) -> str:
@@ -140,18 +179,8 @@ def sweep_entry(sweep: DoseResponse) -> Entry:
         for point in curve.points:
             looks[point.ratio][f"{path}/top1"] = point.mean
     return Entry(
-        name=f"{sweep.dataset} · dose and response, ratios {', '.join(f'{ratio:g}' for ratio in ratios)}",
+        name=f"dose and response, ratios {', '.join(f'{ratio:g}' for ratio in ratios)}",
         params={"ratios": json.dumps(ratios), "photos": str(sweep.photos), "seeds": str(sweep.seeds)},
         metrics=metrics,
         curve=tuple(looks.values()),
     )
-
-
-def sweep_note(sweep: DoseResponse, links: Mapping[str, str]) -> str:
-    """Return the description of a sweep's run in Markdown: the trends, and the runs of its experiments."""
-    lines = [dose_headline(sweep), "", "| curve | slope | 95 % interval | verdict |", "| --- | --- | --- | --- |"]
-    for path, curve in dose_paths(sweep).items():
-        lines.append(f"| {path} | {signed(curve.slope)} | {interval(curve)} | {curve.words} |")
-    lines += ["", "Slopes are points of top-1 from all feasible to all infeasible. Experiments:", ""]
-    lines += [f"* [{name}]({links[name]})" if name in links else f"* {name}" for name in sweep.experiments]
-    return "\n".join(lines)

@@ -13,7 +13,8 @@ from varireal.errors import UserError
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import read_results
 from varireal.reporting.verdicts import verdict_metrics
-from varireal.tracking.entries import sweep_entry, sweep_note
+from varireal.tracking.entries import sweep_entry
+from varireal.tracking.notes import sweep_note
 from varireal.tracking.register import register_best
 from varireal.tracking.store import CELL, STUDY, TrackingError, open_store
 from varireal.tracking.study import DVC_EXPERIMENT, PARENT, LoggedStudy, log_study
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from varireal.reporting.dose import DoseResponse
 
 logger = logging.getLogger(__name__)
+
+
+def experiment_name(params: Params) -> str:
+    """Return the name of MLflow's experiment: as the settings say, else the data set's."""
+    if params.tracking.experiment is not None:
+        return params.tracking.experiment
+    there = paths.DATASET_INFO.is_file()
+    return str(read_mapping(paths.DATASET_INFO, "name")["name"]) if there else params.dataset.name
 
 
 def log_results(params: Params, tell: Callable[[str], None], *, anew: bool = False) -> bool:
@@ -91,5 +100,6 @@ def log_sweep(sweep: DoseResponse, experiment: str, figures: Path, picture: Path
         links = {name: run_link(store.experiment_id, runs[name]) for name in sweep.experiments if name in runs}
         store.describe(run_id, sweep_note(sweep, links))
         store.attach(run_id, {"": picture, "figures": figures})
-        store.lead_to(entry.name, run_link(store.experiment_id, run_id))
+        gone = run_link(store.experiment_id, old[0].info.run_id) if old else None
+        store.lead_to(entry.name, run_link(store.experiment_id, run_id), gone)
     return f"experiment '{experiment}', run '{entry.name}' in {store.uri}"

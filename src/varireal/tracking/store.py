@@ -7,14 +7,15 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from varireal.tracking.entries import Entry
+from varireal.tracking.notes import experiment_note
 from varireal.tracking.trouble import deleted, probe, told
-from varireal.tracking.view import VIEW, cells_view, experiment_note, view_key
+from varireal.tracking.view import ALL_STUDIES, VIEW, cells_view, compared_metrics, studies_view, view_key, view_link
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -177,6 +178,8 @@ class MlflowStore:
         if entry.per_class:
             columns = {"class": list(entry.per_class), "top1": list(entry.per_class.values())}
             self._client.log_table(run_id, columns, "per_class.json")
+        if entry.settings:
+            self.attach_value(run_id, entry.settings, "params.yaml")
         self._client.log_batch(run_id, tags=[RunTag("mlflow.runName", entry.name), RunTag(CONTENT, entry.content)])
 
     def keep(self, run: Run | None, entry: Entry, tags: Mapping[str, str], data: tuple[str, str] | None = None) -> str:
@@ -193,8 +196,8 @@ class MlflowStore:
             log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
             log(run_id, str(path), folder or None)
 
-    def attach_json(self, run_id: str, value: dict[str, Any], name: str) -> None:
-        """Keep a value with a run as a JSON file."""
+    def attach_value(self, run_id: str, value: dict[str, Any], name: str) -> None:
+        """Keep a value with a run as a file, in JSON or YAML by its name."""
         self._client.log_dict(run_id, value, name)
 
     def describe(self, run_id: str, markdown: str) -> None:
@@ -235,14 +238,27 @@ class MlflowStore:
         """Set an alias of a registered model to this version."""
         self._client.set_registered_model_alias(name, alias, version)
 
-    def prepare_view(self, study: str) -> None:
-        """Keep the prepared comparison of a study's cells with the experiment."""
-        self._client.set_experiment_tag(self.experiment_id, f"{VIEW}{view_key(study)}", cells_view(study))
+    def prepare_views(self, study: str, metrics: Sequence[str]) -> None:
+        """Keep the prepared comparisons with the experiment: of a study's cells, and of all its studies.
 
-    def lead_to(self, name: str, link: str) -> None:
-        """Put a line into the experiment's description, unless somebody else wrote that."""
+        Args:
+            metrics: of the study's run; they join those that earlier studies are compared by.
+        """
+        before = self._client.get_experiment(self.experiment_id).tags.get(f"{VIEW}{ALL_STUDIES}")
+        known = compared_metrics(before) if before else []
+        compared = studies_view(list(dict.fromkeys([*known, *metrics])))
+        for key, view in ((view_key(study), cells_view(study)), (ALL_STUDIES, compared)):
+            self._client.set_experiment_tag(self.experiment_id, f"{VIEW}{key}", view)
+
+    def lead_to(self, name: str, link: str, replaced: str | None = None) -> None:
+        """Put a link into the experiment's description, unless somebody else wrote that.
+
+        Args:
+            replaced: a link that it takes the place of, beside one to the same place.
+        """
         old = self._client.get_experiment(self.experiment_id).tags.get(NOTE)
-        if (note := experiment_note(old, name, link)) is not None:
+        studies = view_link(self.experiment_id, ALL_STUDIES)
+        if (note := experiment_note(old, studies, name, link, replaced)) is not None:
             self._client.set_experiment_tag(self.experiment_id, NOTE, note)
 
     def remove(self, run: Run) -> None:

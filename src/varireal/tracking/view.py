@@ -1,68 +1,100 @@
-"""What a person sees first in MLflow's pages: a prepared comparison of the cells, and descriptions that lead there.
+"""The comparisons that are prepared in MLflow's pages, and the addresses that open them.
 
-MLflow's pages keep a shared view (filter, groups, charts) as a tag of the experiment and open it by its key; the tag
-written here holds one for every study.
+MLflow's pages keep a shared view (filter, groups, charts) as a tag of the experiment and open it by its key; a tag
+holds the cells of one study, another all studies side by side. A chart's key is what MLflow writes beside it, its
+access key the figure that is drawn. It draws runs from the last to the first.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 VIEW = "mlflow.sharedViewState."  # tag of an experiment, with the view's key behind it
 KEY_LENGTH = 16
-MOST_LINKS = 12  # of a description
-MARK = "Compare the cells of "  # starts a description that may be written anew; another is somebody's own
-SEPARATOR = " | "  # between links
+ALL_STUDIES = "studies"  # key of the view with a bar for every study
 WORKFLOW = "workflowType=machine_learning"  # MLflow's pages open with those for language models unless told
+# by what a model was trained on, so that the same colour means the same in every study; of the first that fits
+COLOURS = {"feasible": "#1668b8", "infeasible": "#c4471d", "mixed": "#8250df", "none": "#6e7781"}
+COLOURS_TOLD = "feasible blue, infeasible red, mixed violet"
+STUDY_COLOURS = ("#1668b8", "#e08a00", "#1a7f37", "#8250df", "#c4471d", "#0598a8", "#b5179e", "#6e7781")
 
 
 def view_key(study: str) -> str:
-    """Return the key of a study's prepared view."""
+    """Return the key of the view that holds a study's cells."""
     return study[:KEY_LENGTH]
 
 
 def cells_view(study: str) -> str:
-    """Return the prepared view as MLflow's pages store it: the cells' top-1 as bars, each the mean over its seeds.
+    """Return the comparison of a study's cells as MLflow's pages store it: a named place each, a dot for every seed.
 
     Args:
         study: the value of the tag that the study's runs share.
     """
     charts = [
-        ("test/top1", "Top-1 on test (%), mean over seeds"),
-        ("val/best_top1", "Top-1 on val (%), mean over seeds"),
-    ]
+        {"type": "SCATTER", "uuid": metric, "xaxis": {"key": "cell", "type": "PARAM"},
+         "yaxis": {"key": f"{title}: {COLOURS_TOLD}", "type": "METRIC", "dataAccessKey": metric}}
+        for metric, title in (("test/top1", "top-1 on test (%)"), ("val/best_top1", "top-1 on val (%)"))
+    ]  # fmt: skip
+    wanted = f"tags.`varireal.study` = '{study}' and params.cell != 'none'"
+    return _view(wanted, "params.`cell`", "The cells, a dot for every seed", charts, columns=1, height=560)
+
+
+def studies_view(metrics: Sequence[str]) -> str:
+    """Return the comparison of all studies as MLflow's pages store it: a chart for every cell, a bar for every study.
+
+    Args:
+        metrics: of a study's run, in the order of the charts.
+    """
+    charts = [{"type": "BAR", "uuid": name, "metricKey": cell_of(name), "dataAccessKey": name} for name in metrics]
+    wanted = "tags.`varireal.cell` = 'study'"
+    return _view(wanted, "params.`mix.ratio`", "Top-1 on test (%) of every study", charts, columns=3, height=250)
+
+
+def cell_of(metric: str) -> str:
+    """Return the cell that a metric of a study's run tells of, for a narrow chart: ``bg infeasible +r``."""
+    attribute, condition, source, _ = metric.split("/")
+    told = " +r" if source == "real-and-synthetic" else ""
+    return f"{attribute.replace('background', 'bg')} {condition}{told}"
+
+
+def compared_metrics(view: str) -> list[str]:
+    """Return the metrics that a comparison of all studies has charts of."""
+    return [chart["dataAccessKey"] for chart in json.loads(view)["compareRunCharts"]]
+
+
+def _view(wanted: str, order: str, title: str, charts: Sequence[dict[str, Any]], *, columns: int, height: int) -> str:
+    """Return a view without groups, with one section of charts and all runs shown."""
+    fixed = {"metricSectionId": "section", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
     return json.dumps(
         {
-            "searchFilter": f"tags.`varireal.study` = '{study}' and params.cell != 'none'",
-            "orderByKey": "params.`cell`",
+            "searchFilter": wanted,
+            "orderByKey": order,
             "orderByAsc": False,
             "startTime": "ALL",
             "lifecycleFilter": "Active",
             "datasetsFilter": [],
             "modelVersionFilter": "All Runs",
-            "selectedColumns": ["metrics.`test/top1`", "params.`cell`", "params.`seed`"],
+            "selectedColumns": ["metrics.`test/top1`", "params.`cell`", "params.`seed`", "params.`mix.ratio`"],
             "runsExpanded": {},
             "runsPinned": [],
             "runsHidden": [],
             "runsVisibilityMap": {},
             "runsHiddenMode": "SHOWALL",
-            "compareRunCharts": [
-                {"type": "BAR", "uuid": metric, "metricKey": metric, "metricSectionId": "accuracy", "deleted": False,
-                 "isGenerated": False, "runsCountToCompare": 100, "displayName": title}
-                for metric, title in charts
-            ],
+            "compareRunCharts": [{**chart, **fixed} for chart in charts],
             "compareRunSections": [
-                {"uuid": "accuracy", "name": "The comparison", "display": True, "isReordered": False, "columns": 1,
-                 "cardHeight": 620}
+                {"uuid": "section", "name": title, "display": True, "isReordered": False, "columns": columns,
+                 "cardHeight": height}
             ],
             "viewMaximized": False,
             "runListHidden": True,
             "isAccordionReordered": True,
-            "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "cell"}]},
+            "groupBy": None,
             "groupsExpanded": {},
             "autoRefreshEnabled": False,
-            "useGroupedValuesInCharts": True,
+            "useGroupedValuesInCharts": False,
             "hideEmptyCharts": True,
             "globalLineChartConfig": {},
             "chartsSearchFilter": "",
@@ -71,12 +103,9 @@ def cells_view(study: str) -> str:
     )  # fmt: skip
 
 
-def view_link(experiment_id: str, study: str) -> str:
-    """Return the address of the prepared view within MLflow's pages."""
-    return (
-        f"#/experiments/{experiment_id}/runs?{WORKFLOW}&compareRunsMode=CHART"
-        f"&viewStateShareKey={quote(view_key(study))}"
-    )
+def view_link(experiment_id: str, key: str) -> str:
+    """Return the address of a prepared view within MLflow's pages."""
+    return f"#/experiments/{experiment_id}/runs?{WORKFLOW}&compareRunsMode=CHART&viewStateShareKey={quote(key)}"
 
 
 def run_link(experiment_id: str, run_id: str) -> str:
@@ -84,24 +113,6 @@ def run_link(experiment_id: str, run_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW}"
 
 
-def study_note(summary: str, link: str) -> str:
-    """Return the description of a study's run in Markdown: the way to the comparison, then what came out."""
-    end = "Figures, sheets of edits and the page are artifacts of this run."
-    return f"**[Compare the cells]({link})**\n\n{summary}\n{end}"
-
-
-def experiment_note(old: str | None, name: str, link: str) -> str | None:
-    """Return the description of an experiment with a link to one more study or sweep, the latest first.
-
-    It is one line: MLflow's pages show the first line of a description, and more only when asked.
-
-    Args:
-        old: the description that is there; one that somebody else wrote is kept: then None is returned.
-        name: of the run, which its link shows; an earlier link of that name gives way.
-        link: where it leads.
-    """
-    if old is not None and not old.startswith(MARK):
-        return None
-    there = (old or MARK).removeprefix(MARK).split(SEPARATOR)
-    kept = [each for each in there if each and not each.startswith(f"[{name}](")]
-    return MARK + SEPARATOR.join([f"[{name}]({link})", *kept][:MOST_LINKS])
+def artifact_link(run_id: str, path: str) -> str:
+    """Return the address of a run's file within MLflow's pages."""
+    return f"get-artifact?path={quote(path, safe='')}&run_uuid={run_id}"

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from varireal.base.seeding import SeedPart, derive_seed
 from varireal.errors import UserError
-from varireal.training.pixels import PixelCache, Pixels
+from varireal.training.crops import cut_out, random_crops, sampling_grid
+from varireal.training.pixels import PixelCache, Pixels, WholePixels
 
 if TYPE_CHECKING:
     from varireal.base.manifest import ImageRecord
     from varireal.config import AugmentationConfig
-
-ASPECT_LIMIT = math.log(4 / 3)  # of a random crop: 3:4 to 4:3, as in torchvision's RandomResizedCrop and the study
+    from varireal.networks.clip import Clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +33,51 @@ class LabelledImages:
         return len(self.labels)
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelledPhotos:
+    """Whole pictures for training, from which crops are taken."""
+
+    pixels: WholePixels
+    labels: torch.Tensor  # int64 (N,), class indices
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
 def load_images(records: Sequence[ImageRecord], cache: PixelCache, root: Path = Path()) -> LabelledImages:
     """Return the images of a manifest at the model's square size; what no run before has decoded is decoded now.
 
     Raises:
         UserError: an image is missing or cannot be read, or there is none.
     """
+    return LabelledImages(cache.load(records, root), _labels(records))
+
+
+def load_photos(records: Sequence[ImageRecord], cache: PixelCache, root: Path = Path()) -> LabelledPhotos:
+    """Return the whole images of a manifest, as :func:`load_images` does squares.
+
+    Raises:
+        UserError: an image is missing or cannot be read, or there is none.
+    """
+    return LabelledPhotos(cache.load_whole(records, root), _labels(records))
+
+
+def load_training_images(
+    records: Sequence[ImageRecord], clip: Clip, short_side: int | None, work: Path | None = None
+) -> LabelledImages | LabelledPhotos:
+    """Return images to crop from: whole ones with a shorter side of so many pixels, or squares (None).
+
+    Raises:
+        UserError: as for :func:`load_images`.
+    """
+    cache = PixelCache(clip, work, short_side)
+    return load_images(records, cache) if short_side is None else load_photos(records, cache)
+
+
+def _labels(records: Sequence[ImageRecord]) -> torch.Tensor:
     if not records:
         raise UserError("there is no image to load; check the splits in data/prepared/dataset.json")
-    return LabelledImages(cache.load(records, root), torch.tensor([record.class_index for record in records]))
+    return torch.tensor([record.class_index for record in records])
 
 
 class Rounds:
@@ -81,41 +117,26 @@ class Augmentation:
         if self._steps:
             planes = torch.stack([_in_turn(self._steps, image) for image in planes])
         crops = random_crops(len(planes), self._crop_scale_min, self._flip).to(planes.device)
-        grid = sampling_grid(crops, planes.shape[-1])
-        cropped = functional.grid_sample(planes.float(), grid, padding_mode="border", align_corners=False)
-        return cropped.permute(0, 2, 3, 1)
+        return _sampled(planes, crops, planes.shape[-1])
+
+    def of_photos(self, photos: Sequence[np.ndarray], side: int, device: torch.device) -> torch.Tensor:
+        """Return crops of whole pictures, float in [0, 255], (N, side, side, 3) on the device.
+
+        Args:
+            photos: uint8 (H, W, 3), each of its own size.
+        """
+        if self._steps:
+            planes = [torch.from_numpy(np.array(photo)).permute(2, 0, 1) for photo in photos]
+            photos = [_in_turn(self._steps, image).permute(1, 2, 0).numpy() for image in planes]
+        aspects = torch.tensor([photo.shape[1] / photo.shape[0] for photo in photos])
+        parts, crops = cut_out(photos, random_crops(len(photos), self._crop_scale_min, self._flip, aspects))
+        return _sampled(parts.to(device).permute(0, 3, 1, 2), crops.to(device), side)
 
 
-def random_crops(count: int, scale_min: float, flip: bool) -> torch.Tensor:
-    """Return random resized crops as affine maps from output to input, float32 (count, 2, 3).
-
-    The area is uniform in [scale_min, 1] of the square. The logarithm of the aspect ratio is uniform between plus
-    and minus :data:`ASPECT_LIMIT`, or what fits into the square at that area. The place is uniform, and half are
-    mirrored if asked. At ``scale_min`` 1 the whole square is kept.
-    """
-    area = scale_min + (1 - scale_min) * torch.rand(count)
-    high = (-area.log()).clamp(max=ASPECT_LIMIT)
-    aspect = torch.exp(high * (2 * torch.rand(count) - 1))
-    width = (area * aspect).sqrt()
-    height = (area / aspect).sqrt()
-    places = 2 * torch.rand(count, 2) - 1
-    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0) if flip else torch.ones(count)
-    maps = torch.zeros(count, 2, 3)
-    maps[:, 0, 0], maps[:, 0, 2] = width * mirror, places[:, 0] * (1 - width)
-    maps[:, 1, 1], maps[:, 1, 2] = height, places[:, 1] * (1 - height)
-    return maps
-
-
-def sampling_grid(maps: torch.Tensor, side: int) -> torch.Tensor:
-    """Return where each output pixel lies in the input, float32 (N, side, side, 2), for maps without rotation.
-
-    The same as ``affine_grid(maps, ..., align_corners=False)``, whose matrix product took as long as the sampling.
-    """
-    centres = (2 * torch.arange(side, device=maps.device) + 1) / side - 1
-    grid = maps.new_empty(len(maps), side, side, 2)
-    grid[..., 0] = (maps[:, 0, 0, None] * centres + maps[:, 0, 2, None])[:, None, :]
-    grid[..., 1] = (maps[:, 1, 1, None] * centres + maps[:, 1, 2, None])[:, :, None]
-    return grid
+def _sampled(planes: torch.Tensor, crops: torch.Tensor, side: int) -> torch.Tensor:
+    grid = sampling_grid(crops, side)
+    cropped = functional.grid_sample(planes.float(), grid, padding_mode="border", align_corners=False)
+    return cropped.permute(0, 2, 3, 1)
 
 
 def _colour_steps(config: AugmentationConfig) -> list[Callable[[torch.Tensor], torch.Tensor]]:

@@ -27,14 +27,14 @@ VAL_BATCH = 64  # images per forward pass without gradients
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Return the rate of step 0 to max_steps - 1: a linear warm-up to the peak, then a cosine to the final rate.
+    """Return the rate of step 0 to the last one: a linear warm-up to the peak, then a cosine to the final rate.
 
     The warm-up takes ``warmup_share`` of the steps and its last one has the peak rate.
     """
-    warmup = round(config.warmup_share * config.max_steps)
+    warmup = round(config.warmup_share * config.steps)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
-    passed = (step - warmup) / max(1, config.max_steps - 1 - warmup)
+    passed = (step - warmup) / max(1, config.steps - 1 - warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
 
@@ -133,7 +133,7 @@ def fine_tune(
         advance(state.step)
     parts = config.accumulation_steps
     model.train()
-    while state.step < config.max_steps:
+    while state.step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(state.step, config)
         positions = [order.draw(state.step * pool.share, pool.share) for order, pool in zip(rounds, sources)]
@@ -146,7 +146,7 @@ def fine_tune(
         state.step += 1
         state.losses.append(_finite(loss.item(), state.step, clip, dtype))
         advance(1)
-        if together.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.max_steps):
+        if together.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.steps):
             model.eval()
             state.add_look(*look_at(clip, model, tokens, val, dtype), parameters)
             model.train()

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, TypeVar, cast
 from varireal.base.manifest import (
     FEASIBILITIES,
     Attribute,
-    Condition,
     Feasibility,
     ImageRecord,
     copy_rows,
@@ -28,6 +27,7 @@ from varireal.base.manifest import (
 )
 from varireal.base.seeding import derive_seed
 from varireal.config import MixConfig
+from varireal.config.controls import NULLS
 from varireal.errors import UserError
 
 
@@ -51,7 +51,7 @@ def choose_from_manifests(
     manifests: Mapping[Feasibility, Path],
     classes: Sequence[str],
     attribute: Attribute,
-    condition: Condition,
+    condition: str,
     config: MixConfig,
     seed: int,
 ) -> list[Candidate]:
@@ -59,6 +59,7 @@ def choose_from_manifests(
 
     Args:
         manifests: of all cells of the attribute, by feasibility.
+        condition: or the name of a control: the edits of a control of harm are those of the condition feasible.
 
     Raises:
         UserError: as for :func:`candidates` and :func:`choose`.
@@ -67,7 +68,8 @@ def choose_from_manifests(
         edits: Edits[Candidate] = {
             name: usable(candidates(path), config.include_exhausted) for name, path in manifests.items()
         }
-        chosen = choose(edits, classes, attribute, config.share(condition), config.images_per_class, seed)
+        share, swapped = config.share(condition), condition == NULLS[1]
+        chosen = choose(edits, classes, attribute, share, config.images_per_class, seed, swapped=swapped)
         return sorted(chosen, key=lambda candidate: candidate.image_id)
 
 
@@ -157,6 +159,8 @@ def choose(
     share: float,
     images_per_class: int | None,
     seed: int,
+    *,
+    swapped: bool = False,
 ) -> list[Edit]:
     """Return the training set of one condition, in no certain order, independent of that of the records given.
 
@@ -165,6 +169,8 @@ def choose(
             because every condition gets the same number of images.
         classes: all class names of the data set.
         share: of infeasible images: 0 or 1 for the pure conditions, ``mix.ratio`` for the mixed one.
+        swapped: take feasible edits from the back of the order and infeasible ones from the front: as many of each as
+            without, but of a photo the other edit. The order is by chance, so both ways are draws of one distribution.
 
     Raises:
         UserError: as for :func:`images_by_class`.
@@ -175,8 +181,8 @@ def choose(
     groups = {feasibility: _by_class(edits.get(feasibility, ())) for feasibility in FEASIBILITIES}
     chosen: list[Edit] = []
     for name, size, count in zip(classes, sizes, infeasible):
-        chosen += _first(groups["feasible"][name], size - count, seed)
-        chosen += _first(groups["infeasible"][name], count, seed, backwards=True)
+        chosen += _first(groups["feasible"][name], size - count, seed, backwards=swapped)
+        chosen += _first(groups["infeasible"][name], count, seed, backwards=not swapped)
     return chosen
 
 

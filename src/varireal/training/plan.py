@@ -21,7 +21,8 @@ from varireal.store import FolderStore, content_key
 TrainingSource = Literal["real", "synthetic", "real+synthetic"]
 
 REVISION = 3  # raised when the meaning of the same settings changes, so that kept results are not mistaken for new ones
-WITHOUT_EFFECT = {"gradient_checkpointing", "checkpoint_every"}  # settings of train that change no result
+# settings of train that change no result; rounds are counted in max_steps
+WITHOUT_EFFECT = {"gradient_checkpointing", "checkpoint_every", "rounds"}
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 RESULT = "result.json"  # beside the adapter in the store: best step and curve
 DESCRIPTION = "varireal.json"  # beside the adapter in models/adapters: what it was trained on, and its curve
@@ -63,14 +64,15 @@ def read_training_set(params: Params, mix_folder: Path | None) -> TrainingSet:
     check_clip(params.clip.model, params.clip.pretrained)
     photos = read_manifest(paths.PHOTOS_MANIFEST)
     info = read_mapping(paths.DATASET_INFO, "classes", "domain_word")
+    real = tuple(photo for photo in photos if photo.split == "train")
     return TrainingSet(
         clip=params.clip,
-        train=params.train,
+        train=params.train.for_edits(len(real) * params.edit.edits_per_photo),
         compute=params.compute,
         run_seed=params.seed,
         classes=tuple(info["classes"]),
-        sentences=tuple(class_prompt(name, info["domain_word"]) for name in info["classes"]),
-        real=tuple(photo for photo in photos if photo.split == "train"),
+        sentences=tuple(class_prompt(name, info["domain_word"], params.clip.sentence) for name in info["classes"]),
+        real=real,
         val=tuple(photo for photo in photos if photo.split == "val"),
         synthetic=() if mix_folder is None else tuple(read_manifest(mix_folder / "manifest.parquet")),
     )
@@ -118,10 +120,13 @@ def fine_tunings(
         )
     if "real+synthetic" in sources and training_set.train.batch_size < 2:
         raise UserError("train.batch_size = 1 cannot hold a real and a synthetic image; set it to 2 or more")
+    train = training_set.train.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    if train["augmentation"]["short_side"] is None:  # as before there was such a setting
+        del train["augmentation"]["short_side"]
     shared = {
         "revision": REVISION,
         "clip": clip_identity(training_set.clip.model, training_set.clip.pretrained),
-        "train": training_set.train.model_dump(mode="json", exclude=WITHOUT_EFFECT),
+        "train": train,
         "dtype": training_set.compute.dtype,
         "run_seed": training_set.run_seed,
         "sentences": list(training_set.sentences),
@@ -132,7 +137,7 @@ def fine_tunings(
     for source in sources:
         used = {origin: images[origin] for origin in source.split("+")}
         keys = {seed: content_key({**shared, "images": used, "seed": seed}) for seed in seeds}
-        plan += [FineTuning(source, seed, key, training_set.train.max_steps) for seed, key in keys.items()]
+        plan += [FineTuning(source, seed, key, training_set.train.steps) for seed, key in keys.items()]
     return plan
 
 

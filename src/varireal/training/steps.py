@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from varireal.base.seeding import SeedPart, forked_torch_rng
-from varireal.training.data import Augmentation, LabelledImages
+from varireal.training.data import Augmentation, LabelledImages, LabelledPhotos
 
 if TYPE_CHECKING:
     from varireal.config import TrainConfig
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class ImagePool:
     """Training images of one origin, and what they weigh in the loss."""
 
-    images: LabelledImages
+    images: LabelledImages | LabelledPhotos
     share: int  # images of each batch that come from here
     weight: float  # factor of their mean cross-entropy
 
 
-def pools(real: LabelledImages | None, synthetic: LabelledImages | None, config: TrainConfig) -> list[ImagePool]:
+def pools(
+    real: LabelledImages | LabelledPhotos | None, synthetic: LabelledImages | LabelledPhotos | None, config: TrainConfig
+) -> list[ImagePool]:
     """Return the pools of a training source; a batch has ``batch_size`` images whatever the source.
 
     With both, half of each batch is real (the smaller half, if the size is odd) and the loss is
@@ -98,8 +100,7 @@ class AdaptedClip:
         self, sources: Sequence[ImagePool], rows: Sequence[torch.Tensor], texts: torch.Tensor
     ) -> torch.Tensor:
         """Return what the images at ``rows`` of each pool add to the loss, in one forward pass, float32 scalar."""
-        pixels = torch.cat([pool.images.pixels[chosen] for pool, chosen in zip(sources, rows)])
-        inputs = self.clip.normalise(self.augmentation(pixels.to(self.clip.device)))
+        inputs = self.clip.normalise(self._augmented(sources, rows))
         with autocast(self.clip, self.dtype):
             features = self.model.encode_image(inputs, normalize=True)
         logits = self.clip.logit_scale * features.float() @ texts.T
@@ -107,6 +108,18 @@ class AdaptedClip:
         weights = torch.cat([torch.full((len(r),), pool.weight / pool.share) for pool, r in zip(sources, rows)])
         losses = functional.cross_entropy(logits, labels.to(self.clip.device), reduction="none")
         return losses @ weights.to(self.clip.device)
+
+    def _augmented(self, sources: Sequence[ImagePool], rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return random crops of the images at ``rows`` of each pool, float (N, S, S, 3)."""
+        squares, photos = [], []
+        for pool, chosen in zip(sources, rows):
+            if isinstance(pool.images, LabelledPhotos):
+                photos += pool.images.pixels[chosen]
+            else:
+                squares.append(pool.images.pixels[chosen])
+        if photos:
+            return self.augmentation.of_photos(photos, self.clip.image_size, self.clip.device)
+        return self.augmentation(torch.cat(squares).to(self.clip.device))
 
 
 def part_of_batch(positions: Sequence[torch.Tensor], parts: int, part: int) -> list[torch.Tensor]:

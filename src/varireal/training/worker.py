@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import json_bytes
-from varireal.compute.devices import resolve_device, resolve_dtype
+from varireal.compute.devices import resolve_device, resolve_dtype, settle_algorithms
 from varireal.compute.progress import catching_up, report_units, units_to
 from varireal.networks.clip import Clip, load_clip
 from varireal.training.plan import RESULT, FineTuning, TrainingSet
 
 if TYPE_CHECKING:
     from varireal.store import FolderStore
-    from varireal.training.data import LabelledImages
+    from varireal.training.data import LabelledImages, LabelledPhotos
     from varireal.training.state import State
     from varireal.training.team import Team
 
@@ -30,7 +30,7 @@ class FineTuningWorker:
         """Take all fine-tunings that it may be given, and the store of their checkpoints and of decoded pictures."""
         self._set, self._store, self._team = training_set, store, team
         self._origins = sorted({origin for item in plan for origin in item.source.split("+")})
-        self._loaded: tuple[Clip, dict[str, LabelledImages]] | None = None
+        self._loaded: tuple[Clip, LabelledImages, dict[str, LabelledImages | LabelledPhotos]] | None = None
 
     def __call__(self, items: Sequence[FineTuning]) -> list[dict[str, bytes]]:
         """Return the files of each fine-tuning: adapter, best step and curve; in a team only its first process does.
@@ -44,21 +44,26 @@ class FineTuningWorker:
             self._loaded = self._load()
         return [self._fine_tune(item, *self._loaded) for item in items]
 
-    def _load(self) -> tuple[Clip, dict[str, LabelledImages]]:
-        from varireal.training.data import load_images
+    def _load(self) -> tuple[Clip, LabelledImages, dict[str, LabelledImages | LabelledPhotos]]:
+        from varireal.training.data import load_images, load_training_images
         from varireal.training.pixels import PixelCache
         from varireal.training.towers import set_up_towers
 
         wanted = self._set
+        settle_algorithms(wanted.compute)
         own = self._team.device if self._team else None
         device = own or resolve_device(wanted.compute)
         clip = load_clip(wanted.clip.model, wanted.clip.pretrained, device)  # in float32: the loop computes by autocast
         set_up_towers(clip.model, wanted.train)
-        records = {"val": wanted.val, "real": wanted.real, "synthetic": wanted.synthetic}
-        cache = PixelCache(clip, self._store.root)
-        return clip, {name: load_images(records[name], cache) for name in sorted({"val", *self._origins})}
+        val = load_images(wanted.val, PixelCache(clip, self._store.root))
+        records = {"real": wanted.real, "synthetic": wanted.synthetic}
+        side = wanted.train.augmentation.short_side
+        images = {name: load_training_images(records[name], clip, side, self._store.root) for name in self._origins}
+        return clip, val, images
 
-    def _fine_tune(self, item: FineTuning, clip: Clip, images: dict[str, LabelledImages]) -> dict[str, bytes]:
+    def _fine_tune(
+        self, item: FineTuning, clip: Clip, val: LabelledImages, images: dict[str, LabelledImages | LabelledPhotos]
+    ) -> dict[str, bytes]:
         from varireal.training.loop import fine_tune
         from varireal.training.lora import adapter_bytes, add_lora, remove_lora
         from varireal.training.state import CheckpointFile
@@ -81,7 +86,7 @@ class FineTuningWorker:
             model = add_lora(clip.model, config.lora, *seed)
             try:
                 state = fine_tune(
-                    clip, model, tokens, sources, images["val"], config, seed, advance,
+                    clip, model, tokens, sources, val, config, seed, advance,
                     dtype=resolve_dtype(self._set.compute), team=team,
                     checkpoint=CheckpointFile(self._store.unfinished(item.key), config.checkpoint_every),
                 )  # fmt: skip
@@ -108,6 +113,7 @@ def fine_tune_in_team(
     from varireal.compute.engines.local import set_up
     from varireal.training.team import join_team
 
+    settle_algorithms(training_set.compute)
     team = join_team(on_cpu=resolve_device(training_set.compute).type == "cpu")
     set_up(num_threads, networks=True)
     missing = team.from_first(list(missing))

@@ -165,18 +165,18 @@ def test_adapters_predictions_and_measures_are_those_of_one_worker(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     make_study(tiny_clip)
-    change(grid__conditions=["feasible"], grid__sources=["real+synthetic"], grid__seeds=[0, 1])
-    run_stages([*TO_MIX[:-2]])
-    stages = [["measure"], ["train", "--real-only"], ["train", *CONDITIONS[0]], ["evaluate"]]
-    made = []
-    for engine, workers in (("local", 1), ("local", 2), ("ray", 2)):
-        change(compute__engine=engine, compute__workers=workers, compute__num_threads=1)
+    change(grid__conditions=["feasible"], grid__sources=["real+synthetic"], grid__seeds=[0, 1], compute__num_threads=1)
+    change(compute__workers=1)
+    run_stages([*TO_MIX[:-2], ["train", "--real-only"]])
+    stages = [["measure"], ["train", *CONDITIONS[0]], ["evaluate"]]
+    made, folders = [], (paths.adapter_folder("color", "feasible"), paths.PREDICTIONS.parent, paths.METRICS)
+    for engine, workers in (("local", 1), ("ray", 2)):
+        change(compute__engine=engine, compute__workers=workers)
         run_stages(stages)
-        folders = (paths.ADAPTERS, paths.PREDICTIONS.parent, paths.METRICS)
         made.append({p.as_posix(): p.read_bytes() for folder in folders for p in sorted(folder.rglob("*.*"))})
         for folder in (".work", *folders[:2]):
             shutil.rmtree(folder)
-    assert len(made[0]) > 15 and made[1] == made[0] and made[2] == made[0]
+    assert len(made[0]) > 15 and made[1] == made[0]
 
 
 def test_sigterm_to_all_processes_ends_the_stage_with_143_and_keeps_what_is_finished(study: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from varireal import paths
 from varireal.base.files import read_file, read_mapping, sha256_bytes, write_json
 from varireal.base.manifest import ImageRecord, read_manifest, usable
+from varireal.config.controls import is_control
 from varireal.errors import UserError
 from varireal.serving.export.folder import ABOUT
 
@@ -68,7 +69,7 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
     else:
         records = read_manifest(_mix(name) / "manifest.parquet")
     if not records:
-        raise UserError(f"there is no edit in {name} to export; see `dvc metrics show` for what the filter accepted")
+        raise UserError(f"there is no edit in {name} to export; see metrics/edit for what the filter accepted")
     records.sort(key=lambda record: record.image_id)
     return EditSet(name, tuple(records), tuple(info["classes"]), info["name"], info["domain_word"])
 
@@ -76,7 +77,8 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
 def _mix(name: str) -> Path:
     attribute, _, condition = name.partition("_")
     folder = paths.mix_folder(attribute, condition)
-    mixes = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
+    found = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
+    mixes = [mix for mix in found if not is_control(mix.partition("_")[2])]  # some of their labels are wrong on purpose
     if name not in mixes:
         raise UserError(
             f"--data {name}: there is no such mix in {folder.parent}; allowed here: {', '.join([EVERYTHING, *mixes])}"

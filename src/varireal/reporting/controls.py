@@ -1,0 +1,115 @@
+"""Can this study see? What its controls show, in plain sentences that stand before all answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from varireal.evaluation.comparisons import Family, Verdict
+from varireal.evaluation.controls import Sight, baseline, is_found, sights
+from varireal.reporting.words import BESIDE, UNPROVEN, interval_words, label, p_words, signed
+
+QUESTION = "Can this study see?"
+CONTROL_QUESTIONS: dict[Family, str] = {
+    "harm": "Control: is a known harm seen?",
+    "null": "Control: is something found where nothing is?",
+}
+REMEDY = (
+    "More seeds (grid.seeds) or test photos would let it see more, and so would less noise: more steps at a lower rate "
+    "(train.max_steps, train.learning_rate)."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlsAnswer:
+    """What all controls say together."""
+
+    able: bool  # they are as they should be, for every training source
+    short: str  # what is seen; before it what is not
+    parts: tuple[str, ...]  # every training source, and real photos alone
+    advice: tuple[str, ...]  # what to change, where they are not as they should be
+
+
+def controls_answer(verdicts: Sequence[Verdict]) -> ControlsAnswer | None:
+    """Return what the controls show; None where the study has none."""
+    found = sights(verdicts)
+    if not found:
+        return None
+    several = len({sight.attribute for sight in found}) > 1
+    failing = [sight for sight in found if not sight.able]
+    told = [*(_failure(sight, several) for sight in failing), *_successes([s for s in found if s.able], several)]
+    if failing:
+        everywhere = len(failing) == len(found)
+        told.append(f"So no comparison {'' if everywhere else 'there '}is called equivalent, but “{UNPROVEN}”.")
+    parts = [f"{_place(sight, several)}: {_details(sight)}" for sight in found]
+    if (real := baseline(verdicts)) is not None:
+        seen = "found" if is_found(real) and real.difference.mean > 0 else "not found to help"
+        parts.append(f"real photos alone: {signed(real.difference.mean)} over zero-shot ({_p(real)}), {seen}")
+    return ControlsAnswer(not failing, " ".join(told), tuple(parts), (REMEDY,) if failing else ())
+
+
+def controls_headline(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what the controls show as lines for the terminal: one, or two where they are not as they should be."""
+    answer = controls_answer(verdicts)
+    return [] if answer is None else [f"{QUESTION} {answer.short}", *(f"  {each}" for each in answer.advice)]
+
+
+def controls_sentences(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return everything that is to say of the controls as lines."""
+    answer = controls_answer(verdicts)
+    return [] if answer is None else [f"{QUESTION} {answer.short}", *(f"  {e}" for e in answer.parts + answer.advice)]
+
+
+def _place(sight: Sight, several: bool) -> str:
+    """Return where a control was made: how edits were trained with, and their attribute where there are several."""
+    place = BESIDE.get(sight.source, sight.source)
+    return f"{place} on {sight.attribute}" if several else place
+
+
+def _failure(sight: Sight, several: bool) -> str:
+    """Say what is not as it should be."""
+    said = []
+    if sight.harms and sight.seen is None:
+        largest = sight.harms[-1]
+        said.append(f"does not see {label(largest.comparison.first)} ({_figures(largest)})")
+    if sight.null is not None and not sight.finds_nothing:
+        said.append(f"finds a difference where nothing is but the draw ({_figures(sight.null)})")
+    return f"Edits {_place(sight, several)}: this study {' and '.join(said)}."
+
+
+def _successes(able: Sequence[Sight], several: bool) -> list[str]:
+    """Say in one sentence what is seen, and that nothing is where nothing is."""
+    if not able:
+        return []
+    seen = [
+        f"a harm of {abs(sight.seen.difference.mean):.1f} points {_place(sight, several)} ({_harm(sight.seen)})"
+        for sight in able
+        if sight.seen is not None
+    ]
+    nothing = ["finds nothing where nothing is"] if any(sight.null for sight in able) else []
+    claims = ([f"sees {' and '.join(seen)}"] if seen else []) + nothing
+    return [f"This study {', and '.join(claims)}."]
+
+
+def _details(sight: Sight) -> str:
+    told = [f"{_harm(v)}{'' if is_found(v) else ' not found'}" for v in sight.harms]
+    if sight.null is not None:
+        found = "nothing found" if sight.finds_nothing else "found"
+        told.append(f"two draws {signed(sight.null.difference.mean)} ({interval_words(sight.null)}), {found}")
+    return "; ".join(told)
+
+
+def _harm(verdict: Verdict) -> str:
+    return f"{label(verdict.comparison.first)}: {signed(verdict.difference.mean)}, {_p(verdict)}"
+
+
+def _figures(verdict: Verdict) -> str:
+    return f"{signed(verdict.difference.mean)}, {interval_words(verdict)}, {_p(verdict)}"
+
+
+def _p(verdict: Verdict) -> str:
+    """Return the corrected p-value, such as ``p = 0.012``."""
+    if verdict.difference.seeds < 2:
+        return "one seed tells nothing"
+    words = p_words(verdict.p_difference_holm)
+    return f"p {words}" if words.startswith("<") else f"p = {words}"

@@ -1,0 +1,1 @@
+"""Seeds until the study's question is decided: looks planned beforehand, each an experiment of DVC."""

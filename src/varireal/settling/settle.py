@@ -1,0 +1,100 @@
+"""Takes one look after the other until every comparison is decided, or the budget is spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from varireal import paths
+from varireal.base.files import write_json
+from varireal.errors import UserError
+from varireal.evaluation.looks import Looks, is_hopeless, outlook
+from varireal.evaluation.statistics import CrossedMean, crossed_mean
+from varireal.reporting.experiments import Experiment, read_experiment
+from varireal.reporting.settling import Settled, TakenLook, look_lines, next_line, settled_json
+from varireal.reporting.side_by_side import check_same_test_set
+from varireal.settling.costs import seconds_of
+from varireal.settling.plan import PlannedLook, asked, check_plan, plan_json
+from varireal.sweeping.run import Tell, run_missing
+
+HOUR = 3600.0
+
+Clock = Callable[[], float]  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How far to go."""
+
+    seeds: int
+    hours: float | None = None  # None: as long as it takes
+
+
+def settle(
+    looks: Sequence[PlannedLook], budget: Budget, tell: Tell, show: Tell, clock: Clock = time.monotonic
+) -> Settled:
+    """Take the planned looks and write what is found after each, until all is decided or the budget is spent.
+
+    Args:
+        looks: all that are planned.
+        tell: takes lines about what is being done.
+        show: takes lines about what was found.
+
+    Raises:
+        UserError: the budget allows no look, earlier looks were planned otherwise, or an experiment failed.
+    """
+    affordable = [look for look in looks if look.seeds <= budget.seeds]
+    if not affordable:
+        raise UserError(f"{budget.seeds} seeds allow no look; the first is after {looks[0].seeds} (settle.looks)")
+    plan = plan_json(looks)
+    check_plan(plan)
+    margin, compared = looks[0].params.report.margin, asked(looks[0].params)
+    sequence, taken, end = Looks(margin), [], clock() + HOUR * budget.hours if budget.hours else None
+    first: Experiment | None = None
+    settled = None
+    for place, look in enumerate(affordable):
+        saved = run_missing([look], 1, tell, lambda wanted: wanted.name)[look.name]
+        experiment = dataclasses.replace(read_experiment(saved.rev), name=saved.name)
+        first = first or experiment
+        check_same_test_set(first, experiment)
+        found = sequence.take(differences(experiment, look), look.level)
+        taken.append(TakenLook(look.number, look.seeds, look.level, saved.name, saved.rev, found))
+        left, following = affordable[place + 1 :], looks[place + 1 : place + 2]
+        models = following[0].fine_tunings - look.fine_tunings if following else 0
+        cost, state = seconds_of(models), "going on"
+        if not found.undecided:
+            state = "decided"
+        elif not left:
+            state = "no seeds left"
+        elif is_hopeless(found, [(each.seeds, each.level) for each in left], margin):
+            state = "hopeless"
+        elif end is not None and clock() + (cost or 0.0) > end:
+            state = "no time left"
+        settled = Settled(plan, margin, state, tuple(compared), tuple(taken), len(looks))
+        write_json(paths.SETTLED, settled_json(settled))
+        for line in look_lines(settled):
+            show(line)
+        if following and found.undecided:
+            ahead = outlook(found, following[0].seeds, following[0].level, margin)
+            show(next_line(settled, following[0].seeds, models, cost, ahead))
+        if state != "going on":
+            break
+    assert settled is not None
+    return settled
+
+
+def differences(experiment: Experiment, look: PlannedLook) -> list[CrossedMean]:
+    """Return the difference of every comparison of the question.
+
+    Raises:
+        UserError: the experiment lacks predictions of a model or a seed.
+    """
+    compared, seeds, predictions = asked(look.params), look.params.grid.seeds, experiment.predictions
+    models = {model: seeds for each in compared for model in (each.first, each.second)}
+    if (missing := predictions.missing(models)) is not None:
+        raise UserError(f"{experiment.name} lacks predictions of {missing}; make them anew")
+    right = {model: predictions.right(model, seeds).astype(np.int8) for model in models}
+    return [crossed_mean(right[each.first] - right[each.second]) for each in compared]
