@@ -15,6 +15,7 @@ from varireal.networks.clip_weights import CONFIG, HUB, LOCAL
 from varireal.segmentation.labels import labels_problem
 
 if TYPE_CHECKING:
+    from varireal.base.manifest import Attribute
     from varireal.config import Params
     from varireal.datasets.base import Dataset, Photo
     from varireal.prompts import PromptTable
@@ -25,7 +26,7 @@ NAMED = 12  # values, files or classes in one finding
 def look_at_pictures(params: Params, table: PromptTable) -> list[Finding]:
     """Say which values of the bank have no picture, and which pictures cannot be read."""
     prior = params.edit.prior
-    attributes = [attribute for attribute in params.grid.attributes if attribute != "color"]
+    attributes: list[Attribute] = [attribute for attribute in params.grid.attributes if attribute != "color"]
     if prior.source != "pictures" or prior.pictures is None or not attributes:  # made by the data set, or drawn
         return []
     root = Path(prior.pictures)
