@@ -35,7 +35,7 @@ def test_calls_and_rows_are_counted_by_kind(vae: AutoencoderKL) -> None:
 def test_a_call_that_fails_ends_its_record(vae: AutoencoderKL) -> None:
     with torch.no_grad(), recording() as uses:
         with pytest.raises(RuntimeError):
-            vae.decode(torch.zeros(1, 7, 8, 8))
+            vae.decoder(torch.zeros(1, 7, 8, 8))  # four channels are what it reads
         vae.encode(torch.zeros(1, 3, 8, 8))
     assert uses["VAE encoder"].calls == 1
 

@@ -18,7 +18,7 @@ from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.config import ReportConfig
 from varireal.reporting import gallery
 from varireal.reporting.gallery import Try, build_examples, choose_examples, data_uri
-from varireal.reporting.page import FILTERS, _environment
+from varireal.reporting.page import CHOSEN, FILTERS, page_environment
 
 
 @pytest.fixture
@@ -107,8 +107,8 @@ def test_the_largest_gallery_that_settings_allow_fits_the_page(finished_study: P
         shown = {"photo_path": pictures[k % 16].as_posix(), "path": path, "prior_path": prior}
         chosen.append(dataclasses.replace(edit, image_id=f"e{k}", photo_id=f"p{k}", **shown, **told))
     examples = build_examples(chosen)
-    template = _environment().get_template("gallery.html.j2")
-    shown = template.render(examples=examples, choices={name: ["a"] for name in FILTERS})
+    template = page_environment().get_template("gallery.html.j2")
+    shown = template.render(examples=examples, choices={name: ["a"] for name in FILTERS}, words=CHOSEN)
     assert shown.count("<article") == 600 and shown.count("<img") == 3600
     assert 2_000_000 < len(shown.encode()) < 7_000_000  # of 8 MB; without a gallery a page has 0.2
 
@@ -160,7 +160,7 @@ def test_kept_pictures_of_attempts_are_shown_beside_their_scores(edits: list[Ima
         np.asarray(decode(uri).convert("RGB"), int) for uri in (example.shots["edit"].uri, rejected.shot.uri)
     )
     assert np.abs(shown - read_image(Path(edits[0].path))).mean() < 12 < np.abs(shown - other).mean()  # a JPEG of it
-    page = _environment().get_template("gallery.html.j2").render(examples=[example], choices={})
+    page = page_environment().get_template("gallery.html.j2").render(examples=[example], choices={}, words=CHOSEN)
     items = [item.partition("</li>")[0] for item in page.split("<li>")[1:]]
     assert [item.count("<img") for item in items] == [1, 0]
     assert 'alt="Attempt 1, not kept: ' in items[0] and "rejected, attribute 0.25" in items[0]

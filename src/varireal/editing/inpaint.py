@@ -141,6 +141,14 @@ class PictureMaker:
                 pictures.append(picture)
         return pictures
 
+    def load(self) -> None:
+        """Load the networks, unless they are loaded.
+
+        Raises:
+            UserError: they cannot be loaded.
+        """
+        _ = self._pipeline.pipe
+
     def release(self) -> None:
         """Give the networks' memory back."""
         self._pipeline.release()

@@ -143,6 +143,14 @@ class PictureWorker:
     def __init__(self, maker: PictureMaker) -> None:
         self._maker = maker
 
+    def load(self) -> None:
+        """Load the pipeline, unless it is loaded.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        self._maker.load()
+
     def __call__(self, items: Sequence[PictureItem]) -> list[dict[str, bytes]]:
         """Return the files of each value's pictures."""
         made = [self._maker.make([item.sentence] * len(item.seeds), item.seeds) for item in items]

@@ -10,6 +10,7 @@ from typing import Any
 
 from varireal.compute.engines import Engine, Pool, SetAside, Worker
 from varireal.editing.attempts import IMAGE, Attempt, EditWorker, FilterAnswer
+from varireal.editing.pictures import PictureWorker
 from varireal.networks.calls import Uses, add_uses, recording
 from varireal.segmentation.run import SegmentWorker
 
@@ -55,7 +56,7 @@ class ProbedWorker:
         measured, start = Measured(items=len(items)), time.perf_counter()
         if isinstance(self._worker, EditWorker):
             self._worker.load(editor=any(IMAGE not in each.files for each in items))
-        elif isinstance(self._worker, SegmentWorker):
+        elif isinstance(self._worker, SegmentWorker | PictureWorker):
             self._worker.load()
         measured.loading = time.perf_counter() - start
         with recording() as measured.uses:
