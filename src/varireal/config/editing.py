@@ -177,6 +177,7 @@ class Recipe(Section):
     # texture: the part of a material's picture that is laid over the photo, as a share of the largest side that fits
     crop_min: PositiveShare = 0.7
     crop_max: PositiveShare = 1.0
+    crop_reach: Share = 1.0  # from which part of the picture, around its middle; 0: the middle itself
     # color: values that would change the object by less than this, painted whole (mean difference in CIELAB), are not
     # asked for, unless all would; 0: every value may be. Without it feasible edits change less than infeasible ones
     least_change: NonNegative = 0.0
