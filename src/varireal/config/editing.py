@@ -142,7 +142,7 @@ class MemoryConfig(Section):
 class Recipe(Section):
     """Settings of one kind of edit. Pixel lengths are measured at the model's image size.
 
-    Method ``paste`` reads alpha, keep_shading, dilation, mask_blur, crop_min, crop_max, sharpen and mirror only.
+    Method ``paste`` reads alpha, keep_shading, dilation, rim, mask_blur, mirror, sharpen and the crop alone.
     """
 
     alpha: Share = 1.0  # share of the flat colour or material in the prior; backgrounds replace the place wholly
