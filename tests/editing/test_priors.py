@@ -95,6 +95,16 @@ def test_without_mirroring_the_same_crops_come_as_they_are() -> None:
     assert words == {picture.tobytes()}
 
 
+def test_crops_keep_to_the_middle_where_they_shall() -> None:
+    y, x = np.mgrid[0:100, 0:100]
+    picture = np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)  # every pixel says where it comes from
+    for reach, least, most in ((0, 40, 40), (0.5, 20, 60), (1, 0, 80)):
+        crops = [cover_crop(picture, 20, 20, np.random.default_rng(k), 0.2, 0.2, False, reach) for k in range(60)]
+        corners = np.array([crop[0, 0, :2] for crop in crops])
+        assert corners.min() >= least and corners.max() <= most
+        assert np.ptp(corners) >= 0.85 * (most - least)
+
+
 def test_a_crop_depends_on_its_generator_alone() -> None:
     picture = np.random.default_rng(5).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     crops = [cover_crop(picture, 40, 40, np.random.default_rng(k), 0.5) for k in (1, 1, 2)]

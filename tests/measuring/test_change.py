@@ -125,7 +125,8 @@ def test_a_rim_may_change_for_either(mask: np.ndarray) -> None:
     square = np.zeros((20, 40), bool)
     square[5:16, 10:21] = True  # 11 x 11 pixels
     kept = ~region_of(edit("background", paste(0, None, rim=2)), square)
-    assert kept.sum() == 7 * 7 and kept[7:14, 12:19].all()  # deeper than two pixels
+    assert kept[7:14, 12:19].all() and not kept[[5, 15]].any()  # all that is deep, nothing at the edge
+    assert kept.sum() < 7 * 7 + 12  # at corners, where it gets thin, a little more
     grown = region_of(edit("color", paste(0, None, rim=2)), square)
     assert grown.sum() == 11 * 11 + 4 * 11  # a pixel beyond
 

@@ -142,7 +142,7 @@ class MemoryConfig(Section):
 class Recipe(Section):
     """Settings of one kind of edit. Pixel lengths are measured at the model's image size.
 
-    Method ``paste`` reads alpha, keep_shading, dilation, mask_blur, crop_min, crop_max, sharpen and mirror only.
+    Method ``paste`` reads alpha, keep_shading, dilation, rim, mask_blur, mirror, sharpen and the crop alone.
     """
 
     alpha: Share = 1.0  # share of the flat colour or material in the prior; backgrounds replace the place wholly
@@ -177,6 +177,7 @@ class Recipe(Section):
     # texture: the part of a material's picture that is laid over the photo, as a share of the largest side that fits
     crop_min: PositiveShare = 0.7
     crop_max: PositiveShare = 1.0
+    crop_reach: Share = 1.0  # from which part of the picture, around its middle; 0: the middle itself
     # color: values that would change the object by less than this, painted whole (mean difference in CIELAB), are not
     # asked for, unless all would; 0: every value may be. Without it feasible edits change less than infeasible ones
     least_change: NonNegative = 0.0

@@ -26,7 +26,18 @@ from varireal.editing.refine import Refiner
 
 _JOB_KEYS = {"least_change"}  # settings of a recipe that decide which edits are made, not how
 # settings of a recipe that the method paste reads, and those that nothing reads where nothing is refined
-_PASTE_KEYS = {"alpha", "keep_shading", "dilation", "mask_blur", "crop_min", "crop_max", "sharpen", "mirror", "rim"}
+_PASTE_KEYS = {
+    "alpha",
+    "keep_shading",
+    "dilation",
+    "mask_blur",
+    "crop_min",
+    "crop_max",
+    "sharpen",
+    "mirror",
+    "rim",
+    "crop_reach",
+}
 _REFINE_KEYS = {
     "refine", "refine_strength", "refine_guidance_scale", "refine_steps", "ip_adapter_scale",
     "controlnet_conditioning_scale",

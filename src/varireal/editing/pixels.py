@@ -75,7 +75,7 @@ def inner_part(mask: np.ndarray, rim: float) -> np.ndarray:
     Where it is too thin for that, as at tails and legs, its middle is kept: what is deeper than THIN_SHARE of the
     greatest depth nearby. The border of the picture is no edge.
     """
-    margin = int(np.ceil(2 * rim)) + 1
+    margin = int(np.ceil(rim)) + 1
     beyond = np.pad(mask, margin, mode="edge")
     if rim <= 0 or beyond.all():
         return mask.copy()

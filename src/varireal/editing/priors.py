@@ -20,22 +20,28 @@ def cover_crop(
     least_share: float,
     largest_share: float = 1.0,
     mirror: bool = True,
+    reach: float = 1.0,
 ) -> np.ndarray:
     """Return a random part of the picture that fills ``height`` x ``width`` without distortion, half of them mirrored.
 
     The part has between ``least_share`` and ``largest_share`` of the largest side that fits. Without ``mirror`` the
-    same parts come as they are.
+    same parts come as they are. It lies anywhere, or, with a ``reach`` below 1, that far around the middle.
     """
     full_height, full_width = picture.shape[:2]
     fit = min(full_height / height, full_width / width) * rng.uniform(least_share, largest_share)
     part_height = min(full_height, max(1, round(height * fit)))
     part_width = min(full_width, max(1, round(width * fit)))
-    top = int(rng.integers(full_height - part_height + 1))
-    left = int(rng.integers(full_width - part_width + 1))
+    top, left = (_place(room, reach, rng) for room in (full_height - part_height, full_width - part_width))
     part = picture[top : top + part_height, left : left + part_width]
     if rng.random() < 0.5 and mirror:
         part = part[:, ::-1]
     return resize(np.ascontiguousarray(part), height, width)
+
+
+def _place(room: int, reach: float, rng: np.random.Generator) -> int:
+    """Return where a part begins that has ``room`` pixels to move."""
+    least = round(room * (1 - reach) / 2)
+    return least + int(rng.integers(room - 2 * least + 1))
 
 
 def background_prior(photo: np.ndarray, kept: np.ndarray, place: np.ndarray, softness: float) -> np.ndarray:

@@ -78,7 +78,8 @@ class PastePicture:
         picture = self.pictures.pick(draft.job.spec, rng)
         height, width = draft.mask.shape
         if draft.job.attribute != "background":
-            part = cover_crop(picture, height, width, rng, recipe.crop_min, recipe.crop_max, mirror)
+            shares = (recipe.crop_min, recipe.crop_max, mirror, recipe.crop_reach)
+            part = cover_crop(picture, height, width, rng, *shares)
             return _with_prior(draft, _new_surface(draft, recipe, sharpened(part, recipe.sharpen)))
         place = cover_crop(picture, height, width, rng, PLACE_ZOOM, mirror=mirror)
         kept, softness = ~draft.region, recipe.mask_blur * draft.scale
