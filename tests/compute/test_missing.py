@@ -96,6 +96,7 @@ def test_each_missing_piece_is_done_once_and_its_units_are_shown_while_it_runs(s
     assert not list(store.root.glob("count-unfinished/*/*"))
     do([*plan, Count(5)], store, Counter(store), workers)
     assert units[8] == -5 and sum(units[9:]) == 5
+    assert [pieces for pieces, _ in store.times()] == [2, 1] and all(0 <= seconds < 60 for _, seconds in store.times())
 
 
 def test_what_a_run_left_unfinished_beside_a_finished_piece_is_dropped(store):

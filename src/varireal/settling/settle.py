@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ import numpy as np
 from varireal import paths
 from varireal.base.files import write_json
 from varireal.errors import UserError
-from varireal.evaluation.looks import Looks, is_hopeless, outlook
+from varireal.evaluation.looks import Look, Looks, is_hopeless, outlook
 from varireal.evaluation.statistics import CrossedMean, crossed_mean
 from varireal.reporting.experiments import Experiment, read_experiment
 from varireal.reporting.settling import Settled, TakenLook, look_lines, next_line, settled_json
@@ -52,8 +53,9 @@ def settle(
     plan = plan_json(looks)
     check_plan(plan)
     margin, compared = looks[0].params.report.margin, asked(looks[0].params)
-    sequence, taken, end = Looks(margin), [], clock() + HOUR * budget.hours if budget.hours else None
-    first: Experiment | None = None
+    end = math.inf if budget.hours is None else clock() + HOUR * budget.hours
+    sequence, first = Looks(margin), None
+    taken: list[TakenLook] = []
     settled = None
     for place, look in enumerate(affordable):
         saved = run_missing([look], 1, tell, lambda wanted: wanted.name)[look.name]
@@ -62,17 +64,10 @@ def settle(
         check_same_test_set(first, experiment)
         found = sequence.take(differences(experiment, look), look.level)
         taken.append(TakenLook(look.number, look.seeds, look.level, saved.name, saved.rev, found))
-        left, following = affordable[place + 1 :], looks[place + 1 : place + 2]
+        following = looks[place + 1 : place + 2]
         models = following[0].fine_tunings - look.fine_tunings if following else 0
-        cost, state = seconds_of(models), "going on"
-        if not found.undecided:
-            state = "decided"
-        elif not left:
-            state = "no seeds left"
-        elif is_hopeless(found, [(each.seeds, each.level) for each in left], margin):
-            state = "hopeless"
-        elif end is not None and clock() + (cost or 0.0) > end:
-            state = "no time left"
+        cost = seconds_of(models)
+        state = _state(found, affordable[place + 1 :], margin, clock() + (cost or 0.0) <= end)
         settled = Settled(plan, margin, state, tuple(compared), tuple(taken), len(looks))
         write_json(paths.SETTLED, settled_json(settled))
         for line in look_lines(settled):
@@ -84,6 +79,17 @@ def settle(
             break
     assert settled is not None
     return settled
+
+
+def _state(found: Look, left: Sequence[PlannedLook], margin: float, in_time: bool) -> str:
+    """Return whether another of the looks that are left is to be taken, or why not."""
+    if not found.undecided:
+        return "decided"
+    if not left:
+        return "no seeds left"
+    if is_hopeless(found, [(look.seeds, look.level) for look in left], margin):
+        return "hopeless"
+    return "going on" if in_time else "no time left"
 
 
 def differences(experiment: Experiment, look: PlannedLook) -> list[CrossedMean]:
