@@ -59,7 +59,7 @@ def intervals_figure(verdicts: Sequence[Verdict], family: Family, margin: float)
 
 
 def strip_figure(verdicts: Sequence[Verdict], margin: float) -> bytes | None:
-    """Return feasible minus infeasible as PNG bytes 70 pixels high, or None where the grid has not both.
+    """Return feasible minus infeasible as PNG bytes 54 pixels high, or None where the grid has not both.
 
     A panel for every training source, in it a line for every attribute; low enough for MLflow's descriptions.
 
@@ -74,9 +74,9 @@ def strip_figure(verdicts: Sequence[Verdict], margin: float) -> bytes | None:
         return None
     sources = list(dict.fromkeys(verdict.comparison.first.source for verdict in own))
     names = list(dict.fromkeys(verdict.comparison.first.attribute or "" for verdict in own))
-    figure = Figure(figsize=(7.8, 0.7), dpi=100)
+    figure = Figure(figsize=(7.8, 0.54), dpi=100)
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.1, right=0.995, bottom=0.2, top=0.83, wspace=0.04)
+    figure.subplots_adjust(left=0.1, right=0.995, bottom=0.22, top=0.77, wspace=0.04)
     for panel, source in zip(figure.subplots(1, len(sources), sharey=True, squeeze=False)[0], sources, strict=True):
         panel.axvspan(-margin, margin, color="#1668b8", alpha=0.15)
         panel.axvline(0, color="#1b1f24", linewidth=0.8)
@@ -85,12 +85,12 @@ def strip_figure(verdicts: Sequence[Verdict], margin: float) -> bytes | None:
                 mean, (low, high) = verdict.difference.mean, verdict.interval
                 panel.errorbar(
                     mean, names.index(verdict.comparison.first.attribute or ""), xerr=[[mean - low], [high - mean]],
-                    marker="o", markersize=3.5, capsize=2, linewidth=1, color=COLOURS[verdict.outcome],
+                    marker="o", markersize=3, capsize=1.5, linewidth=1, color=COLOURS[verdict.outcome],
                 )  # fmt: skip
-        panel.set_title(f"feasible − infeasible in points, {BESIDE.get(source, source)}", fontsize=7, pad=2)
-        panel.set_yticks(range(len(names)), names, fontsize=7)
+        panel.set_title(f"feasible − infeasible in points, {BESIDE.get(source, source)}", fontsize=6, pad=1.5)
+        panel.set_yticks(range(len(names)), names, fontsize=6)
         panel.set_ylim(len(names) - 0.4, -0.6)
-        panel.tick_params(length=2, pad=1, labelsize=7)
+        panel.tick_params(length=1.5, pad=1, labelsize=6)
         panel.grid(axis="x", alpha=0.25)
     written = io.BytesIO()
     figure.savefig(written, format="png", metadata={"Software": None})
