@@ -126,8 +126,9 @@ def test_groups_that_were_chosen_before_are_named_as_groups(here: Path, caplog: 
     said = warning(caplog, "mix.ratio=0.25")
     assert said == (
         "params.yaml is composed from conf/ anew and loses dataset=oxford_pets (now rendered_aircraft), "
-        'models=sdxl (now demo), grid.attributes=["color"] (now ["background","color","texture"]); to keep it add '
-        "-S dataset=oxford_pets -S models=sdxl -S 'grid.attributes=[\"color\"]', or set it in conf/"
+        'models=sdxl (now demo), grid.attributes=["color"] (now ["background","color","texture"]), '
+        'grid.control_attributes=["color"] (now ["background"]); to keep it add -S dataset=oxford_pets -S models=sdxl '
+        "-S 'grid.attributes=[\"color\"]' -S 'grid.control_attributes=[\"color\"]', or set it in conf/"
     )
     PARAMS.write_bytes(held)
     assert "dataset" not in warning(caplog, "dataset=stanford_cars", "models=sdxl")  # chosen anew

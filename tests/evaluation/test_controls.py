@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.evaluation.test_comparisons import BENCHMARK, GRID, model
 
-from varireal.evaluation.comparisons import ALPHA, Verdict, comparisons, holm, judge
+from varireal.evaluation.comparisons import ALPHA, Verdict, comparisons, judge
 from varireal.evaluation.controls import baseline, believed, is_found, sights
 from varireal.evaluation.predictions import REAL, ZERO_SHOT
 from varireal.evaluation.statistics import crossed_mean
@@ -118,10 +118,10 @@ def test_a_study_without_controls_is_judged_as_it_was() -> None:
 
 
 def test_two_draws_alike_in_truth_are_found_different_in_one_study_of_twenty_at_most() -> None:
-    """Studies with two training sources, so two null comparisons, corrected as `judge` corrects them."""
+    """Studies with two training sources, so two null comparisons: any is found."""
     benchmark = runpy.run_path(str(BENCHMARK))
     count, false = 200, 0
     for a, b, c, d in benchmark["conditions"](benchmark["Setting"](200, 3, 0.05), (0.0,) * 4, count, "null"):
         p_values = [crossed_mean(first - second).p_value() for first, second in ((a, b), (c, d))]
-        false += min(holm(p_values, ["null", "null"])) <= ALPHA
+        false += 2 * min(p_values) <= ALPHA  # as Holm corrects the smaller of two
     assert false / count <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / count)

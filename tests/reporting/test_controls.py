@@ -15,7 +15,7 @@ from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, j
 from varireal.evaluation.controls import believed
 from varireal.evaluation.predictions import read_predictions
 from varireal.reporting.answers import all_sentences, answers, headline
-from varireal.reporting.controls import REMEDY, controls_answer
+from varireal.reporting.controls import DRAW_LESS, SEE_MORE, controls_answer
 from varireal.reporting.curves import build_curves
 from varireal.reporting.data import mixes_grid
 from varireal.reporting.results import left_metrics, read_results
@@ -52,7 +52,7 @@ BOTH = ("synthetic", "real+synthetic")
 
 def test_the_report_opens_with_the_smallest_harm_seen_and_that_nothing_is_found(verdicts: list[Verdict]) -> None:
     answer = controls_answer(verdicts)
-    assert answer is not None and answer.able and answer.advice == ()
+    assert answer is not None and answer.able and answer.advice == ""
     smallest = verdicts[-3]  # the same 8 of 400 photos in every seed
     assert smallest.comparison.first.condition == "harm-10" and smallest.p_difference_holm < 0.001
     assert answer.short == (
@@ -63,7 +63,7 @@ def test_the_report_opens_with_the_smallest_harm_seen_and_that_nothing_is_found(
         "alone: 10 % wrong labels: −2.0, p < 0.001; 20 % wrong labels: −8.0, p < 0.001; two draws 0.0 ("
     )
     assert answer.parts[0].endswith("), nothing found")
-    assert answer.parts[2] == "real photos alone: +31.0 over zero-shot (p < 0.001), found"
+    assert answer.parts[2] == "real photos alone: +31.0 over zero-shot (p = 0.010), found"
     assert headline(verdicts, 0.3)[:2] == [f"Can this study see? {answer.short}", headline(verdicts, 0.3)[1]]
     assert headline(verdicts, 0.3)[1].startswith("Does feasibility matter?")
     assert all_sentences(verdicts, 0.3)[1] == f"  {answer.parts[0]}"
@@ -73,18 +73,18 @@ def test_what_is_not_seen_is_said_first_and_no_comparison_is_equivalent(verdicts
     feasibility = altered(verdicts, "feasibility", BOTH, outcome="equivalent")
     told = believed(altered(feasibility, "harm", ("synthetic",), p_difference_holm=0.4))
     answer = controls_answer(told)
-    assert answer is not None and not answer.able and answer.advice == (REMEDY,)
+    assert answer is not None and not answer.able and answer.advice == SEE_MORE
     assert answer.short.startswith("Edits alone: this study does not see 20 % wrong labels (−8.0, ")
     assert "p = 0.400). This study sees a harm of 2.0 points with real photos (" in answer.short
     assert answer.short.endswith("So no comparison there is called equivalent, but “not shown to be able to see”.")
     assert answer.parts[0].startswith("alone: 10 % wrong labels: −2.0, p = 0.400 not found; 20 % wrong labels: −8.0, ")
     assert "6 equivalent, 6 not shown to be able to see (margin ±0.3)" in answers(told, 0.3)[0].short
-    assert headline(told, 0.3)[1] == f"  {REMEDY}"
+    assert headline(told, 0.3)[1] == f"  {SEE_MORE}"
 
 
 def test_something_found_between_two_draws_is_said_first(verdicts: list[Verdict]) -> None:
     answer = controls_answer(altered(verdicts, "null", BOTH, p_difference_holm=0.01))
-    assert answer is not None and not answer.able
+    assert answer is not None and not answer.able and answer.advice == DRAW_LESS
     assert answer.short.startswith("Edits alone: this study finds a difference where nothing is but the draw (0.0, ")
     assert answer.short.endswith("So no comparison is called equivalent, but “not shown to be able to see”.")
     assert "This study sees" not in answer.short

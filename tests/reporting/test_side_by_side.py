@@ -37,6 +37,14 @@ def experiment(
     return Experiment(name, Predictions(tuple(f"x/{k:04}" for k in range(photos)), labels, predicted), settings)
 
 
+def test_controls_are_left_out() -> None:
+    harm = Model("synthetic", "color", "harm-20")
+    a = experiment("a", {COLOR: {0: 500, 1: 510}, harm: {0: 300, 1: 310}})
+    b = experiment("b", {COLOR: {0: 520, 1: 530}})
+    compared = compare(a, b, 0.3)
+    assert [row.model for row in compared.models] == [COLOR] and compared.only == ((), ())
+
+
 def test_every_shared_model_is_compared_over_its_shared_seeds() -> None:
     texture = Model("synthetic", "texture", "mixed")
     first = experiment("one", {ZERO_SHOT: {NO_SEED: 300}, COLOR: {0: 500, 1: 520, 7: 999}, texture: {0: 1}})

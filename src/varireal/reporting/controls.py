@@ -14,9 +14,13 @@ CONTROL_QUESTIONS: dict[Family, str] = {
     "harm": "Control: is a known harm seen?",
     "null": "Control: is something found where nothing is?",
 }
-REMEDY = (
+SEE_MORE = (
     "More seeds (grid.seeds) or test photos would let it see more, and so would less noise: more steps at a lower rate "
     "(train.max_steps, train.learning_rate)."
+)
+DRAW_LESS = (
+    "More edits of a photo (edit.edits_per_photo) make the worth of a draw matter less; in one study of twenty a "
+    "difference is found by chance."
 )
 
 
@@ -27,7 +31,7 @@ class ControlsAnswer:
     able: bool  # they are as they should be, for every training source
     short: str  # what is seen; before it what is not
     parts: tuple[str, ...]  # every training source, and real photos alone
-    advice: tuple[str, ...]  # what to change, where they are not as they should be
+    advice: str  # what to change, where they are not as they should be
 
 
 def controls_answer(verdicts: Sequence[Verdict]) -> ControlsAnswer | None:
@@ -45,19 +49,28 @@ def controls_answer(verdicts: Sequence[Verdict]) -> ControlsAnswer | None:
     if (real := baseline(verdicts)) is not None:
         seen = "found" if is_found(real) and real.difference.mean > 0 else "not found to help"
         parts.append(f"real photos alone: {signed(real.difference.mean)} over zero-shot ({_p(real)}), {seen}")
-    return ControlsAnswer(not failing, " ".join(told), tuple(parts), (REMEDY,) if failing else ())
+    advice = [SEE_MORE] if any(sight.harms and sight.seen is None for sight in failing) else []
+    advice += [DRAW_LESS] if not all(sight.finds_nothing for sight in failing) else []
+    return ControlsAnswer(not failing, " ".join(told), tuple(parts), " ".join(advice))
 
 
 def controls_headline(verdicts: Sequence[Verdict]) -> list[str]:
     """Return what the controls show as lines for the terminal: one, or two where they are not as they should be."""
     answer = controls_answer(verdicts)
-    return [] if answer is None else [f"{QUESTION} {answer.short}", *(f"  {each}" for each in answer.advice)]
+    return (
+        []
+        if answer is None
+        else [line for line in (f"{QUESTION} {answer.short}", f"  {answer.advice}") if line.strip()]
+    )
 
 
 def controls_sentences(verdicts: Sequence[Verdict]) -> list[str]:
     """Return everything that is to say of the controls as lines."""
     answer = controls_answer(verdicts)
-    return [] if answer is None else [f"{QUESTION} {answer.short}", *(f"  {e}" for e in answer.parts + answer.advice)]
+    if answer is None:
+        return []
+    below = (*answer.parts, *([answer.advice] if answer.advice else []))
+    return [f"{QUESTION} {answer.short}", *(f"  {each}" for each in below)]
 
 
 def _place(sight: Sight, several: bool) -> str:
