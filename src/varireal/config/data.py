@@ -254,7 +254,7 @@ class PromptConfig(Section):
     study: StudyListsConfig = StudyListsConfig()
     # in place of our own sentences (prompts/templates.py), by attribute: clip.sentence's places, {name} and {phrase} of
     # the value, and {details}, a colon and the value's longer description if it has one
-    sentences: dict[Attribute, Annotated[str, AfterValidator(_edit_sentence)]] = Field({})
+    sentences: dict[Attribute, Annotated[str, AfterValidator(_edit_sentence)]] = Field(default={})
 
     @model_validator(mode="after")
     def _complete(self) -> PromptConfig:

@@ -181,7 +181,9 @@ class ReportConfig(Section):
 class SettleConfig(Section):
     """How `varireal settle` adds seeds; planned before the first look, as the error is spent over the looks."""
 
-    looks: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field([3, 5, 10, 20, 40])  # seeds
+    looks: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
+        default=[3, 5, 10, 20, 40]
+    )  # seeds
 
     @model_validator(mode="after")
     def _looks_rise(self) -> SettleConfig:

@@ -34,7 +34,7 @@ def find_matte(photo: np.ndarray, mask: np.ndarray, rim: float) -> Matte:
     values = photo.astype(np.float64) / 255
     guess = np.where(inner, 1.0, np.where(outer, 0.0, 0.5))
     alpha = np.rint(estimate_alpha_cf(values, guess) * LEVELS) / LEVELS
-    colours = quantise(estimate_foreground_ml(values, alpha) * 255)
+    colours = quantise(np.asarray(estimate_foreground_ml(values, alpha)) * 255)
     return Matte(alpha.astype(np.float32), np.where((alpha == 1)[..., None], photo, colours))
 
 

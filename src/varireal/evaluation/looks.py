@@ -83,7 +83,7 @@ class Looks:
         equivalent = _corrected([mean.equivalence_p_value(self.margin) for mean in means], self._equivalent)
         for found, p_values in ((self._different, different), (self._equivalent, equivalent)):
             found |= {k for k, p in enumerate(p_values) if p <= level}
-        outcomes = [self._outcome(k) for k in range(len(means))]
+        outcomes: list[Outcome] = [self._outcome(k) for k in range(len(means))]
         bounds = [float(b) for b in family_bounds(means, outcomes, self.margin, level) if b is not None]
         common = common_bound(bounds, means, self.margin, level)
         assert common is not None  # there are two seeds

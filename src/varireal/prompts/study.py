@@ -109,9 +109,11 @@ class StudySource:
         """
         attributes = {}
         for attribute in ATTRIBUTES:
-            lists = {feasibility: self._lists(attribute, feasibility) for feasibility in FEASIBILITIES}
+            lists: dict[Feasibility, dict[str, Any]] = {
+                feasibility: self._lists(attribute, feasibility) for feasibility in FEASIBILITIES
+            }
             if all(self._dataset in each for each in lists.values()):
-                by_kind = {kind: each[self._dataset] for kind, each in lists.items()}
+                by_kind: dict[Feasibility, Any] = {kind: each[self._dataset] for kind, each in lists.items()}
                 attributes[attribute] = self._of_classes(attribute, by_kind, classes)
             elif attribute in needed:
                 known = ", ".join(sorted(set.intersection(*map(set, lists.values()))))
@@ -171,7 +173,8 @@ class StudySource:
         if plain(class_name) in by_class:
             return by_class[plain(class_name)]
         groups = {plain(name): group for name, group in self._literal(*GROUPS).items()}
-        if (group := groups.get(plain(class_name))) in lists:
+        group = groups.get(plain(class_name))
+        if group is not None and group in lists:
             return lists[group]
         close = difflib.get_close_matches(plain(class_name), by_class, n=1)
         hint = f" (is it {close[0]!r}?)" if close else ""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from varireal.evaluation.comparisons import ALPHA, Verdict
+from varireal.evaluation.comparisons import ALPHA, Family, Verdict
 from varireal.evaluation.controls import sights
 from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import CrossedMean
@@ -25,7 +25,7 @@ from varireal.reporting.words import (
 )
 from varireal.tables import Grid, Line, columns
 
-TITLES = {**QUESTIONS, **CONTROL_QUESTIONS}  # of every family's table
+TITLES: dict[Family, str] = {**QUESTIONS, **CONTROL_QUESTIONS}  # of every family's table
 BOUNDS = ("bound", "detectable")  # figures in points that one seed does not give
 
 
