@@ -57,11 +57,9 @@ def controls_answer(verdicts: Sequence[Verdict]) -> ControlsAnswer | None:
 def controls_headline(verdicts: Sequence[Verdict]) -> list[str]:
     """Return what the controls show as lines for the terminal: one, or two where they are not as they should be."""
     answer = controls_answer(verdicts)
-    return (
-        []
-        if answer is None
-        else [line for line in (f"{QUESTION} {answer.short}", f"  {answer.advice}") if line.strip()]
-    )
+    if answer is None:
+        return []
+    return [f"{QUESTION} {answer.short}", *([f"  {answer.advice}"] if answer.advice else [])]
 
 
 def controls_sentences(verdicts: Sequence[Verdict]) -> list[str]:

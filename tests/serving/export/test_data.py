@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import tarfile
 from collections import defaultdict
 from pathlib import Path
@@ -159,6 +160,12 @@ def test_a_spoilt_edit_stops_the_export_and_leaves_nothing(study, form):
     with pytest.raises(UserError, match=r"1-0\.png cannot be read \(No such file or directory\)"):
         export("--data", "all", "--format", form, "out")
     assert not [path for path in Path().iterdir() if "out" in path.name]
+
+
+def test_a_control_is_no_training_set_to_export(study):
+    shutil.copytree(paths.mix_folder("color", "mixed"), paths.mix_folder("color", "harm-20"))
+    with pytest.raises(UserError, match=r"--data color_harm-20: there is no such mix in .*: all, color_mixed$"):
+        export("--data", "color_harm-20", "out")
 
 
 def test_an_unknown_training_set_is_refused_with_those_that_are_there(study):
