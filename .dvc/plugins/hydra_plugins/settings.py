@@ -185,7 +185,8 @@ def _chosen(
         The choices, and what they compose.
     """
     chosen: dict[str, str] = {}
-    for group in [name for name in choices if (conf / name).is_dir() and not name.endswith("_scale")]:
+    groups = [name for name in choices if (conf / name).is_dir() and not name.endswith("_scale")]
+    for group in sorted(groups, key="study".__eq__):  # which chooses models, too: it is tried last
         others = sorted(path.stem for path in (conf / group).glob("*.yaml") if path.stem != choices[group])
         if group == "dataset":  # its name stands in the settings
             others = [name for name in others if name == held.get("dataset", {}).get("name")]
