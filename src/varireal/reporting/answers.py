@@ -81,9 +81,12 @@ def answers(verdicts: Sequence[Verdict], margin: float) -> list[Answer]:
     return given
 
 
-def headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
-    """Return the answers as lines for the terminal: a line for each attribute of the study's own question only."""
-    lines = controls_headline(verdicts)
+def headline(verdicts: Sequence[Verdict], margin: float, guessing: Sequence[str] = ()) -> list[str]:
+    """Return the answers as lines for the terminal: a line for each attribute of the study's own question only.
+
+    What the controls say comes first, then what :func:`chance_words` says (``guessing``).
+    """
+    lines = [*controls_headline(verdicts), *guessing]
     for answer in answers(verdicts, margin):
         parts = answer.parts if answer.family == "feasibility" else ()
         below = (*parts, *answer.baselines, *answer.power, *answer.advice)

@@ -99,7 +99,7 @@ def build_report(params: Params) -> StudyReport:
             **_sheets(edits, params.seed),
         },
         grids=grids,
-        headline=[*guessing, *headline(verdicts, margin)],
+        headline=headline(verdicts, margin, guessing),
         sentences=told,
     )
 

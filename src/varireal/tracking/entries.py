@@ -126,7 +126,7 @@ def short_name(cell: CellResult) -> str:
     if cell.attribute is None or cell.condition is None:
         return cell.name
     source = "+r" if cell.source == "real+synthetic" else ""
-    return f"{SHORT[cell.attribute]}{source} {SHORT[cell.condition]}"
+    return f"{SHORT[cell.attribute]}{source} {SHORT.get(cell.condition, cell.condition)}"
 
 
 def _cell_params(cell: str, attribute: str, condition: str, source: str, ratio: str, seed: str) -> dict[str, str]:

@@ -22,7 +22,15 @@ from varireal.tracking.entries import (
 )
 from varireal.tracking.notes import study_note
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
-from varireal.tracking.view import ALL_STUDIES, COLOURS, STUDY_COLOURS, artifact_link, view_key, view_link
+from varireal.tracking.view import (
+    ALL_STUDIES,
+    COLOUR_OF_CONTROLS,
+    COLOURS,
+    STUDY_COLOURS,
+    artifact_link,
+    view_key,
+    view_link,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -98,7 +106,7 @@ def log_study(study: LoggedStudy, *, anew: bool = False) -> str:
         parent_id = _keep_parent(store, old.pop(PARENT, None), study, tags)
         for entry in study_entries(params, study.results):
             below = {**tags, CELL: entry.name, "mlflow.parentRunId": parent_id,
-                     COLOUR: COLOURS[entry.params["condition"]]}  # fmt: skip
+                     COLOUR: COLOURS.get(entry.params["condition"], COLOUR_OF_CONTROLS)}  # fmt: skip
             store.keep(old.get(entry.name), entry, below, data)
         store.attach_value(parent_id, dict(made.data), "outputs.json")
         store.attach(parent_id, study.artifacts)

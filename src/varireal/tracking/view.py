@@ -18,7 +18,8 @@ ALL_STUDIES = "studies"  # key of the view with a bar for every study
 WORKFLOW = "workflowType=machine_learning"  # MLflow's pages open with those for language models unless told
 # by what a model was trained on, so that the same colour means the same in every study; of the first that fits
 COLOURS = {"feasible": "#1668b8", "infeasible": "#c4471d", "mixed": "#8250df", "none": "#6e7781"}
-COLOURS_TOLD = "feasible blue, infeasible red, mixed violet"
+COLOUR_OF_CONTROLS = "#9a6700"
+COLOURS_TOLD = "feasible blue, infeasible red, mixed violet, controls brown"
 STUDY_COLOURS = ("#1668b8", "#e08a00", "#1a7f37", "#8250df", "#c4471d", "#0598a8", "#b5179e", "#6e7781")
 
 
