@@ -16,7 +16,7 @@ ENDS = {
     "decided": "Every comparison is decided",
     "no seeds left": "The seeds that were allowed are used up",
     "no time left": "The next look would take longer than the hours that are left",
-    "hopeless": "More seeds would decide nothing more, as the rest of the noise is the test photos'",
+    "hopeless": "No look that is left is likely to decide more, whichever differences the intervals allow",
 }
 REMEDIES = {
     "no seeds left": "allow more (--max-seeds, settle.looks)",
