@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from tests.evaluation.test_comparisons import BENCHMARK, GRID, model
 
+from varireal import paths
+from varireal.evaluation.cells import cells
 from varireal.evaluation.comparisons import ALPHA, Verdict, comparisons, judge
 from varireal.evaluation.controls import baseline, believed, is_found, sights
 from varireal.evaluation.predictions import REAL, ZERO_SHOT
@@ -42,6 +44,14 @@ def test_controls_are_families_of_their_own_behind_the_studys_comparisons() -> N
         ("harm", "harm-20", "feasible"),
         ("null", "null-a", "null-b"),
     ]
+
+
+def test_every_control_is_tested_behind_the_cells_of_the_grid() -> None:
+    own, tested = cells(GRID), cells(CONTROLLED)
+    assert tested[: len(own)] == own and len(tested) == len(own) + 4 * 2  # of one source, two seeds
+    first = tested[len(own)]
+    assert (first.attribute, first.condition, first.source, first.seed) == ("color", "harm-20", "synthetic", 3)
+    assert first.adapter == paths.ADAPTERS / "color_harm-20" / "synthetic" / "seed-3"
 
 
 def test_the_studys_own_verdicts_do_not_depend_on_whether_there_are_controls() -> None:
