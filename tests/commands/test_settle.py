@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from varireal.cli import main
 from varireal.errors import UserError
 
-SMALL = ["grid.attributes=[color]", "grid.sources=[synthetic]", "grid.seeds=[4]", "settle.looks=[2,6]", "mix.ratio=0.1"]
+SMALL = ["grid.attributes=[color]", "grid.sources=[synthetic]", "grid.seeds=[4]", "settle.looks=[2,6]", "mix.ratio=0.1",
+         "grid.controls=[]"]  # fmt: skip
 
 
 def settle(*options: str) -> str:

@@ -20,7 +20,10 @@ def test_each_look_has_the_seeds_of_the_one_before_it_and_more() -> None:
         ("settle-4-seeds", [7, 0, 1, 2], 0.025),
     ]
     assert looks[1].overrides == ("grid.attributes=[color]", "settle.looks=[2,4]", "grid.seeds=[7,0,1,2]")
-    assert [look.fine_tunings for look in looks] == [2 * (3 * 2 + 1), 4 * (3 * 2 + 1)]
+    assert [look.fine_tunings for look in looks] == [
+        seeds * (3 * 2 + 4 * 2 + 1)
+        for seeds in (2, 4)  # conditions and controls by source, and real photos alone
+    ]
 
 
 def test_more_seeds_than_the_first_look_needs_are_kept_for_the_next() -> None:
@@ -33,7 +36,7 @@ def test_more_seeds_than_the_first_look_needs_are_kept_for_the_next() -> None:
         (["settle.looks=[5,3]"], "settle: looks must be rising numbers of seeds such as [3, 5, 10], found [5, 3]"),
         (["settle.looks=[1,3]"], "settle.looks.0 = 1: input should be greater than or equal to 2"),
         (["settle.looks=[]"], "settle.looks = []: list should have at least 1 item"),
-        (["grid.conditions=[mixed]"], "grid.conditions = ['mixed'] leaves nothing to compare"),
+        (["grid.conditions=[mixed]", "grid.controls=[]"], "grid.conditions = ['mixed'] leaves nothing to compare"),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused(settings: list[str], message: str) -> None:

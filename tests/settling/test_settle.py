@@ -22,7 +22,7 @@ from varireal.sweeping.experiments import SavedExperiment
 
 CONF = Path(__file__).parents[2] / "conf"
 SETTINGS = ["grid.attributes=[color]", "grid.sources=[synthetic]", "grid.conditions=[feasible,infeasible]",
-            "settle.looks=[2,4,8]", "report.margin=4"]  # fmt: skip
+            "grid.controls=[]", "settle.looks=[2,4,8]", "report.margin=4"]  # fmt: skip
 PHOTOS = 1000
 
 
