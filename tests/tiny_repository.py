@@ -41,9 +41,9 @@ def make_repository(source: Path = REPOSITORY) -> None:
     shutil.copytree(source / "src", "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in (".gitignore", ".dvcignore", "dvc.yaml"):
         shutil.copy(source / name, name)
-    make_study(Path("no clip"), source=source)
+    make_study(Path("no clip"), "own/photos", "own/masks", source=source)  # git leaves out those at the top
     params = yaml.safe_load(paths.PARAMS.read_text())
-    change(watch=dict.fromkeys(params["watch"], "bank.yaml") | {"photos": "photos", "masks": "masks"})
+    change(watch=dict.fromkeys(params["watch"], "bank.yaml") | {"photos": "own/photos", "masks": "own/masks"})
     run("git", "init", "-q")
     run("dvc", "init", "-q")
     own = shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")

@@ -94,9 +94,9 @@ def headline(verdicts: Sequence[Verdict], margin: float, guessing: Sequence[str]
     return [*lines, READING]
 
 
-def all_sentences(verdicts: Sequence[Verdict], margin: float) -> list[str]:
+def all_sentences(verdicts: Sequence[Verdict], margin: float, guessing: Sequence[str] = ()) -> list[str]:
     """Return everything that the answers say as lines: every attribute of every question, and which models differ."""
-    lines = controls_sentences(verdicts)
+    lines = [*controls_sentences(verdicts), *guessing]
     for answer in answers(verdicts, margin):
         below = (*answer.parts, *answer.baselines, *answer.power, *answer.advice, *answer.details)
         lines += [f"{answer.question} {answer.short}", *(f"  {each}" for each in below)]

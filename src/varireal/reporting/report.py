@@ -67,7 +67,7 @@ def build_report(params: Params) -> StudyReport:
     ]
     accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
     guessing = chance_words(accuracies, len(dataset["classes"]))
-    told = [*guessing, *all_sentences(verdicts, margin)]
+    told = all_sentences(verdicts, margin, guessing)
     page = render_page(
         dataset=dataset,
         results=results,
