@@ -97,7 +97,7 @@ def test_the_registered_model_answers_a_photo_and_is_registered_once(study: Path
     )
     parents = client(study).search_runs(["1"], "tags.varireal.cell = 'study'")
     assert len(parents) == 1, "registering makes no other study"
-    assert client(study).get_run(version.run_id).data.params["cell"] == "color feasible real+synthetic"
+    assert client(study).get_run(version.run_id).data.params["cell"] == "col+r feas"
 
     model = load_model(version.source)
     photo = base64.b64encode(encode_png(picture("a"))).decode()

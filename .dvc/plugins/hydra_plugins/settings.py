@@ -117,7 +117,8 @@ def _why(error: HydraException, conf: Path, plain: Callable[[], Settings]) -> st
     if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '([^']+)'", text)):
         key = found.group(1)
         settings = copy.deepcopy(plain())
-        if not _put(settings, key) or (problem := _problem(settings, conf.parent)) is None:
+        problem = _problem(settings, conf.parent) if _put(settings, key) else None
+        if problem is None or problem.startswith(f"{key} = None: "):  # it is known, and may not be empty
             return f"{key} is left out in conf/, so it must be added: -S '+{key}=...'"
         return problem
     return f"the settings cannot be composed: {text.splitlines()[0] if text else type(error).__name__}"
