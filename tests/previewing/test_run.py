@@ -19,7 +19,7 @@ from varireal.editing.editors import PasteEditor
 from varireal.previewing import forecast, upstream
 
 PACE = TrainingPace(1.0, 0.5, 0.1, 0.01, 0.01, 1, 3000, 5000)
-CLASSES = ("<i>a</i>", "b", "c")
+CLASSES = ("<b>a", "b", "c")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_it_counts_what_it_made(previewed: dict[str, Any]) -> None:
 
 def test_the_page_escapes_names_and_needs_nothing_from_outside(previewed: dict[str, Any]) -> None:
     page = previewed["page"]
-    assert "&lt;i&gt;a&lt;/i&gt;" in page and "<i>a</i>" not in page
+    assert "&lt;b&gt;a" in page and "<b>a" not in page
     assert "http" not in page.replace('http-equiv="', "") and "default-src 'none'" in page
     assert page.count('<article class="edit"') == 8
     assert page.count("data:image") >= 8 * 4  # photo, mask, prior, edit

@@ -48,7 +48,7 @@ def test_a_preview_as_it_should_be_warns_of_nothing() -> None:
 
 @pytest.mark.parametrize(("cells", "chance", "words"), [
     ([cell([edit([YES], unedited=YES), edit([NO, YES])] )], 0.5, "mix can be served with a chance of 50 %"),
-    ([cell([edit([YES], unedited=YES)] * 2)], 1.0, "accepts 2 of 2 photos that nobody edited"),
+    ([cell([edit([NO, YES], unedited=YES)] * 2)], 1.0, "accepts 2 of 2 photos that nobody edited"),
     ([cell([edit([YES])] * 3)], 1.0, "accepted every attempt at all 3 edits"),
     ([cell([edit([NO, NO])] * 3)], 1.0, "accepted none of 6 attempts"),
     ([cell([*ORDINARY, edit([YES], dataclasses.replace(GOOD, same=True))])], 1.0, "1 edit equal to the photo"),

@@ -94,9 +94,11 @@ class _Book:
             _wait(module, begins=True)
             self._start = time.perf_counter()
 
-    def end(self, module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], _output: Any) -> None:
+    def end(self, module: torch.nn.Module, arguments: tuple[Any, ...], *rest: Any) -> None:
+        """Take down a call that ends; ``rest`` holds named arguments and output, the latter alone if it failed."""
         if module is not self._running:
             return
+        named: dict[str, Any] = rest[0] if len(rest) > 1 else {}
         self._running = None
         peak = _wait(module, begins=False)
         use = self.uses.setdefault(str(kind_of(type(module))), NetworkUse())
