@@ -44,7 +44,7 @@ def previewed(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def test_it_counts_what_it_made(previewed: dict[str, Any]) -> None:
     figures = previewed["figures"]
-    assert len(figures["photos"]) == 4 and figures["masks"] == {"looked_at": 9, "failed": 0}
+    assert len(figures["photos"]) == 4 and figures["masks"] == {"looked_at": 6, "failed": 0}
     for name in ("color feasible", "color infeasible"):
         cell = figures["cells"][name]
         assert (cell["edits"], cell["accepted"], cell["attempts"], cell["lost"]) == (4, 4, 4, 0.0)
