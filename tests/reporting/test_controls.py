@@ -18,6 +18,7 @@ from varireal.reporting.answers import all_sentences, answers, headline
 from varireal.reporting.controls import DRAW_LESS, SEE_MORE, controls_answer
 from varireal.reporting.curves import build_curves
 from varireal.reporting.data import mixes_grid
+from varireal.reporting.glance import study_figures
 from varireal.reporting.results import left_metrics, read_results
 from varireal.reporting.strips import build_charts
 from varireal.reporting.table import build_rows, curves_csv, table_csv, table_json
@@ -114,6 +115,8 @@ def test_controls_are_told_apart_in_tables_charts_and_files(params: Params, verd
     rows = build_rows(results)
     table = table_json(rows, verdicts)
     assert "harm-20" not in table["cells"]["color"]
+    blocks = study_figures(rows, verdicts, params)
+    assert "harm-20     43.0  63.0" in str(blocks["color"]).splitlines() and "harm" not in str(blocks["texture"])
     assert table["controls"]["color"]["harm-20"]["synthetic"]["minus_real"] == -18.0
     assert "color harm-20 synthetic,color,harm-20,synthetic,2,43.0" in table_csv(rows)
     assert [panel.title for panel in build_charts(rows)] == ["color", "texture", "color, controls"]

@@ -49,13 +49,14 @@ def study_yaml(figures: Mapping[str, float | str]) -> str:
 
 
 def _cells(rows: Sequence[Row], attribute: str, params: Params) -> dict[str, dict[str, float]]:
-    """Return top-1 by condition and source; the condition mixed is called by its ratio, as experiments differ by it."""
-    # further trainings of an attribute, such as controls, are lines of their own below
+    """Return top-1 by condition, or control, and source; mixed is called by its ratio, as experiments differ by it."""
+    grid = params.grid
+    controls = grid.controls if attribute in grid.control_attributes else []
     return {
         f"mixed {params.mix.ratio:g}" if condition == "mixed" else condition: {
             row.source: row.top1.mean for row in rows if (row.attribute, row.condition) == (attribute, condition)
         }
-        for condition in params.grid.conditions
+        for condition in (*grid.conditions, *controls)
     }
 
 
