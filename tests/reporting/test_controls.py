@@ -116,7 +116,7 @@ def test_controls_are_told_apart_in_tables_charts_and_files(params: Params, verd
     table = table_json(rows, verdicts)
     assert "harm-20" not in table["cells"]["color"]
     blocks = study_figures(rows, verdicts, params)
-    assert "harm-20     43.0  63.0" in str(blocks["color"]).splitlines() and "harm" not in str(blocks["texture"])
+    assert "harm-20    43.0  63.0" in str(blocks["color"]).splitlines() and "harm" not in str(blocks["texture"])
     assert table["controls"]["color"]["harm-20"]["synthetic"]["minus_real"] == -18.0
     assert "color harm-20 synthetic,color,harm-20,synthetic,2,43.0" in table_csv(rows)
     assert [panel.title for panel in build_charts(rows)] == ["color", "texture", "color, controls"]
