@@ -44,7 +44,10 @@ def previewed(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def test_it_counts_what_it_made(previewed: dict[str, Any]) -> None:
     figures = previewed["figures"]
-    assert len(figures["photos"]) == 4 and figures["masks"] == {"looked_at": 6, "failed": 0}
+    chosen = ["c/train-photo-0", "b/train-photo-2", "b-a/train-photo-1", "c/train-photo-1"]
+    assert figures["photos"] == chosen
+    # in pairs, sorted: b-a 0 and 1, b-a 2 and b 0, b 1 and 2, c 0 and 1, c 2; three of them hold a chosen photo
+    assert figures["masks"] == {"looked_at": 6, "failed": 0}
     for name in ("color feasible", "color infeasible"):
         cell = figures["cells"][name]
         assert (cell["edits"], cell["accepted"], cell["attempts"], cell["lost"]) == (4, 4, 4, 0.0)
