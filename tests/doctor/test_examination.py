@@ -68,7 +68,7 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     )
     assert seen["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
     # 9 cells of 2 sources, and real only; 3 seeds
-    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 20}
+    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 60}
     assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 600}
     assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 100}
     local = {name for part, name in seen if part == "checkpoints"}
