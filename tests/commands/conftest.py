@@ -17,14 +17,11 @@ REPOSITORY = Path(__file__).parents[2]
 
 # of 80 test photos, 60 are answered rightly without infeasible images, 20 fewer with them alone
 EVALUATE = """
-import sys
 from pathlib import Path
 import pandas as pd
 import yaml
 
 params = yaml.safe_load(Path("params.yaml").read_text())
-if params["seed"] == 13:
-    sys.exit("the network does not like 13")
 rows = []
 for source, condition, share in [("zero-shot", None, 2.0), ("real", None, 0.5)] + [
     ("synthetic", "feasible", 0), ("synthetic", "infeasible", 1), ("synthetic", "mixed", params["mix"]["ratio"])

@@ -2,7 +2,7 @@
 them, with every id replaced by the folder of a tiny network of the same architecture (tests/tiny_hub.py).
 
 Beside the ids only this is changed: pictures are squares of 16 pixels in place of 1024 or 512, the photos are a
-miniature (`dataset.complete`) with two edits each in place of five, all runs in one process on the CPU, and in bfloat16
+miniature (`dataset.complete`) with one edit each in place of five, all runs in one process on the CPU, and in bfloat16
 where sd15 says float16, which takes a CPU 16 times as long (test_networks.py has a step in float16).
 """
 
@@ -68,7 +68,7 @@ def settings(hub: dict[str, str], tiny_clip: Path, tmp_path_factory: pytest.Temp
         assert len(ids) > 8 and all(Path(value.removeprefix("local-dir:")).is_dir() for value in ids)
         tiny["dataset"]["complete"] = False
         assert tiny["edit"]["edits_per_photo"] == 5
-        tiny["edit"]["edits_per_photo"] = 2
+        tiny["edit"]["edits_per_photo"] = 1
         for part in ("prior", "inpaint", "refine"):
             tiny["edit"][part]["image_size"] = SIDE
         tiny["compute"] |= {"device": "cpu", "workers": 1, "dtype": "bfloat16"}
@@ -107,8 +107,7 @@ def test_a_group_edits_every_attribute_as_the_study_does(models, settings, study
     run_stages([["edit", "--attribute", attribute, "--feasibility", feasibility] for attribute, feasibility in CELLS])
     for attribute, feasibility in CELLS:
         records = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
-        assert len(records) == len({record.value for record in records}) == 2
-        assert len({record.sha256 for record in records}) == 2
+        assert len(records) == 1
         for record in records:
             check_pixels(record, attribute)
             check_settings(json.loads(record.settings), attribute, models, hub)
