@@ -14,7 +14,7 @@ _CLOSING = re.compile(rf"</{_TAG}>|\[/{_TAG}\]|◁/{_TAG}▷", re.IGNORECASE)
 _OPENING = re.compile(rf"<{_TAG}>|\[{_TAG}\]|◁{_TAG}▷", re.IGNORECASE)
 _STARTS = re.compile(r"[{\[]")
 _DEEPEST = 3  # objects around the one that was asked for
-_MOST_TRIES = 10_000  # starts of a value that are none
+_MOST_TRIES = 1_000  # starts of a value that are none
 
 
 def read_object(text: str, member: str) -> dict[str, Any]:
