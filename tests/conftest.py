@@ -25,6 +25,16 @@ hypothesis.settings.register_profile("varireal", deadline=None, suppress_health_
 hypothesis.settings.load_profile("varireal")
 
 
+SLOW = {line for line in (Path(__file__).parent / "slow.txt").read_text().splitlines() if not line.startswith("#")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that were measured to be slow."""
+    for item in items:
+        if item.nodeid.split("[")[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in open_clip's format: a CLIP of two blocks a tower for pictures of 32 pixels."""
