@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import sys
@@ -18,8 +19,7 @@ from varireal.compute.processes import worker_plan
 from varireal.doctor.clock import ClockedEngine, pool_time
 from varireal.doctor.fine_tuning import FineTuningClock
 from varireal.doctor.sample import MASKS, PHOTOS, PROMPTS
-from varireal.editing.cell import background_region, build_engine, build_run
-from varireal.editing.jobs import JobPlan
+from varireal.editing.cell import build_engine, build_run, plan_jobs
 from varireal.errors import UserError
 from varireal.prompts import load_prompts
 from varireal.prompts.templates import class_prompt
@@ -60,15 +60,8 @@ def time_edits(params: Params, folder: Path, attribute: Attribute, feasibility: 
     engine = ClockedEngine(build_engine(params, attribute))
     count = worker_count(params.compute, engine.device()) * params.edit.inpaint.batch_size
     usable = sum(photo.status == "ok" for photo in read_manifest(folder / MASKS))
-    plan = JobPlan(
-        lambda: iterate_manifest(folder / MASKS),
-        table,
-        attribute=attribute,
-        feasibility=feasibility,
-        edits_per_photo=math.ceil(count / usable),
-        seed=params.seed,
-        region=background_region(params, feasibility) if attribute == "background" else None,
-    )
+    photos = functools.partial(iterate_manifest, folder / MASKS)
+    plan = plan_jobs(params, table, photos, attribute, feasibility, math.ceil(count / usable))
     _, specs = plan.survey()
     jobs = list(itertools.islice(plan, count))
     if not jobs:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from varireal import paths
-from varireal.base.manifest import Attribute, Feasibility, iterate_manifest
+from varireal.base.manifest import Attribute, Feasibility, ImageRecord, iterate_manifest
 from varireal.compute.engines import ENGINES, Engine
 from varireal.editing import EDITORS
 from varireal.editing.drafts import photo_scale
@@ -76,6 +76,27 @@ class PlannedCell(NamedTuple):
         return figures.result(self.jobs.failures)
 
 
+def plan_jobs(
+    params: Params,
+    table: PromptTable,
+    photos: Callable[[], Iterator[ImageRecord]],
+    attribute: Attribute,
+    feasibility: Feasibility,
+    edits_per_photo: int | None = None,
+) -> JobPlan:
+    """Return the edits that the settings ask for of some photos; ``edits_per_photo`` None: as many as they say."""
+    return JobPlan(
+        photos,
+        table,
+        attribute=attribute,
+        feasibility=feasibility,
+        edits_per_photo=edits_per_photo or params.edit.edits_per_photo,
+        seed=params.seed,
+        region=background_region(params, feasibility) if attribute == "background" else None,
+        least_change=params.edit.recipe(attribute, feasibility).least_change,
+    )
+
+
 def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) -> PlannedCell:
     """Return a cell's jobs and what makes them; nothing expensive is loaded yet.
 
@@ -83,16 +104,7 @@ def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) ->
         UserError: the data, the prompts or a checkpoint are missing or wrong.
     """
     table = load_prompts(paths.PROMPTS)
-    jobs = JobPlan(
-        lambda: iterate_manifest(paths.MASKS_MANIFEST),
-        table,
-        attribute=attribute,
-        feasibility=feasibility,
-        edits_per_photo=params.edit.edits_per_photo,
-        seed=params.seed,
-        region=background_region(params, feasibility) if attribute == "background" else None,
-        least_change=params.edit.recipe(attribute, feasibility).least_change,
-    )
+    jobs = plan_jobs(params, table, lambda: iterate_manifest(paths.MASKS_MANIFEST), attribute, feasibility)
     most, specs = jobs.survey()
     engine = build_engine(params, attribute)
     run = build_run(params, table, specs, attribute, feasibility, engine)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from varireal.base.files import decode_png, read_image, read_mask
 from varireal.base.manifest import Attribute, Feasibility, ImageRecord, read_manifest
 from varireal.editing.attempts import IMAGE, Edit, FilterAnswer
-from varireal.editing.cell import background_region, build_engine, build_run
-from varireal.editing.jobs import Failure, JobPlan
+from varireal.editing.cell import build_engine, build_run, plan_jobs
+from varireal.editing.jobs import Failure
 from varireal.editing.outputs import write_cell
 from varireal.previewing.notes import remembered
 from varireal.previewing.probe import Measured, ProbedEngine
@@ -88,15 +88,7 @@ def preview_cell(
         UserError: a photo, picture or checkpoint cannot be read, or the disk is full.
         Interrupted: a signal asked to end; what is finished is kept.
     """
-    plan = JobPlan(
-        lambda: iter(photos),
-        table,
-        attribute=attribute,
-        feasibility=feasibility,
-        edits_per_photo=params.edit.edits_per_photo,
-        seed=params.seed,
-        region=background_region(params, feasibility) if attribute == "background" else None,
-    )
+    plan = plan_jobs(params, table, lambda: iter(photos), attribute, feasibility)
     jobs = [job for job in plan if job.index == 0]
     specs = list(dict.fromkeys(job.spec for job in jobs))
     engine = ProbedEngine(build_engine(params, attribute))
