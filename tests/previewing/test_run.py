@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
-from tests.tiny_study import CELLS, change, make_study, run_stages
+from tests.tiny_study import CELLS, TONES, change, make_study, run_stages
 
 from varireal import paths
 from varireal.base.manifest import read_manifest
@@ -31,6 +32,13 @@ def previewed(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         patch.setenv("DVC_ROOT", str(root))
         patch.setattr(forecast, "time_training_apart", lambda *_: PACE)  # doctor's own tests time training
         make_study(tiny_clip, classes=CLASSES)
+        bank = yaml.safe_load(Path("bank.yaml").read_text())
+        # the photos' own colours, which a run asks for of the other classes alone
+        bank["color"]["feasible"]["all"] += [
+            {"name": f"tone {k}", "phrase": f"tone {k}", "rgb": list(tone)} for k, tone in enumerate(TONES)
+        ]
+        Path("bank.yaml").write_text(yaml.safe_dump(bank))
+        change(edit__recipes__color__feasible__least_change=25.0)
         change(edit__inpaint__batch_size=2, compute__num_threads=1, compute__workers=1)
         run_stages([["prepare"], ["prompt"]])
         result = CliRunner().invoke(main, ["preview", "-n", "4", "--no-repro"], catch_exceptions=False)
