@@ -1,4 +1,4 @@
-"""Answers of vision-language models of four architectures, against a formula of their own and against single ones."""
+"""Answers of vision-language models of five architectures, against a formula of their own and against single ones."""
 
 from __future__ import annotations
 
@@ -78,6 +78,16 @@ def test_the_answer_depends_on_the_picture_and_on_the_question(kind: str, tiny_v
         [PICTURES[0], PICTURES[1], PICTURES[0]], [QUESTIONS[0], QUESTIONS[0], QUESTIONS[1]]
     )
     assert abs(first - other_picture) > 1e-4 and abs(first - other_question) > 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_blank_picture_is_answered_while_loading(kind: str, tiny_vlm, monkeypatch) -> None:
+    model, asked = load(tiny_vlm(kind)), []
+    answers = model.yes_probabilities
+    monkeypatch.setattr(model, "yes_probabilities", lambda *each: asked.append(each) or answers(*each))
+    model.load()
+    [(pictures, questions)] = asked
+    assert len(np.unique(pictures[0])) == 1 and questions == ["Is it?"]
 
 
 def test_bfloat16_answers_nearly_the_same(tiny_vlm) -> None:
