@@ -16,13 +16,13 @@ from pathlib import Path
 
 import click
 import numpy as np
-from benchmarks.verdicts import MARGIN, PAIRS, POINTS, Setting, conditions
+from benchmarks.verdicts import MARGIN, PAIRS, POINTS, Setting, compared, conditions
 
 from varireal.base.files import json_bytes
 from varireal.config import SettleConfig
 from varireal.evaluation.comparisons import holm, outcome_of
 from varireal.evaluation.looks import Looks, levels
-from varireal.evaluation.statistics import CrossedMean, crossed_mean
+from varireal.evaluation.statistics import CrossedMean
 
 SEEDS = SettleConfig().looks
 # how many points the three conditions are apart: not at all, by a half and the whole margin, by it twice, and by far
@@ -88,7 +88,7 @@ def measure(setting: Setting, apart: Sequence[float], count: int) -> dict[str, f
     told: list[Told] = []
     at_once = dict.fromkeys(SEEDS, 0)
     for answers in conditions(setting, apart, count, *apart, "settle"):
-        means = {n: [crossed_mean(answers[a][:, :n] - answers[b][:, :n]) for a, b in PAIRS] for n in SEEDS}
+        means = {n: compared([own[:, :n] for own in answers]) for n in SEEDS}
         told.append(settle(means, truths))
         for seeds, own in means.items():
             at_once[seeds] += decided_at_once(own)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 
 from varireal.base.seeding import generator
 from varireal.evaluation.comparisons import Comparison, judge
 from varireal.evaluation.looks import Looks, is_hopeless, levels, outlook
+from varireal.evaluation.pooling import differences
 from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import CrossedMean, crossed_mean
 
@@ -85,8 +85,7 @@ def test_one_look_at_all_of_the_error_is_the_reports_verdict(monkeypatch: pytest
     answers = {each: rng.random((2000, 4)) < share for each, share in zip(models, (0.5, 0.56, 0.51))}
     compared = [Comparison("feasibility", a, b) for a, b in itertools.combinations(models, 2)]
     by_report = judge(compared, answers, 1.0, seed=0)
-    means = [crossed_mean(answers[each.first].astype(np.int8) - answers[each.second]) for each in compared]
-    by_look = Looks(1.0).take(means, levels([4])[0])
+    by_look = Looks(1.0).take(differences(compared, answers), levels([4])[0])
     assert "different" in {each.outcome for each in by_look.verdicts}
     for own, other in zip(by_look.verdicts, by_report):
         assert (own.outcome, own.bound, by_look.bound) == (other.outcome, other.bound, other.family_bound)

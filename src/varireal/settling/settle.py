@@ -7,13 +7,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from varireal import paths
 from varireal.base.files import write_json
 from varireal.errors import UserError
 from varireal.evaluation.looks import Look, Looks, is_hopeless, outlook
-from varireal.evaluation.statistics import CrossedMean, crossed_mean
+from varireal.evaluation.pooling import differences as pooled_differences
+from varireal.evaluation.statistics import CrossedMean
 from varireal.reporting.experiments import Experiment, read_experiment
 from varireal.reporting.settling import Settled, TakenLook, look_lines, next_line, settled_json
 from varireal.reporting.side_by_side import check_same_test_set
@@ -102,5 +101,4 @@ def differences(experiment: Experiment, look: PlannedLook) -> list[CrossedMean]:
     models = {model: seeds for each in compared for model in (each.first, each.second)}
     if (missing := predictions.missing(models)) is not None:
         raise UserError(f"{experiment.name} lacks predictions of {missing}; make them anew")
-    right = {model: predictions.right(model, seeds).astype(np.int8) for model in models}
-    return [crossed_mean(right[each.first] - right[each.second]) for each in compared]
+    return pooled_differences(compared, {model: predictions.right(model, seeds) for model in models})
