@@ -46,6 +46,15 @@ def test_a_difference_later_found_to_be_small_is_equivalence_and_the_other_way_r
     assert (last.outcome, last.look, last.bound) == ("equivalent", 2, looks.taken[1].verdicts[0].bound)
 
 
+def test_an_equivalence_that_controls_do_not_bear_out_is_none_until_they_do() -> None:
+    looks = Looks(margin=3.0)
+    first = looks.take([mean(0.0, 0.3), mean(9.0, 0.3)], 0.02, unproven=[0, 1])
+    assert [(each.outcome, each.look) for each in first.verdicts] == [("unproven", None), ("different", 1)]
+    assert first.undecided == [first.verdicts[0]] and not is_hopeless(first, [(10, 0.02)], 3.0)
+    second = looks.take([mean(0.0, 0.3), mean(9.0, 0.3)], 0.02)
+    assert [(each.outcome, each.look) for each in second.verdicts] == [("equivalent", 2), ("different", 1)]
+
+
 def test_an_equivalence_takes_no_comparison_out_of_the_tests_of_difference() -> None:
     looks = Looks(margin=3.0)
     found = looks.take([mean(0.0, 0.3), mean(4.0, 2.0)], 0.02)

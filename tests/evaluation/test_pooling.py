@@ -27,7 +27,7 @@ def answers(models: list[Model], seeds: int = 3, spread: float = 0.1, photos: in
 
 
 def test_the_seeds_part_of_three_conditions_is_the_error_of_their_analysis_of_variance() -> None:
-    """Condition by seed in a two-way analysis of variance of accuracies, by statsmodels; or the pair's own if larger."""
+    """Condition by seed in a two-way analysis of variance, by statsmodels; or the pair's own if larger."""
     import pandas as pd
     from statsmodels.formula.api import ols
     from statsmodels.stats.anova import anova_lm
