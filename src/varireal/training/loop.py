@@ -101,11 +101,11 @@ def fine_tune(
     team: Team | None = None,
     checkpoint: CheckpointFile | None = None,
 ) -> State:
-    """Train the adapter of ``model`` and leave its best weights in it; return what happened.
+    """Train the adapter of ``model`` and leave the chosen weights in it; return what happened.
 
-    The best look has the highest val top-1, of equals the lowest val loss, of equals the earliest step. Where a
-    checkpoint is found, the fine-tuning goes on there. In a team only the first process looks at val and gets the best
-    weights; the others' state has no looks.
+    The best look has the highest val top-1, of equals the lowest val loss, of equals the earliest step; or the last one
+    is chosen (``config.select``). Where a checkpoint is found, the fine-tuning goes on there. In a team only the first
+    process looks at val and gets the chosen weights; the others' state has no looks.
 
     Args:
         model: ``clip.model`` with an adapter (see :func:`varireal.training.lora.add_lora`).
@@ -129,6 +129,7 @@ def fine_tune(
     rounds = [Rounds(len(pool.images), "train", *seed, "order", k) for k, pool in enumerate(sources)]
     saved = together.from_first(checkpoint.read() if checkpoint and together.rank == 0 else None)
     state = State() if saved is None else restore(saved, parameters, optimizer, scaler)
+    state.select = config.select
     if state.step:
         advance(state.step)
     parts = config.accumulation_steps
