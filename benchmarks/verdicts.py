@@ -35,7 +35,15 @@ FAMILIES = ((0.0, 0.0, 0.0), (MARGIN, 0.0, MARGIN / 2), (MARGIN, 0.0, MARGIN))  
 PAIRS = tuple(itertools.combinations(range(3), 2))
 MODELS = [Model("synthetic", "color", name) for name in ("feasible", "infeasible", "mixed")]
 COMPARED = [Comparison("feasibility", MODELS[a], MODELS[b]) for a, b in PAIRS]
+HARM = 6.0  # points that 20 % of wrong labels cost the default study, about
+CONTROLLED = [*MODELS, *(Model("synthetic", "color", name) for name in ("harm-20", "null-a", "null-b"))]
+CONTROLS = [Comparison("harm", CONTROLLED[3], MODELS[0]), Comparison("null", *CONTROLLED[4:])]
 FAILURE_SHARE, FAILURE = 0.1, 0.4  # where seeds are not normal: the share of bad ones, and how much worse they are
+COLUMNS = {
+    "coverage": "coverage", "false_different": "false dif.", "false_equivalent": "false equ.",
+    "own_bounds": "own bounds", "question_bound": "question", "harm_found": "harm seen", "null_found": "null found",
+    "median_width": "width", "bootstrap_coverage": "bootstrap", "alone_coverage": "alone", "alone_width": "its width",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +127,18 @@ def conditions(
         yield answers
 
 
+def controls(answers: Sequence[np.ndarray]) -> list[CrossedMean]:
+    """Return the differences of CONTROLS as a study of CONTROLLED has them."""
+    return differences([*COMPARED, *CONTROLS], dict(zip(CONTROLLED, answers)))[len(COMPARED) :]
+
+
+def controls_found(setting: Setting, count: int) -> dict[str, float]:
+    """Return how often a harm of HARM points is found, and something between two draws that are alike, in percent."""
+    studies = conditions(setting, (0.0, 0.0, 0.0, -HARM, 0.0, 0.0), count, "controls")
+    found = [[mean.p_value() <= ALPHA for mean in controls(answers)] for answers in studies]
+    return dict(zip(("harm_found", "null_found"), POINTS * np.mean(found, axis=0)))
+
+
 def bounds_that_hold(setting: Setting, count: int) -> dict[str, float]:
     """Return how often all bounds of a family hold at once, in the worst of FAMILIES: its own ones, and its question's.
 
@@ -195,26 +215,13 @@ def main(count: int, bootstraps: int, path: Path | None) -> None:
     print(f"one standard error at 95 %: {error:.1f} at most; before Holm's correction")
     print("alone: coverage and median width were each comparison judged by its own seeds alone")
     print(f"bounds: all of a family of three comparisons at once, {count} studies, the worst of {len(FAMILIES)} truths")
-    heads = (
-        "coverage",
-        "false dif.",
-        "false equ.",
-        "own bounds",
-        "question",
-        "bootstrap",
-        "width",
-        "alone",
-        "its width",
-    )
-    print(f"{'setting':<64}" + "".join(f"{head:>11}" for head in heads))
+    print(f"controls: a harm of {HARM:g} points seen, and something found between two draws that are alike")
+    print(f"{'setting':<64}" + "".join(f"{head:>11}" for head in COLUMNS.values()))
     figures = {}
     for setting in SETTINGS:
         found = figures[setting.name] = measure(setting, count, min(bootstraps, count))
-        found |= bounds_that_hold(setting, count)
-        rates = "{coverage:11.1f}{false_different:11.1f}{false_equivalent:11.1f}"
-        rates += "{own_bounds:11.1f}{question_bound:11.1f}{bootstrap_coverage:11.1f}"
-        rates += "{median_width:11.2f}{alone_coverage:11.1f}{alone_width:11.2f}"
-        print(f"{setting.name:<64}" + rates.format(**found), flush=True)
+        found |= bounds_that_hold(setting, count) | controls_found(setting, count)
+        print(f"{setting.name:<64}" + "".join(f"{found[name]:11.1f}" for name in COLUMNS), flush=True)
     seconds = seconds_of_draws()
     print(f"10,000 draws of the bootstrap for 8,000 photos x 5 seeds: {seconds:.2f} s of a core")
     if path:
