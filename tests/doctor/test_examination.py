@@ -58,7 +58,7 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     result = doctor("--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["ready"] is True
     seen = findings(result)
-    assert seen["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 100, "test": 600}
+    assert seen["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 50, "test": 700}
     assert seen["work", "edits"]["values"] == {"edits": 960, "cells": 6, "max_attempts": 3}
     recipes = yaml.safe_load(paths.PARAMS.read_text())["edit"]["recipes"]
     steps = sum(
@@ -68,9 +68,9 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     )
     assert seen["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
     # 9 cells of 2 sources, and real only; 3 seeds
-    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 60}
-    assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 600}
-    assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 100}
+    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 48}
+    assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 700}
+    assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 50}
     local = {name for part, name in seen if part == "checkpoints"}
     assert {"edit.inpaint.checkpoint", "segment.checkpoint", "filter.model", "clip.model"} <= local
 
