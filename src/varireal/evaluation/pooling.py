@@ -19,21 +19,39 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from varireal.evaluation.statistics import CrossedMean, crossed_mean
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from varireal.evaluation.comparisons import Comparison
     from varireal.evaluation.predictions import Model
 
 CONTROLS = ("harm", "null")
 SHARED = 0.5  # correlation of two differences that have one of their models in common
 
 
-def differences(compared: Sequence[Comparison], answers: dict[Model, np.ndarray]) -> list[CrossedMean]:
+class Pair(Protocol):
+    """A comparison of two models, as far as pooling looks at it."""
+
+    @property
+    def family(self) -> str:
+        """Return the question that it belongs to."""
+        ...
+
+    @property
+    def first(self) -> Model:
+        """Return the model whose answers count for it."""
+        ...
+
+    @property
+    def second(self) -> Model:
+        """Return the model whose answers count against it."""
+        ...
+
+
+def differences(compared: Sequence[Pair], answers: dict[Model, np.ndarray]) -> list[CrossedMean]:
     """Return the difference of every comparison, its seeds' part pooled over all that are like it.
 
     Args:
@@ -62,13 +80,13 @@ def pool(mean: CrossedMean, alike: Sequence[CrossedMean], squared_correlations: 
     return dataclasses.replace(mean, seed=seed, freedom=(mean.seeds - 1) * len(alike) ** 2 / squared_correlations)
 
 
-def _lends(other: Comparison, one: Comparison) -> bool:
+def _lends(other: Pair, one: Pair) -> bool:
     """Tell whether a comparison is one of those whose spread over seeds tells of another's."""
     alike = other.family == one.family or (one.family in CONTROLS and other.family in (*CONTROLS, "feasibility"))
     return alike and _place(other) == _place(one)
 
 
-def _place(each: Comparison) -> tuple[str, str, str]:
+def _place(each: Pair) -> tuple[str, str, str]:
     return each.first.source, each.first.attribute, each.first.experiment
 
 
