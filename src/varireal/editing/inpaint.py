@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from varireal.config import MemoryConfig
+from varireal.editing.families.choosing import choose_family
 from varireal.editing.pipelines import Pipeline
 from varireal.errors import UserError
 
@@ -23,7 +24,9 @@ class Inpainter:
     """Paints the masked part of pictures as a sentence says."""
 
     def __init__(self, config: InpaintConfig, compute: ComputeConfig, memory: MemoryConfig = _PLAIN) -> None:
-        self._pipeline = Pipeline("AutoPipelineForInpainting", "edit.inpaint", config, compute, memory)
+        section = "edit.inpaint"
+        family = choose_family(section, config)
+        self._pipeline = Pipeline("AutoPipelineForInpainting", section, config, compute, memory, family)
         self._size = config.image_size
 
     @property
