@@ -69,7 +69,7 @@ class PriorConfig(PipelineConfig):
 
 
 # families of diffusion models, each a class of its own (docs/full_size.md)
-EditorFamily = Literal["sd"]
+EditorFamily = Literal["sd", "z_image"]
 
 
 class InpaintConfig(PipelineConfig):
@@ -77,6 +77,8 @@ class InpaintConfig(PipelineConfig):
 
     # null: as a folder's model_index.json says; ids of the hub are taken for Stable Diffusion
     family: EditorFamily | None = None
+    # whether the weights of values emphasise their words; families without CLIP's encoders cannot, and want false
+    emphasis: bool = True
     batch_size: Positive = 16  # halved by itself where the device's memory does not hold it
     # in place of every recipe's own, for weights that were made for few steps
     guidance_scale: NonNegative | None = None

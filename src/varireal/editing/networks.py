@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from varireal.editing.families.choosing import refuse_another
+from varireal.editing.families.choosing import refuse_another, refuse_task
 from varireal.errors import UserError
 from varireal.networks.finite import no_numbers
 from varireal.networks.memory import out_of_memory
@@ -63,7 +63,8 @@ def load_pipeline(
     with loading(key, checkpoint, "a diffusers pipeline"):
         kind = str(diffusers.DiffusionPipeline.load_config(checkpoint, revision=config.revision).get("_class_name"))
         refuse_another(family, section, checkpoint, kind)
-        pipe = getattr(diffusers, family.pipeline_class(task, kind)).from_pretrained(
+        refuse_task(family, section, checkpoint, task, kind)
+        pipe = getattr(diffusers, str(family.pipeline_class(task, kind))).from_pretrained(
             checkpoint, revision=config.revision, variant=config.variant, use_safetensors=True, dtype=dtype, **parts
         )
     if not hasattr(pipe, "encode_prompt") or not hasattr(pipe, family.network):

@@ -156,9 +156,21 @@ class Pipeline:
         """Return the side of the pictures the checkpoint was trained for, in pixels."""
         return self.family.own_size(self.pipe)
 
+    def check_guidance(self, guidance_scale: float) -> None:
+        """Load the networks now, and check that they can be guided.
+
+        Raises:
+            UserError: they cannot be loaded, or were distilled to do without guidance, of which there is some.
+        """
+        if guidance_scale > 1 and not self.family.takes_guidance(self.pipe):
+            raise UserError(
+                f"{self._key} = {self._checkpoint!r} was distilled to do without guidance, but guidance_scale is "
+                f"{guidance_scale:g}; set {self._section}.guidance_scale to 1"
+            )
+
     def blank_side(self, size: int) -> int:
         """Return the side of a blank picture to try out the networks with: small, but for networks to be compiled."""
-        return size if self._memory.compile else min(size, blank.SIDE)
+        return size if self._memory.compile or self.family.abilities.only else min(size, blank.SIDE)
 
     def draw_blank(self, size: int, pictures: Mapping[str, Sequence[Any]], **settings: Any) -> None:
         """Load the networks now, and let them draw a picture in a few steps.
@@ -221,7 +233,7 @@ class Pipeline:
         groups: dict[int, list[int]] = {}
         for index, sentence in enumerate(sentences):
             groups.setdefault(self._prompts.pieces(sentence), []).append(index)
-        most = self.family.abilities.at_once or max(1, len(sentences))
+        most = self.family.at_once(self._task) or max(1, len(sentences))
         together = [groups[pieces] for pieces in sorted(groups)]
         return [group[start : start + most] for group in together for start in range(0, len(group), most)]
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from varireal.prompts.templates import Sentence
 
 
+INPAINT = "AutoPipelineForInpainting"  # tasks are called by diffusers' auto classes
+
+
 class Prompts(Protocol):
     """Turns sentences into a pipeline's arguments; what can be kept of a sentence is computed once."""
 
@@ -34,15 +37,11 @@ class Abilities:
     """Says what the models of a family can; what they cannot is refused before one is loaded."""
 
     words: str  # what its checkpoints are called, for messages
-    mask: bool = True  # paints the masked part of a picture alone
-    strength: bool = True  # can start from the picture, of which only a part is drawn anew
     emphasis: bool = False  # of a part of a sentence
-    negative: bool = False  # another sentence to lead away from than none
     multiple: int = 8  # what a square's side is divisible by
     largest: int | None = None  # side of a square in pixels
     only: int | None = None  # the one side it draws
     schedulers: frozenset[str] | None = None  # that may take the place of the checkpoint's own; None: all
-    at_once: int | None = None  # pictures in a batch; None: any number
 
 
 class Family(Protocol):
@@ -59,8 +58,8 @@ class Family(Protocol):
         """Return what of the family decides a picture besides the checkpoint, as JSON values."""
         ...
 
-    def pipeline_class(self, task: str, kind: str) -> str:
-        """Return the name of diffusers' class that loads a checkpoint.
+    def pipeline_class(self, task: str, kind: str) -> str | None:
+        """Return the name of diffusers' class that loads a checkpoint; None where the family has none for the task.
 
         Args:
             task: the auto class for what it shall do, such as ``AutoPipelineForInpainting``.
@@ -70,6 +69,14 @@ class Family(Protocol):
 
     def prompts(self, pipe: Any, device: torch.device) -> Prompts:
         """Return what turns sentences into the loaded pipeline's arguments."""
+        ...
+
+    def at_once(self, task: str) -> int | None:
+        """Return how many pictures a batch of the pipeline takes; None: any number."""
+        ...
+
+    def takes_guidance(self, pipe: Any) -> bool:
+        """Return whether the loaded weights can be guided; distilled ones cannot."""
         ...
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:

@@ -15,7 +15,7 @@ class StableDiffusion:
     """Works with every pipeline of these three that diffusers' auto classes know."""
 
     name = "sd"
-    abilities = Abilities("Stable Diffusion 1.5, 2 and XL", emphasis=True, negative=True)
+    abilities = Abilities("Stable Diffusion 1.5, 2 and XL", emphasis=True)
     classes = frozenset({
         "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
         "StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline",
@@ -32,6 +32,12 @@ class StableDiffusion:
 
     def prompts(self, pipe: Any, device: torch.device) -> Prompts:
         return Embedder(pipe, device)
+
+    def at_once(self, task: str) -> int | None:
+        return None
+
+    def takes_guidance(self, pipe: Any) -> bool:
+        return True
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """Tell whether a scale guides: none does up to 1, nor where the network takes the scale as an input."""
