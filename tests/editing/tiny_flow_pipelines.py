@@ -5,10 +5,12 @@ Every function writes what `from_pretrained` of diffusers' own class reads of th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.segmentation.tiny_checkpoints import seeded
+from tests.segmentation.tiny_checkpoints import clip_tokenizer, seeded
 
 SIDE = 32  # pixels: the side of the pictures that tests draw
 WIDTH = 32  # of the text encoders
@@ -73,8 +75,66 @@ def _z_image() -> Any:
     )  # fmt: skip
 
 
-BUILDERS = {"z_image": _z_image}
-FAMILY = {"z_image": "z_image"}  # by kind of checkpoint
+def _flux2(distilled: bool = False) -> Any:
+    from diffusers import AutoencoderKLFlux2, Flux2KleinInpaintPipeline, Flux2Transformer2DModel
+
+    tokenizer = qwen_tokenizer()
+    autoencoder = AutoencoderKLFlux2(
+        block_out_channels=(16, 16), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=8,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, sample_size=SIDE, layers_per_block=1,
+        mid_block_add_attention=False,
+    )  # fmt: skip
+    transformer = Flux2Transformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=3 * WIDTH, timestep_guidance_channels=16, axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=False,
+    )  # fmt: skip
+    return Flux2KleinInpaintPipeline(
+        scheduler=flow_scheduler(use_dynamic_shifting=True), vae=autoencoder, transformer=transformer,
+        text_encoder=qwen3(tokenizer, "Qwen3ForCausalLM", 27),  # of which the pipeline reads layers 9, 18 and 27
+        tokenizer=tokenizer, is_distilled=distilled,
+    )  # fmt: skip
+
+
+def t5_tokenizer() -> Any:
+    """T5's tokenizer with single letters."""
+    from string import printable
+
+    from transformers import T5Tokenizer
+
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *printable.strip()]
+    return T5Tokenizer(vocab=[(piece, -float(number)) for number, piece in enumerate(pieces)], extra_ids=0)
+
+
+def _flux(fill: bool = False) -> Any:
+    from diffusers import FluxFillPipeline, FluxInpaintPipeline, FluxTransformer2DModel
+    from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+    words, letters = clip_tokenizer(), t5_tokenizer()
+    clip = CLIPTextConfig(
+        vocab_size=len(words), hidden_size=WIDTH, intermediate_size=WIDTH, num_hidden_layers=1, num_attention_heads=2,
+        bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
+    )  # fmt: skip
+    t5 = T5Config(vocab_size=len(letters), d_model=WIDTH, d_kv=16, d_ff=WIDTH, num_layers=1, num_heads=2)
+    # the latents of a 2 x 2 patch; for Fill those of the masked picture and the patch's pixels of the mask, too
+    transformer = FluxTransformer2DModel(
+        in_channels=16 + 16 + 16 if fill else 16, out_channels=16, num_layers=1, num_single_layers=1,
+        attention_head_dim=16, num_attention_heads=2, joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH,
+        guidance_embeds=True, axes_dims_rope=(4, 6, 6),
+    )  # fmt: skip
+    return (FluxFillPipeline if fill else FluxInpaintPipeline)(
+        scheduler=flow_scheduler(use_dynamic_shifting=True), vae=kl_autoencoder(4), text_encoder=CLIPTextModel(clip),
+        tokenizer=words, text_encoder_2=T5EncoderModel(t5), tokenizer_2=letters, transformer=transformer,
+    )  # fmt: skip
+
+
+BUILDERS: dict[str, Callable[[], Any]] = {
+    "flux": _flux,
+    "flux_fill": partial(_flux, fill=True),
+    "flux2": _flux2,
+    "z_image": _z_image,
+}
+FAMILY = {kind: "flux" if kind == "flux_fill" else kind for kind in BUILDERS}
 SIDES = dict.fromkeys(BUILDERS, SIDE)  # of the squares they draw
 
 

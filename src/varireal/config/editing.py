@@ -69,7 +69,7 @@ class PriorConfig(PipelineConfig):
 
 
 # families of diffusion models, each a class of its own (docs/full_size.md)
-EditorFamily = Literal["sd", "z_image"]
+EditorFamily = Literal["sd", "flux", "flux2", "z_image"]
 
 
 class InpaintConfig(PipelineConfig):

@@ -25,6 +25,10 @@ from varireal.editing.run import EditRun
 from varireal.errors import UserError
 from varireal.prompts.templates import Sentence
 
+DISTILLED = {
+    "flux": ("transformer/config.json", "guidance_embeds", False),
+    "flux2": ("model_index.json", "is_distilled", True),
+}
 CPU = ComputeConfig(device="cpu", workers=1)
 SETTINGS = {"strength": 1.0, "guidance_scale": 2.0, "num_inference_steps": 2}
 
@@ -90,20 +94,16 @@ def test_sentence_strength_and_guidance_reach_the_pipeline(inpainter, given) -> 
     assert len({*results, *unguided}) == 5
 
 
-def test_a_sentence_is_encoded_once(inpainter, given, monkeypatch) -> None:
-    pipe, asked = inpainter._pipeline.pipe, []
-    encode = pipe.encode_prompt
-
-    def counting(prompt: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if prompt is not None:
-            asked.append(prompt)
-        return encode(prompt, *args, **kwargs)
-
-    monkeypatch.setattr(pipe, "encode_prompt", counting)
-    one = {**first(given, 2), "sentences": [Sentence("a teal jet")] * 2}
-    for _ in range(2):
-        inpainter.paint(**one, **SETTINGS)
-    assert asked == ["a teal jet"]  # the empty sentence was encoded before
+def test_a_sentence_is_encoded_once(inpainter, given) -> None:
+    inpainter.paint(**first(given), **SETTINGS)  # encodes the empty sentence, too
+    asked: list[int] = []
+    hook = inpainter._pipeline.pipe.text_encoder.register_forward_pre_hook(lambda *_: asked.append(1))
+    try:
+        for _ in range(2):
+            inpainter.paint(**{**first(given, 2), "sentences": [Sentence("a teal jet")] * 2}, **SETTINGS)
+    finally:
+        hook.remove()
+    assert len(asked) == 1
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_pictures_stay(kind, inpainter, given, monkeypatch) -> None:
@@ -194,6 +194,21 @@ def test_emphasis_is_refused_or_left_out(kind, checkpoint, inpainter, given, mak
     plain = make_inpainter(kind, checkpoint, emphasis=False)
     plain.check([spec, heavy])
     assert plain.identity == {**inpainter.identity, "emphasis": False}
+
+
+@pytest.mark.parametrize("kind", ["flux", "flux2"], indirect=True)
+def test_guidance_of_distilled_weights_is_refused(kind, checkpoint, given, tmp_path) -> None:
+    """Those of klein say so in the pipeline's index, those of FLUX.1 schnell in the transformer's configuration."""
+    file, name, value = DISTILLED[kind]
+    copied = Path(shutil.copytree(checkpoint, tmp_path / "distilled"))
+    text = json.loads((copied / file).read_text()) | {name: value}
+    (copied / file).write_text(json.dumps(text))
+    distilled = make_inpainter(kind, copied)
+    with pytest.raises(UserError, match=r"was distilled to do without guidance, but guidance_scale is 7\.5; set edit"):
+        distilled.load(7.5)
+    distilled.load(1.0)
+    settings = [{**SETTINGS, "guidance_scale": scale} for scale in (0.0, 1.0, 4.0)]
+    assert len({distilled.paint(**first(given), **each)[0].tobytes() for each in settings}) == 1
 
 
 # --- whole edits ---
