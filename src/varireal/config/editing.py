@@ -68,9 +68,17 @@ class PriorConfig(PipelineConfig):
     bank_size: Positive = 4  # priors made per prompt, shared by all photos (text_to_image)
 
 
+# families of diffusion models, each a class of its own (docs/full_size.md)
+EditorFamily = Literal["sd", "flux", "flux2", "z_image"]
+
+
 class InpaintConfig(PipelineConfig):
     """The inpainting pipeline."""
 
+    # null: as a folder's model_index.json says; ids of the hub are taken for Stable Diffusion
+    family: EditorFamily | None = None
+    # whether the weights of values emphasise their words; families without CLIP's encoders cannot, and want false
+    emphasis: bool = True
     batch_size: Positive = 16  # halved by itself where the device's memory does not hold it
     # in place of every recipe's own, for weights that were made for few steps
     guidance_scale: NonNegative | None = None
