@@ -14,7 +14,7 @@ from varireal.base.seeding import SeedPart
 from varireal.errors import UserError
 from varireal.networks.finite import check_numbers, no_numbers
 from varireal.training.data import Augmentation, LabelledImages, Rounds
-from varireal.training.lora import merged, trainable_parameters
+from varireal.training.lora import learning, merged, trainable_parameters
 from varireal.training.state import CheckpointFile, State, restore, to_bytes
 from varireal.training.steps import AdaptedClip, ImagePool, autocast
 from varireal.training.team import Alone, Team
@@ -133,7 +133,7 @@ def fine_tune(
     if state.step:
         advance(state.step)
     parts = config.accumulation_steps
-    model.train()
+    learning(model)
     while state.step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(state.step, config)
@@ -150,7 +150,7 @@ def fine_tune(
         if together.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.steps):
             model.eval()
             state.add_look(*look_at(clip, model, tokens, val, dtype), parameters)
-            model.train()
+            learning(model)
         if checkpoint and together.rank == 0 and checkpoint.due(state.step):
             checkpoint.write(to_bytes(state, parameters, optimizer, scaler))
     model.eval()
