@@ -11,10 +11,11 @@ import pytest
 from varireal.compute.engines import ENGINES
 from varireal.config import ComputeConfig, DatasetConfig, FilterConfig, PromptConfig
 from varireal.config.data import MaskSource
-from varireal.config.editing import EditConfig
+from varireal.config.editing import EditConfig, EditorFamily
 from varireal.datasets import DATASETS
 from varireal.editing import EDITORS
 from varireal.editing.cell import NETWORK_MODULES
+from varireal.editing.families import FAMILIES
 from varireal.editing.filters import FILTERS
 from varireal.prompts import SOURCES
 from varireal.segmentation import SEGMENTERS
@@ -32,12 +33,13 @@ def choices(section, field):
     [
         (SEGMENTERS, set(get_args(MaskSource))),
         (EDITORS, choices(EditConfig, "method")),
+        (FAMILIES, set(get_args(EditorFamily))),
         (FILTERS, choices(FilterConfig, "name")),
         (DATASETS, choices(DatasetConfig, "name")),
         (SOURCES, choices(PromptConfig, "source")),
         (ENGINES, choices(ComputeConfig, "engine")),
     ],
-    ids=["segmenters", "editors", "filters", "datasets", "prompt sources", "engines"],
+    ids=["segmenters", "editors", "families", "filters", "datasets", "prompt sources", "engines"],
 )
 def test_a_table_holds_what_the_settings_may_name(table, named):
     assert set(table) == named

@@ -181,6 +181,5 @@ def test_a_damaged_checkpoint_is_one_line(tiny_sd_inpaint, compute, tmp_path) ->
 
 
 def test_a_size_that_pipelines_cannot_do_is_named(tiny_sd_inpaint, compute) -> None:
-    inpainter = Inpainter(InpaintConfig(checkpoint=str(tiny_sd_inpaint), image_size=30), compute)
-    with pytest.raises(UserError, match="multiple of 8"):
-        inpainter.paint(**inputs(1), **SETTINGS)
+    with pytest.raises(UserError, match=r"^edit\.inpaint\.image_size = 30: .* multiple of 8$"):
+        Inpainter(InpaintConfig(checkpoint=str(tiny_sd_inpaint), image_size=30), compute)

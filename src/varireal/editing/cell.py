@@ -155,8 +155,10 @@ def build_run(
     pictures = None if attribute == "color" else _picture_source(params, compute, attribute, feasibility)
     if pictures:
         pictures.check(specs)
+    editor = EDITORS[config.method](config, config.recipe(attribute, feasibility), pictures, compute)
+    editor.check(specs)
     return EditRun(
-        EDITORS[config.method](config, config.recipe(attribute, feasibility), pictures, compute),
+        editor,
         FILTERS[params.filter.name](params.filter, compute, table),
         pictures,
         engine,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from varireal.editing.recipe import (
     prior_step,
 )
 from varireal.editing.refine import Refiner
+
+if TYPE_CHECKING:
+    from varireal.prompts import AttributeSpec
 
 _JOB_KEYS = {"least_change"}  # settings of a recipe that decide which edits are made, not how
 # settings of a recipe that the method paste reads, and those that nothing reads where nothing is refined
@@ -56,6 +59,14 @@ class Editor(Protocol):
         """Return everything that decides an edit besides its job, seed and pictures, as JSON values."""
         ...
 
+    def check(self, specs: Sequence[AttributeSpec]) -> None:
+        """Check that the method can do what the values of the edits ask for.
+
+        Raises:
+            UserError: it cannot.
+        """
+        ...
+
     def load(self) -> None:
         """Load the models now, and let each draw a blank picture.
 
@@ -83,6 +94,9 @@ class PasteEditor:
     def identity(self) -> dict[str, object]:
         recipe = self._recipe.model_dump(mode="json", include=_PASTE_KEYS)
         return {"method": "paste", "recipe": recipe, "image_size": self._lengths_at}
+
+    def check(self, specs: Sequence[AttributeSpec]) -> None:
+        """Take all values."""
 
     def load(self) -> None:
         """Load nothing."""
@@ -130,8 +144,11 @@ class DiffusionEditor:
             "batch_size": self._batch_size,  # it shows in the last bits
         }
 
+    def check(self, specs: Sequence[AttributeSpec]) -> None:
+        self._inpainter.check(specs)
+
     def load(self) -> None:
-        self._inpainter.load()
+        self._inpainter.load(self._recipe.guidance_scale)
         if self._refiner:
             self._refiner.load()
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from varireal.config import MemoryConfig
+from varireal.editing.families import INPAINT
+from varireal.editing.families.choosing import choose_family, refuse_emphasis
 from varireal.editing.pipelines import Pipeline
 from varireal.errors import UserError
+from varireal.prompts.templates import Sentence
 
 if TYPE_CHECKING:
     from varireal.config import ComputeConfig, InpaintConfig, PriorConfig
-    from varireal.prompts.templates import Sentence
+    from varireal.prompts import AttributeSpec
 
 _PLAIN = MemoryConfig()
 
@@ -23,25 +26,37 @@ class Inpainter:
     """Paints the masked part of pictures as a sentence says."""
 
     def __init__(self, config: InpaintConfig, compute: ComputeConfig, memory: MemoryConfig = _PLAIN) -> None:
-        self._pipeline = Pipeline("AutoPipelineForInpainting", "edit.inpaint", config, compute, memory)
-        self._size = config.image_size
+        section = "edit.inpaint"
+        family = choose_family(section, config)
+        self._pipeline = Pipeline(INPAINT, section, config, compute, memory, family)
+        self._size, self._config = config.image_size, config
 
     @property
     def identity(self) -> dict[str, object]:
         """Return what decides the pictures besides the settings of a call, as JSON values."""
-        return {**self._pipeline.identity, "image_size": self._size}
+        plain = {} if self._config.emphasis else {"emphasis": False}
+        return {**self._pipeline.identity, "image_size": self._size, **plain}
 
     @property
     def image_size(self) -> int:
         """Return the side of the square that the model works on."""
         return self._size or self._pipeline.own_size
 
-    def load(self) -> None:
+    def check(self, specs: Sequence[AttributeSpec]) -> None:
+        """Check that the family reads all that values say.
+
+        Raises:
+            UserError: they are emphasised, which it does not know.
+        """
+        refuse_emphasis(self._pipeline.family, self._config, specs)
+
+    def load(self, guidance_scale: float = 1.0) -> None:
         """Load the networks now, and let them paint a blank picture.
 
         Raises:
-            UserError: they cannot be loaded, or cannot paint.
+            UserError: they cannot be loaded, cannot paint, or cannot be guided by that much.
         """
+        self._pipeline.check_guidance(guidance_scale)
         from PIL import Image
 
         side = self._pipeline.blank_side(self.image_size)
@@ -67,7 +82,7 @@ class Inpainter:
         from PIL import Image
 
         painted = self._pipeline.run(
-            sentences,
+            sentences if self._config.emphasis else [Sentence(each.text) for each in sentences],
             seeds,
             guidance_scale,
             self.image_size,

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from varireal.editing.families.choosing import refuse_another, refuse_task
 from varireal.errors import UserError
 from varireal.networks.finite import no_numbers
 from varireal.networks.memory import out_of_memory
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from varireal.config import LoraConfig, MemoryConfig, PipelineConfig
+    from varireal.editing.families import Family
 
 
 @contextlib.contextmanager
@@ -40,10 +42,13 @@ def _says_something(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("There are modules in ") or "float32: []." not in record.getMessage()
 
 
-def load_pipeline(task: str, section: str, config: PipelineConfig, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
-    """Return a pipeline of the Stable Diffusion families, on the CPU.
+def load_pipeline(
+    family: Family, task: str, section: str, config: PipelineConfig, dtype: torch.dtype, parts: dict[str, Any]
+) -> Any:
+    """Return a pipeline of the family, on the CPU.
 
     Args:
+        task: diffusers' auto class for what it shall do.
         parts: networks that replace the checkpoint's own, by their names in the pipeline.
 
     Raises:
@@ -56,11 +61,14 @@ def load_pipeline(task: str, section: str, config: PipelineConfig, dtype: torch.
     logging.getLogger("diffusers.models.modeling_utils").addFilter(_says_something)
     key, checkpoint = f"{section}.checkpoint", str(config.checkpoint)
     with loading(key, checkpoint, "a diffusers pipeline"):
-        pipe = getattr(diffusers, task).from_pretrained(
+        kind = str(diffusers.DiffusionPipeline.load_config(checkpoint, revision=config.revision).get("_class_name"))
+        refuse_another(family, section, checkpoint, kind)
+        refuse_task(family, section, checkpoint, task, kind)
+        pipe = getattr(diffusers, str(family.pipeline_class(task, kind))).from_pretrained(
             checkpoint, revision=config.revision, variant=config.variant, use_safetensors=True, dtype=dtype, **parts
         )
-    if not hasattr(pipe, "encode_prompt") or not hasattr(pipe, "unet"):
-        raise UserError(f"{key} = {checkpoint!r} is a {type(pipe).__name__}; Stable Diffusion 1.5, 2 and XL work")
+    if not hasattr(pipe, "encode_prompt") or not hasattr(pipe, family.network):
+        raise UserError(f"{key} = {checkpoint!r} is a {type(pipe).__name__}; {family.abilities.words} work")
     if getattr(pipe, "watermark", None) is not None:
         pipe.watermark = None  # SDXL hides one in every picture where the package for it is installed
     pipe.set_progress_bar_config(disable=True)
@@ -88,7 +96,7 @@ def set_scheduler(pipe: Any, section: str, config: PipelineConfig) -> None:
         ) from error
 
 
-def add_lora(pipe: Any, section: str, lora: LoraConfig) -> None:
+def add_lora(pipe: Any, family: Family, section: str, lora: LoraConfig) -> None:
     """Add low-rank weights to the pipeline's own for good, so that nothing is slower afterwards.
 
     Raises:
@@ -105,22 +113,25 @@ def add_lora(pipe: Any, section: str, lora: LoraConfig) -> None:
             revision=lora.revision,
             use_safetensors=True,
         )
-        for_unet = "unet" in pipe.get_list_adapters()
-        if for_unet:
+        fits = family.network in pipe.get_list_adapters()
+        if fits:
             pipe.fuse_lora(lora_scale=lora.scale)
             pipe.unload_lora_weights()
-    if not for_unet:
-        raise UserError(f"{key} = {lora.checkpoint!r}: {lora.weight_name} holds nothing for {section}'s UNet")
+    if not fits:
+        network = type(getattr(pipe, family.network)).__name__
+        raise UserError(f"{key} = {lora.checkpoint!r}: {lora.weight_name} holds nothing for {section}'s {network}")
 
 
-def refuse_what_is_no_number(pipe: Any, key: str, checkpoint: str) -> None:
+def refuse_what_is_no_number(pipe: Any, family: Family, key: str, checkpoint: str) -> None:
     """Have a pipeline stop where its autoencoder gives values that are no numbers, which would be saved as black."""
+
+    network = type(getattr(pipe, family.network)).__name__
 
     def look(_module: Any, _inputs: Any, output: Any) -> None:
         decoded = getattr(output, "sample", output)
         if not bool(decoded.isfinite().all()):
             raise no_numbers(
-                f"{key} = {checkpoint!r}: the autoencoder or what it was given by the UNet", decoded.dtype,
+                f"{key} = {checkpoint!r}: the autoencoder or what it was given by the {network}", decoded.dtype,
                 " or bfloat16, or edit.refine.vae.checkpoint to an autoencoder made for half precision",
             )  # fmt: skip
 
@@ -140,7 +151,7 @@ def check_memory(device: torch.device, memory: MemoryConfig) -> None:
         )
 
 
-def place(pipe: Any, section: str, device: torch.device, memory: MemoryConfig) -> None:
+def place(pipe: Any, family: Family, section: str, device: torch.device, memory: MemoryConfig) -> None:
     """Bring the networks to the device, and apply the memory settings.
 
     Raises:
@@ -149,11 +160,9 @@ def place(pipe: Any, section: str, device: torch.device, memory: MemoryConfig) -
     if memory.vae_slicing:
         pipe.vae.enable_slicing()
     if memory.vae_tile:
-        pipe.vae.enable_tiling()
-        pipe.vae.tile_sample_min_size = memory.vae_tile
-        pipe.vae.tile_latent_min_size = memory.vae_tile // pipe.vae_scale_factor
+        family.tile(pipe, memory.vae_tile)
     if memory.compile:
-        pipe.unet.compile()
+        getattr(pipe, family.network).compile()
     _know_device(pipe, device)
     if memory.offload:
         pipe.enable_model_cpu_offload(device=device)

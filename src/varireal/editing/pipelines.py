@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from varireal.editing.embeddings import Embedder
+from varireal.editing.families import FAMILIES, Family, Prompts
 from varireal.editing.networks import (
     add_lora,
     check_memory,
@@ -48,23 +48,29 @@ def part_identity(part: NetworkConfig) -> dict[str, object] | None:
 class Pipeline:
     """Runs a pipeline of diffusers, loaded at first use, with the embeddings of the sentences it has met.
 
-    Works with every pipeline of the Stable Diffusion 1.5, 2 and XL families that diffusers' auto classes know.
+    What differs between families of models stands in :mod:`varireal.editing.families`.
     """
 
     def __init__(
-        self, task: str, section: str, config: PipelineConfig, compute: ComputeConfig, memory: MemoryConfig
+        self,
+        task: str,
+        section: str,
+        config: PipelineConfig,
+        compute: ComputeConfig,
+        memory: MemoryConfig,
+        family: Family = FAMILIES["sd"],
     ) -> None:
         """Check that everything is there.
 
         Args:
-            task: the name of diffusers' class that loads it.
+            task: the name of diffusers' auto class for what it shall do.
             section: where params.yaml has the settings, such as ``edit.inpaint``.
 
         Raises:
             UserError: a folder, file or its safetensors weights are missing.
         """
         self._task, self._section, self._config = task, section, config
-        self._compute, self._memory = compute, memory
+        self._compute, self._memory, self.family = compute, memory, family
         self._key, self._checkpoint = f"{section}.checkpoint", str(config.checkpoint)
         check_checkpoint(self._checkpoint, self._key, "model_index.json")
         check_variant(self._checkpoint, self._key, config.variant)
@@ -93,6 +99,7 @@ class Pipeline:
             "memory": self._memory.model_dump(exclude={"offload"}),
             "dtype": self._compute.dtype,
             "device": device_type(self._compute),
+            **self.family.identity,
         }
 
     @functools.cached_property
@@ -115,12 +122,12 @@ class Pipeline:
         check_memory(self.device, self._memory)
         logger.info("loading %s", self._checkpoint)
         dtype = resolve_dtype(self._compute)
-        pipe = load_pipeline(self._task, self._section, self._config, dtype, self._parts(dtype))
+        pipe = load_pipeline(self.family, self._task, self._section, self._config, dtype, self._parts(dtype))
         set_scheduler(pipe, self._section, self._config)
-        add_lora(pipe, self._section, self._config.lora)
+        add_lora(pipe, self.family, self._section, self._config.lora)
         self._complete(pipe)
-        refuse_what_is_no_number(pipe, self._key, self._checkpoint)
-        place(pipe, self._section, self.device, self._memory)
+        refuse_what_is_no_number(pipe, self.family, self._key, self._checkpoint)
+        place(pipe, self.family, self._section, self.device, self._memory)
         return pipe
 
     def _parts(self, dtype: torch.dtype) -> dict[str, Any]:
@@ -131,30 +138,39 @@ class Pipeline:
         """Add to the loaded pipeline what its own loading leaves out."""
 
     @functools.cached_property
-    def _embedder(self) -> Embedder:
-        return Embedder(self.pipe, self.device)
+    def _prompts(self) -> Prompts:
+        return self.family.prompts(self.pipe, self.device)
 
     def release(self) -> None:
         """Give the networks' memory back; the next picture loads them again."""
         self.__dict__.pop("pipe", None)
-        self.__dict__.pop("_embedder", None)
+        self.__dict__.pop("_prompts", None)
         self._kept.clear()
 
     def guided(self, guidance_scale: float) -> bool:
-        """Return whether pictures are led away from the empty sentence.
-
-        They are not by a scale up to 1, nor where the network takes the scale as an input.
-        """
-        return guidance_scale > 1 and self.pipe.unet.config.time_cond_proj_dim is None
+        """Return whether pictures are led away from another sentence, which asks the network twice a step."""
+        return self.family.guided(self.pipe, guidance_scale)
 
     @property
     def own_size(self) -> int:
         """Return the side of the pictures the checkpoint was trained for, in pixels."""
-        return int(self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor)
+        return self.family.own_size(self.pipe)
+
+    def check_guidance(self, guidance_scale: float) -> None:
+        """Load the networks now, and check that they can be guided.
+
+        Raises:
+            UserError: they cannot be loaded, or were distilled to do without guidance, of which there is some.
+        """
+        if guidance_scale > 1 and not self.family.takes_guidance(self.pipe):
+            raise UserError(
+                f"{self._key} = {self._checkpoint!r} was distilled to do without guidance, but guidance_scale is "
+                f"{guidance_scale:g}; set {self._section}.guidance_scale to 1"
+            )
 
     def blank_side(self, size: int) -> int:
         """Return the side of a blank picture to try out the networks with: small, but for networks to be compiled."""
-        return size if self._memory.compile else min(size, blank.SIDE)
+        return size if self._memory.compile or self.family.abilities.only else min(size, blank.SIDE)
 
     def draw_blank(self, size: int, pictures: Mapping[str, Sequence[Any]], **settings: Any) -> None:
         """Load the networks now, and let them draw a picture in a few steps.
@@ -193,16 +209,16 @@ class Pipeline:
         Raises:
             UserError: the pipeline refuses the settings, or the memory does not hold a single picture.
         """
-        if size % 8:
-            raise UserError(f"image_size = {size} beside {self._key}: pipelines need a multiple of 8")
+        if size % (multiple := self.family.abilities.multiple):
+            raise UserError(f"image_size = {size} beside {self._key}: pipelines need a multiple of {multiple}")
         guided = self.guided(guidance_scale)
-        settings |= {"height": size, "width": size, "guidance_scale": guidance_scale}
+        settings |= self.family.settings(self.pipe, size, guidance_scale)
 
         def draw(places: Sequence[int]) -> list[np.ndarray | None]:
             inputs = {name: [values[place] for place in places] for name, values in pictures.items()}
             return self._draw(
                 [seeds[place] for place in places],
-                self._embedder.arguments([sentences[place] for place in places], guided, negative),
+                self._prompts.arguments([sentences[place] for place in places], guided, negative),
                 {**self._inputs(inputs, guided), **settings},
             )
 
@@ -216,21 +232,23 @@ class Pipeline:
         """Return the places of sentences that can share a batch, in order."""
         groups: dict[int, list[int]] = {}
         for index, sentence in enumerate(sentences):
-            groups.setdefault(self._embedder.pieces(sentence), []).append(index)
-        return [groups[pieces] for pieces in sorted(groups)]
+            groups.setdefault(self._prompts.pieces(sentence), []).append(index)
+        most = self.family.at_once(self._task) or max(1, len(sentences))
+        together = [groups[pieces] for pieces in sorted(groups)]
+        return [group[start : start + most] for group in together for start in range(0, len(group), most)]
 
     def _inputs(self, pictures: Mapping[str, Sequence[Any]], guided: bool) -> dict[str, Any]:
         """Return the pipeline's inputs for the pictures of a batch."""
         return dict(pictures)
 
     def _draw(
-        self, seeds: Sequence[int], embeddings: Mapping[str, torch.Tensor], inputs: Mapping[str, Any]
+        self, seeds: Sequence[int], prompts: Mapping[str, Any], inputs: Mapping[str, Any]
     ) -> list[np.ndarray | None]:
         import torch
 
         with restoring(self.pipe):
             output = self.pipe(
-                **embeddings,
+                **prompts,
                 **inputs,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
                 output_type="np",
