@@ -129,13 +129,13 @@ def _flux(fill: bool = False) -> Any:
 
 
 def _qwen_image(kind: str = "QwenImageEditInpaintPipeline") -> Any:
-    """The pipeline draws squares of 1024 pixels whatever is asked for, of which six halvings leave 16 latents."""
+    """Qwen-Image-Edit; by another class's name what that loads, as all of its versions have the same parts."""
     import diffusers
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
-        Qwen2_5_VLProcessor,
         Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
         Qwen2VLVideoProcessor,
     )
 
@@ -155,12 +155,12 @@ def _qwen_image(kind: str = "QwenImageEditInpaintPipeline") -> Any:
         vision_start_token_id=number("<|vision_start|>"), vision_end_token_id=number("<|vision_end|>"),
     )  # fmt: skip
     size = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
-    processor = Qwen2_5_VLProcessor(
+    processor = Qwen2VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=size), video_processor=Qwen2VLVideoProcessor(size=size),
         tokenizer=tokenizer,
     )  # fmt: skip
     autoencoder = diffusers.AutoencoderKLQwenImage(
-        base_dim=2, z_dim=4, dim_mult=[1, 1, 2, 2, 4, 4, 4], num_res_blocks=1, temperal_downsample=[False] * 6,
+        base_dim=4, z_dim=4, dim_mult=[1, 2, 2], num_res_blocks=1, temperal_downsample=[False] * 2,
         latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
     )  # fmt: skip
     transformer = diffusers.QwenImageTransformer2DModel(
@@ -178,10 +178,12 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "flux_fill": partial(_flux, fill=True),
     "flux2": _flux2,
     "qwen_image": _qwen_image,
+    "qwen_image_plus": partial(_qwen_image, "QwenImageEditPlusPipeline"),
     "z_image": _z_image,
 }
-FAMILY = {kind: "flux" if kind == "flux_fill" else kind for kind in BUILDERS}
-SIDES = dict.fromkeys(BUILDERS, SIDE)  # of the squares they draw
+FAMILY = {kind: kind.removesuffix("_fill").removesuffix("_plus") for kind in BUILDERS}
+SIDES = dict.fromkeys(BUILDERS, SIDE) | {"qwen_image": 64}  # of the squares they draw
+PAINTERS = sorted({*BUILDERS} - {"qwen_image_plus"})  # that know masks
 
 
 def save_flow_pipeline(kind: str, folder: Path) -> Path:

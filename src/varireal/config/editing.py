@@ -71,7 +71,7 @@ class PriorConfig(PipelineConfig):
 
 
 # families of diffusion models, each a class of its own (docs/full_size.md)
-EditorFamily = Literal["sd", "flux", "flux2", "z_image"]
+EditorFamily = Literal["sd", "flux", "flux2", "qwen_image", "z_image"]
 
 
 class InpaintConfig(PipelineConfig):
