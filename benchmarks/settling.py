@@ -2,7 +2,8 @@
 
 Studies are simulated as in benchmarks/verdicts.py: three conditions, compared with each other, whose true accuracies
 are so many points apart. Each study gets seeds until all its three comparisons are decided, as `varireal settle` adds
-them, with the looks of the default settings. What any look claimed is held against the truth, and seeds are counted.
+them, with the looks of the default settings; equivalence waits for the controls, a harm of 6 points that must be found
+and two draws that are alike. What any look claimed is held against the truth, and seeds are counted.
 
     python -m benchmarks.settling --studies 200
 """
@@ -16,13 +17,14 @@ from pathlib import Path
 
 import click
 import numpy as np
-from benchmarks.verdicts import MARGIN, PAIRS, POINTS, Setting, conditions
+from benchmarks.verdicts import CONTROLS, HARM, MARGIN, PAIRS, POINTS, Setting, compared, conditions, controls
 
 from varireal.base.files import json_bytes
 from varireal.config import SettleConfig
 from varireal.evaluation.comparisons import holm, outcome_of
+from varireal.evaluation.controls import blind_sources
 from varireal.evaluation.looks import Looks, levels
-from varireal.evaluation.statistics import CrossedMean, crossed_mean
+from varireal.evaluation.statistics import CrossedMean
 
 SEEDS = SettleConfig().looks
 # how many points the three conditions are apart: not at all, by a half and the whole margin, by it twice, and by far
@@ -52,16 +54,20 @@ class Told:
     question_bound: bool = True
 
 
-def settle(means: dict[int, list[CrossedMean]], truths: Sequence[float]) -> Told:
+def settle(
+    means: dict[int, list[CrossedMean]], controlled: dict[int, list[CrossedMean]], truths: Sequence[float]
+) -> Told:
     """Return what looks tell of a study until all is decided.
 
     Args:
         means: by number of seeds, the differences of PAIRS.
+        controlled: by number of seeds, the differences of CONTROLS.
         truths: their true sizes in points.
     """
     looks, told = Looks(MARGIN), Told()
     for (seeds, found), level in zip(means.items(), levels(SEEDS)):
-        look = looks.take(found, level)
+        blind = blind_sources(CONTROLS, controlled[seeds], level)
+        look = looks.take(found, level, range(len(PAIRS)) if blind else ())
         told.seeds = seeds
         for verdict, truth in zip(look.verdicts, truths):
             told.false_different |= verdict.outcome == "different" and truth == 0
@@ -87,9 +93,10 @@ def measure(setting: Setting, apart: Sequence[float], count: int) -> dict[str, f
     truths = [abs(apart[a] - apart[b]) for a, b in PAIRS]
     told: list[Told] = []
     at_once = dict.fromkeys(SEEDS, 0)
-    for answers in conditions(setting, apart, count, *apart, "settle"):
-        means = {n: [crossed_mean(answers[a][:, :n] - answers[b][:, :n]) for a, b in PAIRS] for n in SEEDS}
-        told.append(settle(means, truths))
+    for answers in conditions(setting, (*apart, apart[0] - HARM, 0.0, 0.0), count, *apart, "settle"):
+        known = {n: [own[:, :n] for own in answers] for n in SEEDS}
+        means = {n: compared(own[:3]) for n, own in known.items()}
+        told.append(settle(means, {n: controls(own) for n, own in known.items()}, truths))
         for seeds, own in means.items():
             at_once[seeds] += decided_at_once(own)
     figures = {name: POINTS * float(np.mean([getattr(each, name) for each in told])) for name in CLAIMS}

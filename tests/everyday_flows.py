@@ -16,11 +16,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,14 +46,18 @@ class Place:
 
     source: Path
 
+    def variables(self, own: bool = True) -> dict[str, str]:
+        """Return the environment of a command."""
+        found = environment() | {"COLUMNS": "1000", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        return found | ({} if own else {"PYTHONPATH": str(self.source / "src")})
+
     def call(self, *command: str, cwd: Path | str | None = None, own: bool = True) -> str:
         """Run a command that may fail; return what it prints, without what passes by.
 
         Args:
             own: find the code here; else where an editable installation has it.
         """
-        variables = environment() | {"COLUMNS": "1000", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        variables |= {} if own else {"PYTHONPATH": str(self.source / "src")}
+        variables = self.variables(own)
         done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=cwd, timeout=600)
         lines = (done.stdout + done.stderr).replace("\r", "\n").splitlines()
         return "\n".join(
@@ -269,6 +276,45 @@ def copied(place: Place) -> str:
     first = len([path for path in before if path.is_file()])
     shutil.rmtree("../copy")
     return f"{own - first} files new in the copy, {came} in the project it came from"
+
+
+@flow("two machines log their first study to one MLflow server")
+def writers(place: Place) -> str:
+    """Both find the experiment that one of them made."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--workers", "2", "--host", "127.0.0.1",
+         "--port", address.rpartition(":")[2], "--backend-store-uri", f"sqlite:///{Path('../server.db').resolve()}",
+         "--artifacts-destination", str(Path("../served").resolve())],
+        env=place.variables(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        while not answers(f"{address}/health"):
+            time.sleep(0.2)
+        variables = place.variables() | {"MLFLOW_TRACKING_URI": address}
+        folders = [Path("../first"), Path("../second")]
+        for folder in folders:
+            shutil.copytree(".", folder, symlinks=True)
+        tracks = [subprocess.Popen([sys.executable, "-m", "varireal", "track"], cwd=folder, env=variables, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for folder in folders]  # fmt: skip
+        said = [track.communicate()[0] for track in tracks]
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    for folder in folders:
+        shutil.rmtree(folder)
+    return "\n".join(f"exit code {track.returncode}: {last(text)}" for track, text in zip(tracks, said))
+
+
+def answers(url: str) -> bool:
+    """Return whether a server is up."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
 
 
 @flow("dvc exp push before a remote is there, and again after")

@@ -13,11 +13,14 @@ import pytest
 import yaml
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
+from dvc.repo.graph import build_graph
+from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 
 from varireal import paths
 from varireal.base.manifest import CONDITIONS
 from varireal.cli import STAGES
+from varireal.compute.pipeline import in_order, read_stages
 from varireal.config import Params, load_params
 from varireal.stages import shares
 
@@ -93,6 +96,12 @@ def dependencies(stage: PipelineStage) -> list[Path]:
 
 def test_every_stage_of_the_command_is_in_the_graph_and_the_other_way_round(stages: list[PipelineStage]) -> None:
     assert {command_of(stage) for stage in stages} == set(STAGES)
+
+
+def test_progress_counts_the_stages_in_the_order_in_which_dvc_runs_them(stages: list[PipelineStage]) -> None:
+    settings = load_params(REPOSITORY / "params.yaml").model_dump(mode="json")
+    counted = in_order(read_stages(REPOSITORY / "dvc.yaml", settings))
+    assert counted == [stage.name for stage in plan_repro(build_graph(stages))]
 
 
 def test_every_cell_of_the_grid_is_a_stage(stages: list[PipelineStage]) -> None:

@@ -62,7 +62,9 @@ def make_study(
     params["filter"] = {"name": "none"}
     params["clip"] = {"model": f"local-dir:{clip}", "pretrained": None}
     params["train"] |= {"max_steps": 2, "batch_size": 4, "eval_every": 1}
-    params["grid"] |= {"attributes": ["color"], "seeds": [0], "controls": []}
+    params["grid"] |= {"attributes": ["color"], "seeds": [0]}
+    if "controls" in params["grid"]:  # as earlier revisions have none
+        params["grid"]["controls"] = []
     params["compute"] |= {"device": "cpu", "num_threads": available_cores()}  # so many that one process does it all
     paths.PARAMS.write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 

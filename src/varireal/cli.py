@@ -115,10 +115,13 @@ def stage_options(function: Callable[..., None]) -> Callable[..., None]:
     @verbose_option
     @functools.wraps(function)
     def wrapper(params_path: Path, **options: Any) -> None:
+        from varireal.compute.whole_run import within_run
         from varireal.config import load_params  # pydantic takes longer than all of `varireal --help`
 
         with ending_on_signals(), ending_without_dvc():
-            function(load_params(params_path), **options)
+            params = load_params(params_path)
+            with within_run(params):
+                function(params, **options)
 
     return wrapper
 

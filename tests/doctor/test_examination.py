@@ -58,7 +58,7 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     result = doctor("--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["ready"] is True
     seen = findings(result)
-    assert seen["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 100, "test": 600}
+    assert seen["data", "rendered_aircraft"]["values"] == {"classes": 10, "train": 160, "val": 50, "test": 700}
     assert seen["work", "edits"]["values"] == {"edits": 960, "cells": 6, "max_attempts": 3}
     recipes = yaml.safe_load(paths.PARAMS.read_text())["edit"]["recipes"]
     steps = sum(
@@ -68,9 +68,9 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
     )
     assert seen["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
     # 9 cells of 2 sources, and real only; 3 seeds
-    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 60}
-    assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 600}
-    assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 100}
+    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 48}
+    assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 700}
+    assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 50}
     local = {name for part, name in seen if part == "checkpoints"}
     assert {"edit.inpaint.checkpoint", "segment.checkpoint", "filter.model", "clip.model"} <= local
 
@@ -251,8 +251,11 @@ def test_networks_that_cannot_do_their_part_are_missing(own_photos):
         ("ViT-B-16-quickgelu", None),
         ("ViT-B-32", None),
         ("RN50", "ResNet"),
-        ("convnext_base", "image tower is convnext_base of another library"),
-        ("ViT-B-16-SigLIP", "image tower is vit_base_patch16_siglip_224 of another library"),
+        ("convnext_base", "image tower convnext_base has no blocks of a transformer throughout"),
+        ("ViT-B-16-SigLIP2", None),
+        ("MobileCLIP2-B", None),
+        ("MobileCLIP2-S4", "image tower fastvit_mci4 has no blocks of a transformer throughout"),
+        ("PE-Core-B-16", None),
         ("roberta-ViT-B-32", "text tower is roberta-base of another library"),
         ("local-dir:models/demo/clip", None),
         ("hf-hub:someone/clip", None),

@@ -26,6 +26,9 @@ class Script:
 
     def load(self) -> None: ...
 
+    def worth_another(self, answer: FilterAnswer) -> bool:
+        return answer.quality > -1
+
     def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
         self.batches.append([job.image_id for job in jobs])
         verdicts = []

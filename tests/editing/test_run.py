@@ -60,6 +60,16 @@ def test_a_filter_that_always_says_no_exhausts_every_edit_after_exactly_three_at
     assert figures_of(edits, [], {})["pass_rate"] == 0.0
 
 
+def test_an_edit_that_no_other_picture_can_help_is_painted_once_and_keeps_its_score(jobs, make_run) -> None:
+    hopeless = Script(dict.fromkeys(IDS, 9), qualities=(-2.0,))
+    run, settled = make_run(hopeless), []
+    edits = list(run.finish(jobs, len(jobs), "test", settled.append))
+    assert [edit.status for edit in edits] == ["exhausted"] * 5
+    assert [len(edit.attempts) for edit in edits] == [1] * 5 and hopeless.seen == dict.fromkeys(IDS, 1)
+    assert edits[0].chosen.judged.scores == {"attribute": 0.0} and len(settled) == 5
+    assert finish(make_run(Script({})), jobs) == edits  # what is finished stays finished
+
+
 def test_finished_edits_are_not_made_again(jobs, make_run, monkeypatch) -> None:
     run = make_run(no_filter())
     first = pictures(run, finish(run, jobs))
@@ -144,6 +154,9 @@ class _Memoryless:
         self._known = known
 
     def load(self) -> None: ...
+
+    def worth_another(self, answer: FilterAnswer) -> bool:
+        return True
 
     def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
         numbers = [self._known[image.tobytes()] for image in images]

@@ -12,7 +12,7 @@ from tests.evaluation.test_comparisons import BENCHMARK, GRID, model
 from varireal import paths
 from varireal.evaluation.cells import cells
 from varireal.evaluation.comparisons import ALPHA, Verdict, comparisons, judge
-from varireal.evaluation.controls import baseline, believed, is_found, sights
+from varireal.evaluation.controls import baseline, believed, blind_sources, is_found, sights
 from varireal.evaluation.predictions import REAL, ZERO_SHOT
 from varireal.evaluation.statistics import crossed_mean
 
@@ -135,3 +135,24 @@ def test_two_draws_alike_in_truth_are_found_different_in_one_study_of_twenty_at_
         p_values = [crossed_mean(first - second).p_value() for first, second in ((a, b), (c, d))]
         false += 2 * min(p_values) <= ALPHA  # as Holm corrects the smaller of two
     assert false / count <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / count)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"harm-20": 0.6, "harm-10": 0.65},
+        {"harm-20": 0.7},
+        {"harm-20": 0.8, "harm-10": 0.6},
+        {"harm-20": 0.6, "null-a": 0.6},
+        {"harm-20": 0.6, "null-b": 0.6, "harm-10": 0.7},
+    ],
+)
+def test_a_look_at_all_of_the_error_asks_the_controls_as_the_report_does(right: dict[str, float]) -> None:
+    verdicts = judged(right)
+    controls = [each for each in verdicts if each.comparison.family in ("harm", "null")]
+    by_look = blind_sources([each.comparison for each in controls], [each.difference for each in controls], ALPHA)
+    assert by_look == sorted({sight.source for sight in sights(verdicts) if not sight.able})
+    assert blind_sources([each.comparison for each in controls], [each.difference for each in controls], 1e-13) == [
+        "real+synthetic",
+        "synthetic",
+    ]  # at so small a level no harm is found

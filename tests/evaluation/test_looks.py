@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 
 from varireal.base.seeding import generator
 from varireal.evaluation.comparisons import Comparison, judge
 from varireal.evaluation.looks import Looks, is_hopeless, levels, outlook
+from varireal.evaluation.pooling import differences
 from varireal.evaluation.predictions import Model
 from varireal.evaluation.statistics import CrossedMean, crossed_mean
 
@@ -44,6 +44,15 @@ def test_a_difference_later_found_to_be_small_is_equivalence_and_the_other_way_r
     assert looks.take([mean(2.0, 0.2)], 0.01).verdicts[0].outcome == "equivalent"
     (last,) = looks.take([mean(9.0, 0.2)], 0.01).verdicts
     assert (last.outcome, last.look, last.bound) == ("equivalent", 2, looks.taken[1].verdicts[0].bound)
+
+
+def test_an_equivalence_that_controls_do_not_bear_out_is_none_until_they_do() -> None:
+    looks = Looks(margin=3.0)
+    first = looks.take([mean(0.0, 0.3), mean(9.0, 0.3)], 0.02, unproven=[0, 1])
+    assert [(each.outcome, each.look) for each in first.verdicts] == [("unproven", None), ("different", 1)]
+    assert first.undecided == [first.verdicts[0]] and not is_hopeless(first, [(10, 0.02)], 3.0)
+    second = looks.take([mean(0.0, 0.3), mean(9.0, 0.3)], 0.02)
+    assert [(each.outcome, each.look) for each in second.verdicts] == [("equivalent", 2), ("different", 1)]
 
 
 def test_an_equivalence_takes_no_comparison_out_of_the_tests_of_difference() -> None:
@@ -85,8 +94,7 @@ def test_one_look_at_all_of_the_error_is_the_reports_verdict(monkeypatch: pytest
     answers = {each: rng.random((2000, 4)) < share for each, share in zip(models, (0.5, 0.56, 0.51))}
     compared = [Comparison("feasibility", a, b) for a, b in itertools.combinations(models, 2)]
     by_report = judge(compared, answers, 1.0, seed=0)
-    means = [crossed_mean(answers[each.first].astype(np.int8) - answers[each.second]) for each in compared]
-    by_look = Looks(1.0).take(means, levels([4])[0])
+    by_look = Looks(1.0).take(differences(compared, answers), levels([4])[0])
     assert "different" in {each.outcome for each in by_look.verdicts}
     for own, other in zip(by_look.verdicts, by_report):
         assert (own.outcome, own.bound, by_look.bound) == (other.outcome, other.bound, other.family_bound)

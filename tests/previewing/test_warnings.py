@@ -10,10 +10,10 @@ import pytest
 from varireal.base.manifest import ImageRecord
 from varireal.editing.attempts import Attempt, Edit, FilterAnswer
 from varireal.editing.jobs import EditJob
+from varireal.measuring.strength import Strength
 from varireal.previewing.cells import PreviewedCell, PreviewedEdit
 from varireal.previewing.probe import Measured
 from varireal.previewing.sample import FoundMasks, choose_photos
-from varireal.previewing.strength import Strength
 from varireal.previewing.tables import cells_grid
 from varireal.previewing.warnings import warn
 from varireal.prompts import AttributeSpec

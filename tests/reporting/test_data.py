@@ -13,7 +13,7 @@ from varireal.config import load_params
 from varireal.errors import UserError
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.predictions import read_predictions
-from varireal.reporting.data import build_data_plots, causes_grid, data_grid, explaining
+from varireal.reporting.data import build_data_plots, causes_grid, data_grid, explaining, strength_words
 from varireal.reporting.results import Results, read_results
 
 
@@ -44,18 +44,42 @@ def test_the_table_has_every_cell_and_the_real_photos(results: Results) -> None:
     named = dict(zip((column.name for column in grid.columns), grid.lines[1].cells))
     assert named == {
         "attribute": "color", "feasibility": "infeasible", "edits": "5", "exact outside": "yes", "SSIM inside": "0.50",
-        "PSNR inside": "12.0 dB", "CLIP score": "30.0", "gained": "+10.0", "CMMD": "2.000", "diversity": "0.750",
+        "PSNR inside": "12.0 dB", "ΔE": "–", "wrongly changed": "–",
+        "CLIP score": "30.0", "gained": "+10.0", "CMMD": "2.000", "diversity": "0.750",
         "pass rate": "83 %",
     }  # fmt: skip
-    assert grid.lines[-1].cells[2:] == ("6", "–", "–", "–", "–", "–", "0.100", "0.800", "–")
+    assert grid.lines[-1].cells[2:] == ("6", "–", "–", "–", "–", "–", "–", "–", "0.100", "0.800", "–")
 
 
 def test_leaks_samples_and_what_is_unknown_are_said(results: Results) -> None:
     cells = data_grid(changed(results, changed_outside=3, measured=4, psnr_inside=None)).lines[0].cells
     assert cells[2:6] == ("4 of 5", "no: 3", "0.50", "–")
     unknown = dict.fromkeys(("changed_outside", "clip_score", "clip_score_of_photo", "cmmd", "ssim_inside"))
-    assert data_grid(changed(results, **unknown)).lines[0].cells[3:9] == ("–", "–", "12.0 dB", "–", "–", "–")
+    cells = data_grid(changed(results, **unknown)).lines[0].cells
+    assert cells[3:11] == ("–", "–", "12.0 dB", "–", "–", "–", "–", "–")
     assert explaining(changed(results, **unknown).measured["color", "feasible"]) == {"diversity": 0.75}
+
+
+def with_strengths(results: Results, feasible: float, infeasible: float) -> Results:
+    given = {"feasible": feasible, "infeasible": infeasible}
+    measured = {cell: figures | {"delta_e": given[cell[1]], "lost": 0.04} for cell, figures in results.measured.items()}
+    return dataclasses.replace(results, measured=measured)
+
+
+def test_how_strong_edits_are_stands_in_the_table_and_unequal_strength_is_told(results: Results) -> None:
+    uneven = with_strengths(results, 22.4, 46.0)
+    grid = data_grid(uneven)
+    named = dict(zip((column.name for column in grid.columns), grid.lines[0].cells))
+    assert (named["ΔE"], named["wrongly changed"]) == ("22.4", "4 %")
+    assert explaining(uneven.measured["color", "feasible"])["delta_e"] == 22.4  # so the page and MLflow have it
+    assert strength_words(uneven) == [
+        "Feasible and infeasible edits differ in strength too: color (mean ΔE 22 feasible, 46 infeasible), texture "
+        "(mean ΔE 22 feasible, 46 infeasible). What differs between models of the two may come from that, and not from "
+        "feasibility."
+    ]
+    assert strength_words(with_strengths(results, 20, 30)) == []  # from one and a half times
+    assert strength_words(with_strengths(results, 30.1, 20)) != []
+    assert strength_words(results) == []  # of a version that did not measure it
 
 
 def test_failures_are_counted_by_cause(results: Results) -> None:

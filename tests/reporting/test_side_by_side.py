@@ -23,6 +23,7 @@ from varireal.reporting.experiments import Experiment, parse_experiment, read_ex
 from varireal.reporting.side_by_side import as_json, compare, model_words, summary_lines
 
 COLOR = Model("synthetic", "color", "feasible")
+STEPS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())["train"]["max_steps"]
 
 
 def experiment(
@@ -192,7 +193,7 @@ def test_the_command_shows_tables_and_names_as_they_are(other_study: Path) -> No
     assert "B: [red]other" in text and "400 test photos" in text
     assert "different: A is 10.0 points" in text
     assert "8 of 14 models give the same answers to every photo." in text
-    assert "│ train.max_steps │ 60 │ 21 │" in text
+    assert f"│ train.max_steps │ {STEPS} │ 21 │" in text
 
 
 def test_the_command_writes_json_with_the_same_figures(other_study: Path) -> None:
@@ -203,7 +204,7 @@ def test_the_command_writes_json_with_the_same_figures(other_study: Path) -> Non
     assert color["difference"]["outcome"] == "different" and color["verdict"].startswith("different: A is 10.0")
     same = next(m for m in found["models"] if m["source"] == "real")
     assert same["difference"] is None and same["verdict"] == "the same answers to every photo"
-    assert found["settings"] == {"train.max_steps": {"A": 60, "B": 21}}
+    assert found["settings"] == {"train.max_steps": {"A": STEPS, "B": 21}}
     assert found["only"] == {"A": [], "B": []}
     assert found == as_json(compare(read_experiment("."), read_experiment(str(other_study)), 0.3)) | {"B": found["B"]}
 
@@ -235,7 +236,7 @@ def repository(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         table.assign(predicted=np.where(table["attribute"] == "color", 1, table["predicted"])).to_parquet(
             paths.PREDICTIONS
         )
-        paths.PARAMS.write_text(paths.PARAMS.read_text().replace("max_steps: 60", "max_steps: 10"))
+        paths.PARAMS.write_text(paths.PARAMS.read_text().replace(f"max_steps: {STEPS}", "max_steps: 10"))
         repo.add("data/predictions")
         repo.experiments.save(name="fewer-steps", force=True)
     return finished_study
@@ -251,7 +252,7 @@ def test_revisions_and_experiments_are_read_from_dvcs_cache(repository: Path) ->
     for path in ("data/predictions", "params.yaml"):
         (shutil.rmtree if Path(path).is_dir() else Path.unlink)(Path(path))
     found = compare(read_experiment("first"), read_experiment("fewer-steps"), 0.3)
-    assert found.settings == {"train.max_steps": (60, 10)}
+    assert found.settings == {"train.max_steps": (STEPS, 10)}
     assert {row.model.attribute: row.second.mean for row in found.models}["color"] == 0.0
     assert sum(row.same for row in found.models) == 8
 

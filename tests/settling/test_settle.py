@@ -26,11 +26,12 @@ SETTINGS = ["grid.attributes=[color]", "grid.sources=[synthetic]", "grid.conditi
 PHOTOS = 1000
 
 
-def predictions(apart: float, photos: int = PHOTOS) -> Predictions:
-    """Two conditions so many points apart, whose seeds scatter by a point and more."""
+def predictions(apart: float, photos: int = PHOTOS, **others: float) -> Predictions:
+    """Two conditions so many points apart, whose seeds scatter by a point or two, and others worse by their points."""
     rng = generator("settle", apart)
     by_model = {}
-    for condition, share in (("feasible", 0.7), ("infeasible", 0.7 - apart / 100)):
+    worse = {"feasible": 0.0, "infeasible": apart, **others}
+    for condition, share in ((name, 0.7 - points / 100) for name, points in worse.items()):
         answers = {}
         for seed in range(8):
             right = round((share + 0.02 * rng.standard_normal()) * photos)
@@ -79,6 +80,28 @@ def test_it_ends_as_soon_as_all_is_decided(ran: Callable[[float], list[str]]) ->
     found = json.loads(Path("metrics/settle.json").read_text())
     assert (found["state"], found["seeds"], found["photos"]) == ("decided", 4, PHOTOS)
     assert found["comparisons"]["color"]["synthetic"]["feasible_minus_infeasible"]["decided_after_seeds"] == 4
+
+
+@pytest.mark.parametrize(("harm", "outcome"), [(30.0, "equivalent"), (0.0, "unproven")])
+def test_nothing_is_equivalent_before_a_known_harm_is_found(
+    harm: float, outcome: str, ran: Callable[[float], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran(0.0)
+    found = predictions(0.0, **{"harm-20": harm})
+    monkeypatch.setattr("varireal.settling.settle.read_experiment", lambda rev: Experiment(rev, found, None))
+    settings = [each for each in SETTINGS if "controls" not in each and "margin" not in each]
+    looks = plan_looks([*settings, "grid.controls=[harm-20]", "report.margin=9"], CONF)
+    shown: list[str] = []
+    settled = settle(looks, Budget(8), tell=lambda line: None, show=shown.append, clock=lambda: 0.0)
+    assert settled.now.verdicts[0].outcome == outcome
+    written = json.loads(Path("metrics/settle.json").read_text())
+    told = [line for line in shown if line.startswith("  Controls of synthetic: a known harm is not found")]
+    failed = [look["controls_failed"] for look in written["looks"]]
+    if outcome == "equivalent":
+        assert settled.state == "decided" and failed[-1] == [] and len(told) == len(failed) - failed.count([])
+    else:
+        assert settled.state == "no seeds left" and failed == [["synthetic"]] * 3 and len(told) == 3
+        assert written["undecided"] == 1
 
 
 def test_it_ends_with_its_seeds(ran: Callable[[float], list[str]]) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tiny_study import CELLS, change, make_study, run_stages
+from tests.tiny_study import CELLS, SIDE, change, make_study, run_stages
 
 from varireal import paths
 from varireal.base.files import atomic_write_bytes, encode_png, read_image, read_json, sha256_file
 from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
+from varireal.editing.pixels import difference
 from varireal.errors import UserError
 from varireal.networks.clip import load_clip
 
@@ -66,6 +67,12 @@ def test_every_figure_is_what_the_pictures_give(study: Path, tiny_clip: Path) ->
     assert (figures["changed_outside"], figures["pixels_changed_outside"]) == (0, 0)
     assert figures["ssim_outside"] is None  # the object leaves no pixel whose whole window lies outside
     assert 0 < figures["ssim_inside"] < 0.9 and 5 < figures["psnr_inside"] < 40
+    apart = [difference(read_image(Path(photos[e.photo_id].path)), read_image(Path(e.path))) for e in edits]
+    inside = np.zeros((SIDE, SIDE), bool)
+    inside[6:26, 4:28] = True
+    assert figures["delta_e"] == pytest.approx(np.mean([each[inside] for each in apart]), abs=1e-4)
+    assert figures["untouched"] == pytest.approx(np.mean([each[inside] < 2.3 for each in apart]), abs=1e-4)
+    assert figures["lost"] == pytest.approx(np.mean([each[~inside] >= 2.3 for each in apart]), abs=1e-4)
 
     clip = load_clip(f"local-dir:{tiny_clip}", None)
     train = [photo for photo in photos.values() if photo.split == "train"]

@@ -80,6 +80,20 @@ def test_fine_tuning_learns_and_keeps_the_best_look(clip):
     assert look_at(clip, model, tokens, val) == pytest.approx((chosen.val_loss, chosen.val_top1))
 
 
+def test_the_last_weights_are_kept_where_val_shall_not_choose(clip):
+    """Labels of val are swapped, so that every step makes it worse and the first look would be the best one."""
+    val = coloured(20, 9)
+    swapped = LabelledImages(val.pixels, 1 - val.labels)
+    model = add_lora(clip.model, LoraSettings(r=4), 0)
+    tokens, settings = clip.tokenize(SENTENCES), config(select="last")
+    state = fine_tune(
+        clip, model, tokens, pools(coloured(16, 3), None, settings), swapped, settings, (0, 0), lambda _: None
+    )
+    assert max(state.looks, key=lambda look: (look.val_top1, -look.val_loss)).step < 6
+    assert state.best == state.looks[-1] and state.best.step == 6
+    assert look_at(clip, model, tokens, swapped) == pytest.approx((state.best.val_loss, state.best.val_top1))
+
+
 def test_a_last_step_off_the_beat_is_looked_at_too(clip):
     (_, looks), _ = trained(clip, config(max_steps=5, eval_every=3), synthetic=coloured(8, 1))
     assert [look.step for look in looks] == [3, 5]

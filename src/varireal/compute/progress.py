@@ -9,6 +9,8 @@ from contextvars import ContextVar
 
 PAUSE = 2.0  # seconds between two lines of a log
 
+Whole = Callable[[float | None], str]  # seconds left of the stage, if known -> where the whole run is
+_whole: ContextVar[Whole | None] = ContextVar("whole", default=None)
 _on_units: ContextVar[Callable[[int], None] | None] = ContextVar("on_units", default=None)
 
 
@@ -26,6 +28,16 @@ def report_units(done: int) -> None:
     """Tell whoever shows the progress how many units of the current piece of work are done so far."""
     if (on_units := _on_units.get()) is not None:
         on_units(done)
+
+
+@contextlib.contextmanager
+def whole_as(words: Whole) -> Iterator[None]:
+    """Let the bars in the block say where the whole run is, too."""
+    token = _whole.set(words)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
 
 
 def catching_up(advance: Callable[[int], None]) -> Callable[[int], None]:
@@ -48,7 +60,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     On a terminal the bar moves; in a log file a line appears about every tenth of the way, if the last one is two
     seconds old, and at the end, so that ``dvc repro`` under CI shows life without filling the log.
     """
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -57,6 +69,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -71,14 +84,24 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    whole = _whole.get()
+
+    class WithWhole(Progress):
+        """Has a line about the whole run below the bar, where both would not fit side by side."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            if whole is not None:
+                yield Text(whole(self.tasks[0].time_remaining if self.tasks else None))
+
+    with WithWhole(*columns, console=console) as bar:
         task = bar.add_task(description, total=total)
         yield lambda count: bar.advance(task, count)
 
 
 @contextlib.contextmanager
 def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int], None]]:
-    start, done, shown = time.monotonic(), 0, 0
+    start, done, shown, whole = time.monotonic(), 0, 0, _whole.get()
     last = start
 
     def advance(count: int) -> None:
@@ -89,8 +112,7 @@ def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int]
             shown, last = tenth, now
             passed = now - start
             left = passed / done * (total - done)
-            console.print(
-                f"{description}: {done}/{total}, {passed:.0f} s passed, about {left:.0f} s left", highlight=False
-            )
+            line = f"{description}: {done}/{total}, {passed:.0f} s passed, about {left:.0f} s left"
+            console.print(f"{line} · {whole(left)}" if whole else line, highlight=False, soft_wrap=True)
 
     yield advance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import threading
@@ -15,6 +16,28 @@ from varireal.errors import UserError
 STAGE = "DVC_STAGE"  # environment: the stage that DVC runs by this process
 LOOK_EVERY = 0.5  # seconds; DVC itself takes longer to start anew
 SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Starter:
+    """The run of DVC that started this process."""
+
+    name: str  # no other run's
+    words: tuple[str, ...]  # of its command line
+    began: float  # when this process did, by time.time()
+
+
+def starting_dvc() -> Starter | None:
+    """Return the run of DVC that this process is a stage of, or None where DVC is gone."""
+    import psutil
+
+    if not (line := _starter()):
+        return None
+    try:
+        dvc = psutil.Process(line[-1])
+        return Starter(f"{dvc.pid} {dvc.create_time()}", tuple(dvc.cmdline()), psutil.Process().create_time())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from varireal.base.files import read_yaml
 from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig, Share
 from varireal.config.editing import (
     EditConfig,
-    FilterConfig,
     InpaintConfig,
     InstructConfig,
     IpAdapterConfig,
@@ -25,6 +24,7 @@ from varireal.config.editing import (
     Recipe,
     RefineConfig,
 )
+from varireal.config.filtering import FilterConfig
 from varireal.config.study import (
     AnchorConfig,
     AugmentationConfig,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -79,7 +79,10 @@ class TrainConfig(Section):
     # condition gets the same number of steps, the real photos alone too
     rounds: Positive | None = None
     warmup_share: Share = 0.1
-    eval_every: Positive = 100  # steps between looks at val; the best of them is kept
+    eval_every: Positive = 100  # steps between looks at val
+    # which look's weights are kept. best: the one with the highest val top-1; last: those after the last step, whatever
+    # val says. Choosing on a small val split adds chance: two runs of one kind may end at different steps
+    select: Literal["best", "last"] = "best"
     augmentation: AugmentationConfig = AugmentationConfig()
     # parts of a batch that go through the image tower one after the other, for small memories; the gradients are those
     # of the whole batch, but each part draws its own augmentation and dropout

@@ -204,4 +204,5 @@ KEPT_WHOLE = {
     "prompt": "answers that were paid for",
     "segment": "masks, which are small",
     "preview": "which edits a preview made, and what it measured",
+    "times": "how long stages take, for what is left of a run",
 }

@@ -71,7 +71,8 @@ def expected_power(params: Params, photos: Mapping[str, int]) -> Finding:
     if seeds < 2:
         return Finding("work", "power", "note", "one seed tells nothing of others", "name more in grid.seeds")
     photo = POINTS**2 * DISAGREEING / photos["test"]
-    mean = CrossedMean(0.0, photos["test"], seeds, photo, 2 * SEED_SPREAD**2 / seeds, 0.0)
+    freedom = (seeds - 1) * max(1, len(params.grid.conditions) - 1)  # pooled over the conditions of a cell
+    mean = CrossedMean(0.0, photos["test"], seeds, photo, 2 * SEED_SPREAD**2 / seeds, 0.0, freedom=freedom)
     found = mean.detectable(ALPHA / count)
     words = (
         f"about {math.ceil(found * 10) / 10:g} points is the smallest difference that {photos['test']:,} test photos "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import read_image, read_json
@@ -91,7 +92,7 @@ def look_at_networks(params: Params, classes: Sequence[str]) -> list[Finding]:
     """Say which networks cannot do their part: a classifier without LoRA's layers, a segmenter of another world."""
     findings = []
     if problem := _without_lora(params.clip.model):
-        remedy = "choose a CLIP whose towers are open_clip's transformers, such as ViT-B-16-quickgelu"
+        remedy = "choose one whose towers are transformers, such as ViT-B-16-quickgelu or ViT-B-16-SigLIP2"
         findings.append(
             Finding("checkpoints", "LoRA", "missing", f"clip.model = {params.clip.model!r}: {problem}", remedy)
         )
@@ -114,10 +115,26 @@ def _without_lora(model: str) -> str | None:
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
     if isinstance(vision.get("layers"), list):
         return "its image tower is a ResNet, which LoRA's layers do not fit"
-    for tower, words, key in ((vision, "image", "timm_model_name"), (text, "text", "hf_model_name")):
-        if tower.get(key):
-            return f"its {words} tower is {tower[key]} of another library, which LoRA's layers do not fit"
+    if text.get("hf_model_name"):
+        return f"its text tower is {text['hf_model_name']} of another library, which LoRA's layers do not fit"
+    trunk = vision.get("timm_model_name")
+    if trunk and not _has_blocks(trunk):
+        return f"its image tower {trunk} has no blocks of a transformer throughout, which LoRA's layers need"
     return None
+
+
+def _has_blocks(trunk: str) -> bool:
+    """Tell whether LoRA knows the blocks of a network of timm; it is built without memory for its weights."""
+    import timm
+    import torch
+
+    from varireal.training.attention import tower_attentions
+
+    if trunk not in timm.list_models():
+        return True  # loading it says that there is none
+    with torch.device("meta"):
+        tower = SimpleNamespace(trunk=timm.create_model(trunk, pretrained=False))
+    return tower_attentions(tower) is not None
 
 
 def _unknown_labels(params: Params) -> str | None:

@@ -55,6 +55,10 @@ class EditFilter(Protocol):
         """Judge edited pictures, uint8 (H, W, 3), in the order of their jobs."""
         ...
 
+    def worth_another(self, answer: FilterAnswer) -> bool:
+        """Return whether an edit with this answer, which did not pass, may pass when it is painted again."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:

@@ -12,21 +12,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from varireal.base.files import json_bytes
 from varireal.compute.engines import Engine, Pool, SetAside
 from varireal.compute.progress import progress
 from varireal.editing.ahead import AheadEdits
-from varireal.editing.attempts import IMAGE, MEASURED, PRIOR, Attempt, Edit, EditFilter, EditWorker, FilterAnswer
+from varireal.editing.attempts import IMAGE, MEASURED, PRIOR, Attempt, Edit, EditFilter, EditWorker
 from varireal.editing.editors import Editor
 from varireal.editing.jobs import EditJob
+from varireal.editing.kept import ANSWER, answer_bytes, joined, with_picture
 from varireal.editing.pictures import PictureSource
 from varireal.errors import UserError
-from varireal.store import BatchStore, Kept, content_key, work_root
+from varireal.store import BatchStore, content_key, work_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 REVISION = 2  # raised when the same job and editor give another picture
 ANSWER_REVISION = 1  # raised when the same picture and filter give another answer
-ANSWER = "verdict.json"
-SCORE_DECIMALS = 6
 STRETCH = 2**13  # jobs, whose attempts are in memory; batches never reach over its end
 
 
@@ -129,7 +126,7 @@ class EditRun:
                 attempts = [each for batch in self._cut(pending) for each in self._find(batch, number)]
                 for attempt in attempts:
                     yield from (kept.path for kept in (attempt.kept, attempt.kept_answer) if kept is not None)
-                pending = [each.job for each in attempts if each.answer is None or not each.answer.accepted]
+                pending = [each.job for each in attempts if each.answer is None or self._worth_another(each)]
 
     def _stretch(
         self,
@@ -148,13 +145,20 @@ class EditRun:
                 for attempt in attempts:
                     edit = edits[attempt.job.image_id].with_attempt(attempt)
                     edits[attempt.job.image_id] = edit
-                    if last or edit.status != "exhausted":
+                    if last or not self._open(edit):
                         advance(1)
                         on_settled(edit)
 
             self._round(pool, pending, number, record)
-            pending = [job for job in pending if edits[job.image_id].status == "exhausted"]
+            pending = [job for job in pending if self._open(edits[job.image_id])]
         return list(edits.values())
+
+    def _open(self, edit: Edit) -> bool:
+        """Return whether a further attempt at an edit may help."""
+        return edit.status == "exhausted" and self._worth_another(edit.attempts[-1])
+
+    def _worth_another(self, attempt: Attempt) -> bool:
+        return not attempt.judged.accepted and self._filter.worth_another(attempt.judged)
 
     def files(self, attempt: Attempt) -> dict[str, bytes]:
         """Return an attempt's ``image.png`` and, if they are kept, its ``prior.png`` and ``measured.json``.
@@ -189,7 +193,7 @@ class EditRun:
                     record(attempts)
                 else:
                     sent.append(attempts)
-                    yield [_with_picture(attempt) for attempt in attempts]
+                    yield [with_picture(attempt) for attempt in attempts]
 
         for place, results in pool.run(unfinished()):
             attempts, sent[place] = sent[place], []
@@ -221,7 +225,7 @@ class EditRun:
             attempts.append(Attempt(job, number, seed, key, self._answer_key(job, key), note=note))
         answers = self._answers.find([attempt.answer_key for attempt in attempts])
         images = self._images.find([attempt.key for attempt in attempts])
-        return [_stored(*each) for each in zip(attempts, images, answers)]
+        return [joined(*each) for each in zip(attempts, images, answers)]
 
     def _keep(self, attempts: Sequence[Attempt], results: Sequence[Attempt | SetAside]) -> list[Attempt]:
         """Store a batch that a worker did; what was stored first, here or by another run, is what counts."""
@@ -234,11 +238,11 @@ class EditRun:
             if attempt.kept is None:
                 images[attempt.key] = result.files
             if attempt.kept_answer is None:
-                answers[attempt.answer_key] = {ANSWER: _answer_bytes(result.judged)}
+                answers[attempt.answer_key] = {ANSWER: answer_bytes(result.judged)}
         stored = {kept.key: kept for kept in [*self._images.put(images), *self._answers.put(answers)]}
         return [
             dataclasses.replace(
-                _stored(attempt, stored.get(attempt.key), stored.get(attempt.answer_key)),
+                joined(attempt, stored.get(attempt.key), stored.get(attempt.answer_key)),
                 note=self._notes.get((attempt.job.image_id, attempt.number)),
             )
             for attempt in attempts
@@ -276,26 +280,6 @@ class EditRun:
     @functools.cached_property
     def _identities(self) -> tuple[dict[str, object], dict[str, object]]:
         return self._editor.identity, self._filter.identity
-
-
-def _with_picture(attempt: Attempt) -> Attempt:
-    """Return the attempt as a worker needs it: with the picture, if that was made before."""
-    data = attempt.kept.read(IMAGE) if attempt.kept else None
-    return attempt if data is None else dataclasses.replace(attempt, files={IMAGE: data})
-
-
-def _stored(attempt: Attempt, kept: Kept | None, kept_answer: Kept | None) -> Attempt:
-    """Return the attempt with what is stored of it, besides what was known to be."""
-    kept, kept_answer = attempt.kept or kept, attempt.kept_answer or kept_answer
-    answer = attempt.answer
-    if answer is None and kept_answer is not None:
-        answer = FilterAnswer(**json.loads(kept_answer.read(ANSWER) or b""))
-    return dataclasses.replace(attempt, kept=kept, kept_answer=kept_answer, answer=answer)
-
-
-def _answer_bytes(answer: FilterAnswer) -> bytes:
-    scores = {name: round(score, SCORE_DECIMALS) for name, score in answer.scores.items()}
-    return json_bytes(dataclasses.asdict(dataclasses.replace(answer, scores=scores)))
 
 
 def _batches(jobs: Iterable[EditJob], size: int) -> Iterator[list[EditJob]]:

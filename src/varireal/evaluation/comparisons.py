@@ -7,13 +7,12 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from varireal.base.seeding import generator
 from varireal.config.controls import NULLS, dose
 from varireal.evaluation.planning import Size, larger_studies
+from varireal.evaluation.pooling import differences
 from varireal.evaluation.predictions import NO_SEED, REAL, ZERO_SHOT, Model, Predictions
-from varireal.evaluation.statistics import CrossedMean, bootstrap_means, crossed_mean, mcnemar
+from varireal.evaluation.statistics import CrossedMean, bootstrap_means, mcnemar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +113,7 @@ def judge(compared: Sequence[Comparison], answers: dict[Model, np.ndarray], marg
     import numpy as np
 
     values = [answers[each.first].astype(np.int8) - answers[each.second].astype(np.int8) for each in compared]
-    means = [crossed_mean(each) for each in values]
+    means = differences(compared, answers)
     different = [mean.p_value() for mean in means]
     equivalent = [mean.equivalence_p_value(margin) for mean in means]
     families = [each.family for each in compared]

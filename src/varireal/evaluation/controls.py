@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from varireal.evaluation.comparisons import ALPHA, Verdict
+from varireal.evaluation.comparisons import ALPHA, Comparison, Verdict, holm
 from varireal.evaluation.predictions import REAL, ZERO_SHOT
+from varireal.evaluation.statistics import CrossedMean
 
 
 def is_found(verdict: Verdict) -> bool:
@@ -65,6 +66,24 @@ def baseline(verdicts: Sequence[Verdict]) -> Verdict | None:
     """Return the control that every study has, real photos alone against zero-shot; None where it was not compared."""
     pair = (REAL, ZERO_SHOT)
     return next((v for v in verdicts if (v.comparison.first, v.comparison.second) == pair), None)
+
+
+def blind_sources(controls: Sequence[Comparison], means: Sequence[CrossedMean], alpha: float) -> list[str]:
+    """Return the training sources whose controls bear out no equivalence at a look that spends ``alpha``.
+
+    The largest harm of a source has to be found, and nothing between its two draws, on every attribute with controls.
+
+    Args:
+        controls: those of the grid, smaller harms before larger ones.
+        means: their differences.
+    """
+    p_values = holm([mean.p_value() for mean in means], [each.family for each in controls])
+    found = [mean.seeds > 1 and p <= alpha for mean, p in zip(means, p_values)]
+    able = {}  # by source, attribute and family; the last, which is the largest harm, counts
+    for each, mean, there in zip(controls, means, found):
+        place = (each.first.source, each.first.attribute, each.family)
+        able[place] = (there and mean.mean <= 0) if each.family == "harm" else not there
+    return sorted({source for (source, _, _), as_it_should in able.items() if not as_it_should})
 
 
 def believed(verdicts: Sequence[Verdict]) -> list[Verdict]:

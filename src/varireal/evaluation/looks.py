@@ -12,6 +12,9 @@ all looks together the sum of theirs, however much they have in common and whene
 it is reached, and the levels of later looks go to the others (Maurer and Bretz, Statistics in Biopharmaceutical
 Research 5, 2013). The same goes for bounds (:func:`varireal.evaluation.comparisons.family_bounds` says why): those of
 all looks hold with 95 %, so the smallest one so far is stated.
+
+Equivalence is claimed only where the controls of its training source come out as they should at the same look, which
+takes claims away and adds none.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from varireal.evaluation.planning import decides
 from varireal.evaluation.statistics import CrossedMean
 
 LIKELY = 0.5  # a verdict is likely where a study of the planned size reaches it more often than not
+OPEN: tuple[Outcome, ...] = ("undecided", "unproven")
 FAMILY = "looks"  # the one family of comparisons that is looked at
 
 
@@ -38,7 +42,7 @@ class LookVerdict:
     """What is known of a comparison after a look. Differences are points of top-1."""
 
     outcome: Outcome
-    look: int | None  # number of the look at which the outcome was first found; None: undecided
+    look: int | None  # number of the look at which the outcome was first found; None: nothing is decided
     difference: CrossedMean  # at this look
     interval: tuple[float, float]  # holds with the look's level, so at all looks with 95 %
     bound: float  # the difference is smaller, either way
@@ -56,8 +60,8 @@ class Look:
 
     @property
     def undecided(self) -> list[LookVerdict]:
-        """Return what is not decided yet."""
-        return [verdict for verdict in self.verdicts if verdict.outcome == "undecided"]
+        """Return what is not decided yet, or what the controls do not bear out yet."""
+        return [verdict for verdict in self.verdicts if verdict.outcome in OPEN]
 
 
 class Looks:
@@ -70,8 +74,11 @@ class Looks:
         self._different: set[int] = set()  # places of comparisons of which a difference was shown
         self._equivalent: set[int] = set()
 
-    def take(self, means: Sequence[CrossedMean], level: float) -> Look:
+    def take(self, means: Sequence[CrossedMean], level: float, unproven: Collection[int] = ()) -> Look:
         """Judge all comparisons with what is known by now, at this look's level.
+
+        Args:
+            unproven: places of comparisons whose equivalence the controls do not bear out at this look.
 
         Raises:
             ValueError: there is one seed only, whose spread is unknown.
@@ -92,16 +99,16 @@ class Looks:
             level,
             tuple(
                 LookVerdict(
-                    outcome=outcome,
-                    look=_first(outcome, old, number),
+                    outcome=told,
+                    look=_first(told, old, number),
                     difference=mean,
                     interval=mean.interval(1 - level),
                     bound=bound if old is None else min(bound, old.bound),
                     p_difference=p_different,
                     p_equivalence=p_equivalent,
                 )
-                for outcome, old, mean, bound, p_different, p_equivalent in zip(
-                    outcomes, before, means, bounds, different, equivalent
+                for told, old, mean, bound, p_different, p_equivalent in zip(
+                    _borne_out(outcomes, unproven), before, means, bounds, different, equivalent
                 )
             ),
             min([common, *(old.bound for old in self.taken)]),
@@ -159,8 +166,13 @@ def _corrected(p_values: Sequence[float], rejected: Collection[int]) -> list[flo
     return corrected
 
 
+def _borne_out(outcomes: Sequence[Outcome], unproven: Collection[int]) -> list[Outcome]:
+    """Return the outcomes, with no equivalence left that the controls do not bear out."""
+    return ["unproven" if each == "equivalent" and k in unproven else each for k, each in enumerate(outcomes)]
+
+
 def _first(outcome: Outcome, old: LookVerdict | None, number: int) -> int | None:
     """Return the look at which an outcome was first found."""
-    if outcome == "undecided":
+    if outcome in OPEN:
         return None
     return old.look if old is not None and old.outcome == outcome else number

@@ -15,8 +15,11 @@ often, up to 97 % with three seeds. The photos' mean square P holds the rest too
 place the rest would count twice, and intervals would cover up to 98 %. benchmarks/verdicts.py simulates what is
 covered.
 
-Limits: seeds are taken as normal, which m values cannot confirm; with two seeds intervals cover 94 to 98 % and
-are so wide that they hardly ever decide; with one nothing can be said about other seeds at all.
+A study's comparisons tell more of the seeds together than each alone: evaluation/pooling.py joins their mean squares,
+and ``freedom`` counts what is known then.
+
+Limits: seeds are taken as normal, which m values cannot confirm; with two seeds and a comparison alone intervals cover
+94 to 98 % and are so wide that they hardly ever decide; with one nothing can be said about other seeds at all.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ class CrossedMean:
     ``photo``, ``seed`` and ``rest`` are the mean squares divided by ``photos * seeds``; the variance of the mean is
     ``photo + seed - rest``. With one seed, ``seed`` and ``rest`` are 0: only the photos' part is known. ``steadiness``
     (0..1) is the photos' mean square over their mean size: 1 where models that differ on a photo do so with every seed.
+    ``freedom`` is the number of degrees of freedom of ``seed``, where it is not its own ``seeds - 1``.
     """
 
     mean: float
@@ -53,11 +57,17 @@ class CrossedMean:
     seed: float
     rest: float
     steadiness: float = 1.0
+    freedom: float | None = None
 
     @property
     def standard_error(self) -> float:
         """Return the standard deviation of the mean; a negative estimate of the seeds' part counts as 0."""
         return math.sqrt(self.photo + max(0.0, self.seed - self.rest))
+
+    @property
+    def seed_freedom(self) -> float:
+        """Return the degrees of freedom of the seeds' part."""
+        return self.seeds - 1 if self.freedom is None else self.freedom
 
     def half_width(self, tail: float) -> float:
         """Return half the width of the interval that misses the true mean with probability ``tail``, both sides."""
@@ -66,7 +76,7 @@ class CrossedMean:
         z = -float(stdtrit(self.photos - 1, tail / 2))
         if self.seeds == 1:
             return z * math.sqrt(self.photo)
-        return _joined(z, -float(stdtrit(self.seeds - 1, tail / 2)), max(0.0, self.photo - self.rest), self.seed)
+        return _joined(z, -float(stdtrit(self.seed_freedom, tail / 2)), max(0.0, self.photo - self.rest), self.seed)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the confidence interval of the mean; no mean lies beyond 100 points."""
@@ -121,7 +131,7 @@ class CrossedMean:
 
         if self.seeds < 2:
             raise ValueError("a study with one seed holds no estimate of the seeds' spread, so it bounds nothing")
-        z, t = (-float(stdtrit(known - 1, alpha)) for known in (self.photos, self.seeds))
+        z, t = (-float(stdtrit(known, alpha)) for known in (self.photos - 1, self.seed_freedom))
 
         def lacking(margin: Any) -> Any:  # a number or an array
             alone = np.maximum(0.0, np.maximum(self.photo, self._least_photo(margin)) - self.rest)
@@ -152,8 +162,8 @@ class CrossedMean:
         if self.seeds < 2:
             raise ValueError("a study with one seed holds no estimate of the seeds' spread to find a power with")
         z, t = (
-            float(nctdtrinc(known - 1, 1 - power, -stdtrit(known - 1, alpha / 2)))
-            for known in (self.photos, self.seeds)
+            float(nctdtrinc(known, 1 - power, -stdtrit(known, alpha / 2)))
+            for known in (self.photos - 1, self.seed_freedom)
         )
         return min(POINTS, _joined(z, t, max(0.0, self.photo - self.rest), self.seed))
 
@@ -175,6 +185,7 @@ class CrossedMean:
             seed / seeds if seeds > 1 else 0.0,
             rest / (photos * seeds),
             self.steadiness,
+            None if self.freedom is None else self.freedom * (seeds - 1) / (self.seeds - 1),
         )
 
 

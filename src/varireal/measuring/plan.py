@@ -18,10 +18,11 @@ from varireal.measuring.change import region_settings
 from varireal.networks.clip import clip_identity
 from varireal.store import content_key
 
-REVISION = 1  # raised when the meaning of the same inputs changes
+REVISION = 2  # raised when the meaning of the same inputs changes
 # arrays of an item: unit features of the pictures and of their sentences, (N, D); per edit the columns of CHANGES
 FEATURES, SENTENCES, CHANGED = "features.npy", "sentences.npy", "changed.npy"
-CHANGES = ("changed_outside", "psnr_inside", "psnr_outside", "ssim_inside", "ssim_outside", "region_share")
+CHANGES = ("changed_outside", "psnr_inside", "psnr_outside", "ssim_inside", "ssim_outside", "region_share",
+           "delta_e", "untouched", "lost")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,6 +59,8 @@ def cell_figures(store: FolderStore, group: PictureGroup | None, usable: int, tr
       ``pixels_changed_outside`` of all of them; both are 0 where edits are exact.
     * ``region_share``: mean share of a photo that its edit may change. ``ssim_inside``, ``ssim_outside``: mean
       structural similarity; ``psnr_inside``: median peak signal-to-noise ratio in dB, None where nothing differs.
+    * ``delta_e``: mean distance of colours where the edit belongs, ``untouched``: the share of that which nobody would
+      notice to have changed, ``lost``: the share of what should stay that is noticeably changed.
     * ``clip_score`` of the edits with their own sentence, ``clip_score_of_photo`` of their photos with the same.
     * ``cmmd``: distance of the edits from the photos of train; ``diversity``: mean cosine distance of two edits.
 
@@ -67,7 +69,7 @@ def cell_figures(store: FolderStore, group: PictureGroup | None, usable: int, tr
         train: the photos that were edited.
     """
     names = ("changed_outside", "pixels_changed_outside", "region_share", "ssim_inside", "ssim_outside", "psnr_inside",
-             "clip_score", "clip_score_of_photo", "cmmd", "diversity")  # fmt: skip
+             "delta_e", "untouched", "lost", "clip_score", "clip_score_of_photo", "cmmd", "diversity")  # fmt: skip
     if group is None:
         return {"edits": usable, "measured": 0, **dict.fromkeys(names)}
     arrays = _read(store, group)
@@ -82,6 +84,7 @@ def cell_figures(store: FolderStore, group: PictureGroup | None, usable: int, tr
         "ssim_inside": _mean(changed["ssim_inside"]),
         "ssim_outside": _mean(changed["ssim_outside"]),
         "psnr_inside": _median(changed["psnr_inside"]),
+        **{name: _mean(changed[name]) for name in ("delta_e", "untouched", "lost")},
         "clip_score": _rounded(clip_scores(features, sentences).mean()),
         "clip_score_of_photo": _rounded(
             clip_scores(train.of([edit.photo_id for edit in group.pictures]), sentences).mean()

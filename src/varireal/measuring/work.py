@@ -17,6 +17,7 @@ from varireal.compute.progress import report_units
 from varireal.errors import UserError
 from varireal.measuring.change import measure_change, region_of
 from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, FeatureSettings, PictureGroup
+from varireal.measuring.strength import measure_strength
 from varireal.networks.clip import Clip, load_clip
 
 Item = TypeVar("Item")
@@ -83,11 +84,11 @@ def changes(edit: ImageRecord) -> list[float]:
             f"the edit {edit.path}, its photo {edit.photo_path} and the mask {edit.mask_path} differ in size; "
             "make the edits anew with dvc repro"
         )
-    region = region_of(edit, mask)
-    if region is None:
-        return [np.nan] * len(CHANGES)
-    values = {**dataclasses.asdict(measure_change(before, after, region)), "region_share": float(region.mean())}
-    return [np.nan if values[name] is None else float(values[name]) for name in CHANGES]
+    strength = measure_strength(str(edit.attribute), before, after, mask)
+    values: dict[str, float | None] = {name: getattr(strength, name) for name in ("delta_e", "untouched", "lost")}
+    if (region := region_of(edit, mask)) is not None:
+        values |= {**dataclasses.asdict(measure_change(before, after, region)), "region_share": float(region.mean())}
+    return [np.nan if (value := values.get(name)) is None else float(value) for name in CHANGES]
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -32,6 +32,8 @@ KINDS = {  # of transformers, by the beginning or end of the class
     "ForObjectDetection": "detector",
     "Sam": "segmenter",
 }
+# how the classes end that look at pictures for a judge
+LOOKING = ("VisionModel", "VisionTransformer", "VisionTransformerPretrainedModel")
 
 
 @dataclasses.dataclass
@@ -44,10 +46,11 @@ class NetworkUse:
     seconds: float = 0.0
     weights: int = 0  # bytes, of all networks of the kind together
     peak: int = 0  # bytes on the accelerator at the worst moment, weights of all networks there included
+    looks: int = 0  # pictures, or tiles of them, that a judge's own image encoder looked at
 
     def add(self, other: NetworkUse) -> None:
         """Add what the same networks did at another time."""
-        for name in ("calls", "rows", "tokens", "seconds"):
+        for name in ("calls", "rows", "tokens", "seconds", "looks"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.weights, self.peak = max(self.weights, other.weights), max(self.peak, other.peak)
 
@@ -85,25 +88,29 @@ class _Book:
     def __init__(self) -> None:
         self.uses: Uses = {}
         self._running: torch.nn.Module | None = None
+        self._looks = 0
         self._start = 0.0
         self._weighed: set[int] = set()
 
     def begin(self, module: torch.nn.Module, _arguments: Any) -> None:
         if self._running is None and kind_of(type(module)) is not None:
-            self._running = module
+            self._running, self._looks = module, 0
             _wait(module, begins=True)
             self._start = time.perf_counter()
 
     def end(self, module: torch.nn.Module, arguments: tuple[Any, ...], *rest: Any) -> None:
         """Take down a call that ends; ``rest`` holds named arguments and output, the latter alone if it failed."""
-        if module is not self._running:
-            return
         named: dict[str, Any] = rest[0] if len(rest) > 1 else {}
+        if module is not self._running:
+            if self._running is not None and _looks(type(module)):
+                self._looks += _rows(arguments, named)
+            return
         self._running = None
         peak = _wait(module, begins=False)
         use = self.uses.setdefault(str(kind_of(type(module))), NetworkUse())
-        given = arguments[0] if arguments else next((each for each in named.values() if hasattr(each, "shape")), None)
-        use.add(NetworkUse(1, 0 if given is None else len(given), _tokens(named), time.perf_counter() - self._start))
+        spent = time.perf_counter() - self._start
+        use.add(NetworkUse(1, _rows(arguments, named), _tokens(named), spent))
+        use.looks += self._looks if str(kind_of(type(module))) == "judge" else 0
         use.peak = max(use.peak, peak)
         if id(module) not in self._weighed:
             self._weighed.add(id(module))
@@ -122,10 +129,23 @@ def kind_of(network: type) -> str | None:
     return next((kind for part, kind in KINDS.items() if part in network.__name__), None)
 
 
+def _rows(arguments: tuple[Any, ...], named: Mapping[str, Any]) -> int:
+    """Return the first dimension of what a network was given."""
+    given = arguments[0] if arguments else next((each for each in named.values() if hasattr(each, "shape")), None)
+    return 0 if given is None else len(given)
+
+
+def _looks(network: type) -> bool:
+    """Tell whether a class within a judge looks at pictures, as a whole."""
+    return network.__module__.startswith("transformers.models.") and network.__name__.endswith(LOOKING)
+
+
 def _tokens(named: Mapping[str, Any]) -> int:
-    """Return how many tokens a batch of questions has, without what fills the shorter ones up."""
-    mask = named.get("attention_mask")
-    return 0 if mask is None or mask.dim() != 2 else int(mask.sum())
+    """Return how many tokens of a batch a judge read now: neither what fills shorter rows up, nor what it remembers."""
+    mask, read = named.get("attention_mask"), named.get("input_ids")
+    if mask is None or mask.dim() != 2:
+        return 0
+    return int((mask if read is None else mask[:, -read.shape[1] :]).sum())
 
 
 def _wait(module: torch.nn.Module, *, begins: bool) -> int:

@@ -13,9 +13,9 @@ from varireal.editing.attempts import IMAGE, Edit, FilterAnswer
 from varireal.editing.cell import build_engine, build_run, plan_jobs
 from varireal.editing.jobs import Failure
 from varireal.editing.outputs import write_cell
+from varireal.measuring.strength import Strength, measure_strength
 from varireal.previewing.notes import remembered
 from varireal.previewing.probe import Measured, ProbedEngine
-from varireal.previewing.strength import Strength, measure_strength
 
 if TYPE_CHECKING:
     from varireal.config import Params

@@ -15,8 +15,8 @@ from varireal.reporting.words import counted
 if TYPE_CHECKING:
     from varireal.base.manifest import ImageRecord
     from varireal.editing.attempts import FilterAnswer
+    from varireal.measuring.strength import Strength
     from varireal.previewing.preview import Preview
-    from varireal.previewing.strength import Strength
 
 FAILED_SIDE = 160  # pixels of the photos without a usable mask, of which there may be many
 MOST_FAILED = 24

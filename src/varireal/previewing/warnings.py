@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from varireal.reporting.data import uneven
 from varireal.reporting.words import counted, percent
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 FAILED_MASKS = 0.1  # share of masks that may be unusable
 LOST = 0.05  # mean share of what should stay that may be changed
 WEAK = 10.0  # mean ΔE below which an edit is hardly one
-UNEVEN = 1.5  # how many times the one feasibility's mean ΔE may be the other's
 YES_TO_PHOTOS = 0.5  # share of unedited photos that the filter may take for the edit
 UNLIKELY = 0.95  # chance that mix is served below which it should not be counted on
 
@@ -63,7 +63,7 @@ def _uneven(cells: Sequence[PreviewedCell]) -> Iterator[str]:
     means = {(cell.attribute, cell.feasibility): mean_of(cell, "delta_e") for cell in cells}
     for attribute in dict.fromkeys(cell.attribute for cell in cells):
         one, other = means.get((attribute, "feasible")), means.get((attribute, "infeasible"))
-        if one is not None and other is not None and max(one, other) > UNEVEN * min(one, other):
+        if one is not None and other is not None and uneven(one, other):
             yield (
                 f"{attribute}: feasible edits change colours by ΔE {one:.0f} on the mean, infeasible ones by "
                 f"{other:.0f}; a difference between them may be one of strength"

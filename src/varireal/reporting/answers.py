@@ -81,12 +81,12 @@ def answers(verdicts: Sequence[Verdict], margin: float) -> list[Answer]:
     return given
 
 
-def headline(verdicts: Sequence[Verdict], margin: float, guessing: Sequence[str] = ()) -> list[str]:
+def headline(verdicts: Sequence[Verdict], margin: float, caveats: Sequence[str] = ()) -> list[str]:
     """Return the answers as lines for the terminal: a line for each attribute of the study's own question only.
 
-    What the controls say comes first, then what :func:`chance_words` says (``guessing``).
+    What the controls say comes first, then the caveats, such as those of :func:`chance_words`.
     """
-    lines = [*controls_headline(verdicts), *guessing]
+    lines = [*controls_headline(verdicts), *caveats]
     for answer in answers(verdicts, margin):
         parts = answer.parts if answer.family == "feasibility" else ()
         below = (*parts, *answer.baselines, *answer.power, *answer.advice)
@@ -94,9 +94,9 @@ def headline(verdicts: Sequence[Verdict], margin: float, guessing: Sequence[str]
     return [*lines, READING]
 
 
-def all_sentences(verdicts: Sequence[Verdict], margin: float, guessing: Sequence[str] = ()) -> list[str]:
+def all_sentences(verdicts: Sequence[Verdict], margin: float, caveats: Sequence[str] = ()) -> list[str]:
     """Return everything that the answers say as lines: every attribute of every question, and which models differ."""
-    lines = [*controls_sentences(verdicts), *guessing]
+    lines = [*controls_sentences(verdicts), *caveats]
     for answer in answers(verdicts, margin):
         below = (*answer.parts, *answer.baselines, *answer.power, *answer.advice, *answer.details)
         lines += [f"{answer.question} {answer.short}", *(f"  {each}" for each in below)]

@@ -14,11 +14,13 @@ from varireal.reporting.strips import Axis, axis_over
 from varireal.reporting.words import condition_words, counted, interval_words, percent, signed
 from varireal.tables import Grid, Line, columns
 
+UNEVEN = 1.5  # how many times the one feasibility's mean ΔE may be the other's
 SHAPES = ("circle", "square", "triangle")  # of the attributes, in the order of the grid
 EXPLAIN = {  # figures that accuracy is drawn against, in the words of an axis
     "cmmd": "distance from the real photos (CMMD)",
     "clip_gain": "CLIP score gained over the photo",
     "ssim_inside": "similarity to the photo inside the region (SSIM)",
+    "delta_e": "strength of the edits (mean ΔE)",
     "diversity": "diversity (mean cosine distance)",
 }
 HEADS = (
@@ -26,6 +28,8 @@ HEADS = (
     "exact outside",
     "SSIM inside",
     "PSNR inside",
+    "ΔE",
+    "wrongly changed",
     "CLIP score",
     "gained",
     "CMMD",
@@ -64,7 +68,7 @@ def explaining(figures: dict[str, Any]) -> dict[str, float]:
     """Return the figures of a cell that accuracy may be explained by, those of ``EXPLAIN`` that are known."""
     scores = figures["clip_score"], figures["clip_score_of_photo"]
     gain = None if None in scores else scores[0] - scores[1]
-    return {name: v for name in EXPLAIN if (v := gain if name == "clip_gain" else figures[name]) is not None}
+    return {name: v for name in EXPLAIN if (v := gain if name == "clip_gain" else figures.get(name)) is not None}
 
 
 def data_grid(results: Results) -> Grid:
@@ -72,7 +76,7 @@ def data_grid(results: Results) -> Grid:
     lines = [Line((*cell, *_cells(results, cell))) for cell in results.measured]
     photos = results.photos
     distance = (_number(photos["cmmd_of_val"], 3), _number(photos["diversity"], 3))
-    lines.append(Line(("real photos", "val to train", f"{photos['photos']:,}", *("–",) * 5, *distance, "–")))
+    lines.append(Line(("real photos", "val to train", f"{photos['photos']:,}", *("–",) * 7, *distance, "–")))
     return Grid("What was measured of the edits", (*CELL, *columns(*HEADS, kind="number")), tuple(lines))
 
 
@@ -85,6 +89,8 @@ def _cells(results: Results, cell: tuple[str, str]) -> Iterator[str]:
     yield _number(measured["ssim_inside"], 2)
     # nothing differs inside where SSIM is 1; there is no such number of decibels
     yield _number(measured["psnr_inside"], 1) + (" dB" if measured["psnr_inside"] is not None else "")
+    yield _number(measured.get("delta_e"), 1)  # which results of earlier versions lack, as the next
+    yield "–" if measured.get("lost") is None else percent(measured["lost"])
     yield _number(measured["clip_score"], 1)
     yield signed(gain) if (gain := explaining(measured).get("clip_gain")) is not None else "–"
     yield _number(measured["cmmd"], 3)
@@ -94,6 +100,27 @@ def _cells(results: Results, cell: tuple[str, str]) -> Iterator[str]:
 
 def _number(value: float | None, decimals: int) -> str:
     return "–" if value is None else f"{value:.{decimals}f}"
+
+
+def uneven(feasible: float, infeasible: float) -> bool:
+    """Return whether edits differ in strength so much that it may pass for the difference of feasibilities."""
+    return max(feasible, infeasible) > UNEVEN * min(feasible, infeasible)
+
+
+def strength_words(results: Results) -> list[str]:
+    """Return a line that names the attributes whose feasible and infeasible edits differ in strength, if any do."""
+    found = []
+    for attribute in dict.fromkeys(attribute for attribute, _ in results.measured):
+        cells = [results.measured.get((attribute, feasibility), {}) for feasibility in ("feasible", "infeasible")]
+        one, other = (cell.get("delta_e") for cell in cells)
+        if one is not None and other is not None and uneven(one, other):
+            found.append(f"{attribute} (mean ΔE {one:.0f} feasible, {other:.0f} infeasible)")
+    if not found:
+        return []
+    return [
+        f"Feasible and infeasible edits differ in strength too: {', '.join(found)}. What differs between models of the "
+        "two may come from that, and not from feasibility."
+    ]
 
 
 def causes_grid(results: Results) -> Grid | None:

@@ -15,7 +15,15 @@ from varireal.reporting.answers import READING, Answer, answers
 from varireal.reporting.classes import ClassTable
 from varireal.reporting.controls import QUESTION, controls_answer
 from varireal.reporting.curves import MEASURES, build_curves
-from varireal.reporting.data import SHAPES, build_data_plots, causes_grid, data_grid, edits_grid, mixes_grid
+from varireal.reporting.data import (
+    SHAPES,
+    build_data_plots,
+    causes_grid,
+    data_grid,
+    edits_grid,
+    mixes_grid,
+    strength_words,
+)
 from varireal.reporting.dose import DoseResponse, dose_headline
 from varireal.reporting.dose_drawing import build_dose_plots
 from varireal.reporting.gallery import Example
@@ -110,6 +118,7 @@ def _data(results: Results, verdicts: Sequence[Verdict], clip: str) -> dict[str,
     return {
         "clip": clip,
         "grid": data_grid(results),
+        "strength": strength_words(results),
         "plots": {source: [p for p in plots if p.title == source] for source in dict.fromkeys(p.title for p in plots)},
         "shapes": dict(zip(attributes, SHAPES)),
         "causes": causes_grid(results),

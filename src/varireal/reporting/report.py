@@ -15,7 +15,7 @@ from varireal.evaluation.predictions import read_predictions
 from varireal.evaluation.statistics import crossed_mean
 from varireal.reporting.answers import all_sentences, chance_words, headline
 from varireal.reporting.classes import build_class_tables
-from varireal.reporting.data import data_grid
+from varireal.reporting.data import data_grid, strength_words
 from varireal.reporting.dose import read_dose_response
 from varireal.reporting.figures import edits_sheet, intervals_figure, strip_figure
 from varireal.reporting.gallery import Example, build_examples, choose_examples
@@ -67,7 +67,8 @@ def build_report(params: Params) -> StudyReport:
     ]
     accuracies = {model: crossed_mean(answers) for model, answers in right.items()}
     guessing = chance_words(accuracies, len(dataset["classes"]))
-    told = all_sentences(verdicts, margin, guessing)
+    caveats = [*guessing, *strength_words(results)]
+    told = all_sentences(verdicts, margin, caveats)
     page = render_page(
         dataset=dataset,
         results=results,
@@ -99,7 +100,7 @@ def build_report(params: Params) -> StudyReport:
             **_sheets(edits, params.seed),
         },
         grids=grids,
-        headline=headline(verdicts, margin, guessing),
+        headline=headline(verdicts, margin, caveats),
         sentences=told,
     )
 

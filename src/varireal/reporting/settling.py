@@ -8,7 +8,7 @@ from typing import Any
 
 from varireal.evaluation.comparisons import ALPHA, Comparison
 from varireal.evaluation.looks import Look, LookVerdict, Outlook
-from varireal.reporting.words import at_most, counted, label, less_than, signed
+from varireal.reporting.words import at_most, counted, label, less_than, outcome_words, signed
 from varireal.tables import Grid, Line, columns
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -35,6 +35,7 @@ class TakenLook:
     experiment: str
     rev: str  # of git
     found: Look
+    blind: tuple[str, ...] = ()  # training sources whose controls did not come out as they should
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,11 @@ def look_lines(settled: Settled) -> list[str]:
         f"After {counted(taken.seeds, 'seed')} ({look}): {total - len(taken.found.undecided)} of {total} comparisons "
         f"decided; feasibility matters by {less_than(taken.found.bound)} in all of them (95 %)"
     ]
+    if taken.blind:
+        lines.append(
+            f"  Controls of {' and '.join(taken.blind)}: a known harm is not found, or something is where nothing is; "
+            f"no equivalence is claimed there at this look"
+        )
     for comparison, verdict in zip(settled.compared, taken.found.verdicts):
         if verdict.look == taken.number:
             lines.append(f"  {_place(comparison)}: {_versus(comparison)} is {_claim(verdict, settled.margin)}")
@@ -136,6 +142,7 @@ def settled_json(settled: Settled) -> dict[str, Any]:
             "experiment": look.experiment,
             "rev": look.rev,
             "decided": len(settled.compared) - len(look.found.undecided),
+            "controls_failed": list(look.blind),
             "bound": _rounded_up(look.found.bound),
         }
         for look in settled.looks
@@ -156,7 +163,7 @@ def settled_json(settled: Settled) -> dict[str, Any]:
 
 def _verdict(settled: Settled, verdict: LookVerdict) -> str:
     if verdict.look is None:
-        return "undecided"
+        return outcome_words(verdict.outcome)
     return f"{_outcome(verdict, settled.margin)} (after {counted(settled.looks[verdict.look - 1].seeds, 'seed')})"
 
 

@@ -171,6 +171,7 @@ def figures(verdict: Verdict, margin: float) -> dict[str, Any]:
         "bootstrap_high": _round(verdict.bootstrap[1]),
         "photos": difference.photos,
         "seeds": difference.seeds,
+        "seed_freedom": _round(difference.seed_freedom),
         "p_difference": _round(verdict.p_difference),
         "p_difference_holm": _round(verdict.p_difference_holm),
         "p_equivalence": _round(verdict.p_equivalence),

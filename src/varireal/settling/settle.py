@@ -7,13 +7,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from varireal import paths
 from varireal.base.files import write_json
 from varireal.errors import UserError
+from varireal.evaluation.comparisons import comparisons
+from varireal.evaluation.controls import blind_sources
 from varireal.evaluation.looks import Look, Looks, is_hopeless, outlook
-from varireal.evaluation.statistics import CrossedMean, crossed_mean
+from varireal.evaluation.pooling import CONTROLS
+from varireal.evaluation.pooling import differences as pooled_differences
+from varireal.evaluation.statistics import CrossedMean
 from varireal.reporting.experiments import Experiment, read_experiment
 from varireal.reporting.settling import Settled, TakenLook, look_lines, next_line, settled_json
 from varireal.reporting.side_by_side import check_same_test_set
@@ -62,8 +64,10 @@ def settle(
         experiment = dataclasses.replace(read_experiment(saved.rev), name=saved.name)
         first = first or experiment
         check_same_test_set(first, experiment)
-        found = sequence.take(differences(experiment, look), look.level)
-        taken.append(TakenLook(look.number, look.seeds, look.level, saved.name, saved.rev, found))
+        means, blind = differences(experiment, look)
+        unproven = [k for k, each in enumerate(compared) if each.first.source in blind]
+        found = sequence.take(means, look.level, unproven)
+        taken.append(TakenLook(look.number, look.seeds, look.level, saved.name, saved.rev, found, tuple(blind)))
         following = looks[place + 1 : place + 2]
         models = following[0].fine_tunings - look.fine_tunings if following else 0
         cost = seconds_of(models)
@@ -92,15 +96,17 @@ def _state(found: Look, left: Sequence[PlannedLook], margin: float, in_time: boo
     return "going on" if in_time else "no time left"
 
 
-def differences(experiment: Experiment, look: PlannedLook) -> list[CrossedMean]:
-    """Return the difference of every comparison of the question.
+def differences(experiment: Experiment, look: PlannedLook) -> tuple[list[CrossedMean], list[str]]:
+    """Return the difference of every comparison of the question, and the training sources whose controls fail.
 
     Raises:
         UserError: the experiment lacks predictions of a model or a seed.
     """
     compared, seeds, predictions = asked(look.params), look.params.grid.seeds, experiment.predictions
-    models = {model: seeds for each in compared for model in (each.first, each.second)}
+    controls = [each for each in comparisons(look.params.grid) if each.family in CONTROLS]
+    everything = [*compared, *controls]
+    models = {model: seeds for each in everything for model in (each.first, each.second)}
     if (missing := predictions.missing(models)) is not None:
         raise UserError(f"{experiment.name} lacks predictions of {missing}; make them anew")
-    right = {model: predictions.right(model, seeds).astype(np.int8) for model in models}
-    return [crossed_mean(right[each.first] - right[each.second]) for each in compared]
+    means = pooled_differences(everything, {model: predictions.right(model, seeds) for model in models})
+    return means[: len(compared)], blind_sources(controls, means[len(compared) :], look.level)

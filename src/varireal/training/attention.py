@@ -81,39 +81,81 @@ def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     return layer
 
 
+class SplitProjections(nn.Module):
+    """The same function as timm's ``qkv``, one linear layer for queries, keys and values, with one layer for each."""
+
+    def __init__(self, source: nn.Linear) -> None:
+        """Copy the weights of ``source``, whose outputs are all queries, then all keys, then all values."""
+        super().__init__()
+        biases = (None,) * 3 if source.bias is None else source.bias.detach().chunk(3)
+        weights = source.weight.detach().chunk(3)
+        self.q_proj, self.k_proj, self.v_proj = (_linear(w, b) for w, b in zip(weights, biases))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return queries, keys and values side by side, (..., 3 * width)."""
+        return torch.cat([self.q_proj(tokens), self.k_proj(tokens), self.v_proj(tokens)], dim=-1)
+
+
 def split_attention(model: Any) -> int:
-    """Give every residual attention block of both towers separate projections, in place; return how many blocks.
+    """Give every attention block of both towers separate projections, in place; return how many blocks.
 
     Blocks that are split already are counted and left alone. The new weights are frozen.
 
     Raises:
-        UserError: a tower is no open_clip transformer (a ResNet, a timm or a Hugging Face tower).
+        UserError: a tower is no transformer of open_clip or timm (a ResNet, a network of convolutions or a Hugging
+            Face tower).
     """
     count = 0
     text = getattr(model, "text", model)
     for name, tower in (("image", model.visual), ("text", text)):
-        blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
-        if blocks is None or not all(
-            isinstance(getattr(block, "attn", None), nn.MultiheadAttention | SplitAttention) for block in blocks
-        ):
+        attentions = tower_attentions(tower)
+        if attentions is None:
+            inner = getattr(tower, "trunk", tower)
             raise UserError(
-                f"clip.model: its {name} tower ({type(tower).__name__}) has no blocks that LoRA knows; "
-                "choose an open_clip model with transformers in both towers, such as ViT-B-16"
+                f"clip.model: its {name} tower ({type(inner).__name__}) has no blocks that LoRA knows; choose a model "
+                "with transformers in both towers, such as ViT-B-16, ViT-B-16-SigLIP2, MobileCLIP2-B or PE-Core-B-16"
             )
-        for block in blocks:
-            if isinstance(block.attn, nn.MultiheadAttention):
-                block.attn = SplitAttention(block.attn)
-        count += len(blocks)
+        for parent, attention in attentions:
+            if isinstance(attention, nn.MultiheadAttention):
+                parent.attn = SplitAttention(attention)
+            elif isinstance(getattr(attention, "qkv", None), nn.Linear):
+                attention.qkv = SplitProjections(attention.qkv)
+        count += len(attentions)
     return count
 
 
+def tower_attentions(tower: Any) -> list[tuple[Any, Any]] | None:
+    """Return each block of a tower with its attention; None where LoRA knows not all of them.
+
+    timm's fused projection has its bias inside, but for some towers of EVA, whose attention adds it by itself.
+    """
+    trunk = getattr(tower, "trunk", None)
+    if trunk is None:
+        blocks, known = getattr(getattr(tower, "transformer", None), "resblocks", None), _is_open_clips
+    else:
+        blocks, known = getattr(trunk, "blocks", None), _is_timms
+    attentions = [(block, getattr(block, "attn", None)) for block in blocks or ()]
+    return attentions if attentions and all(known(attention) for _, attention in attentions) else None
+
+
+def _is_open_clips(attention: Any) -> bool:
+    return isinstance(attention, nn.MultiheadAttention | SplitAttention)
+
+
+def _is_timms(attention: Any) -> bool:
+    if isinstance(getattr(attention, "qkv", None), nn.Linear | SplitProjections):
+        return getattr(attention, "q_bias", None) is None
+    return all(isinstance(getattr(attention, name, None), nn.Linear) for name in ("q_proj", "v_proj"))
+
+
 def joined_state(model: Any) -> dict[str, torch.Tensor]:
-    """Return the weights of a model under open_clip's names: q, k and v of each split block in one matrix again."""
+    """Return the weights of a model under its own names: q, k and v of each split block in one matrix again."""
     state = dict(model.state_dict())
     for name, module in model.named_modules():
-        if isinstance(module, SplitAttention):
+        if isinstance(module, SplitAttention | SplitProjections):
+            joined = "in_proj_" if isinstance(module, SplitAttention) else ""
             for kind in ("weight", "bias"):
                 parts = [state.pop(f"{name}.{part}.{kind}", None) for part in ("q_proj", "k_proj", "v_proj")]
                 if parts[0] is not None:
-                    state[f"{name}.in_proj_{kind}"] = torch.cat(parts)
+                    state[f"{name}.{joined}{kind}"] = torch.cat(parts)
     return state

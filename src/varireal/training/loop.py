@@ -14,7 +14,7 @@ from varireal.base.seeding import SeedPart
 from varireal.errors import UserError
 from varireal.networks.finite import check_numbers, no_numbers
 from varireal.training.data import Augmentation, LabelledImages, Rounds
-from varireal.training.lora import merged, trainable_parameters
+from varireal.training.lora import learning, merged, trainable_parameters
 from varireal.training.state import CheckpointFile, State, restore, to_bytes
 from varireal.training.steps import AdaptedClip, ImagePool, autocast
 from varireal.training.team import Alone, Team
@@ -101,11 +101,11 @@ def fine_tune(
     team: Team | None = None,
     checkpoint: CheckpointFile | None = None,
 ) -> State:
-    """Train the adapter of ``model`` and leave its best weights in it; return what happened.
+    """Train the adapter of ``model`` and leave the chosen weights in it; return what happened.
 
-    The best look has the highest val top-1, of equals the lowest val loss, of equals the earliest step. Where a
-    checkpoint is found, the fine-tuning goes on there. In a team only the first process looks at val and gets the best
-    weights; the others' state has no looks.
+    The best look has the highest val top-1, of equals the lowest val loss, of equals the earliest step; or the last one
+    is chosen (``config.select``). Where a checkpoint is found, the fine-tuning goes on there. In a team only the first
+    process looks at val and gets the chosen weights; the others' state has no looks.
 
     Args:
         model: ``clip.model`` with an adapter (see :func:`varireal.training.lora.add_lora`).
@@ -129,10 +129,11 @@ def fine_tune(
     rounds = [Rounds(len(pool.images), "train", *seed, "order", k) for k, pool in enumerate(sources)]
     saved = together.from_first(checkpoint.read() if checkpoint and together.rank == 0 else None)
     state = State() if saved is None else restore(saved, parameters, optimizer, scaler)
+    state.select = config.select
     if state.step:
         advance(state.step)
     parts = config.accumulation_steps
-    model.train()
+    learning(model)
     while state.step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(state.step, config)
@@ -149,7 +150,7 @@ def fine_tune(
         if together.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.steps):
             model.eval()
             state.add_look(*look_at(clip, model, tokens, val, dtype), parameters)
-            model.train()
+            learning(model)
         if checkpoint and together.rank == 0 and checkpoint.due(state.step):
             checkpoint.write(to_bytes(state, parameters, optimizer, scaler))
     model.eval()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from varireal.config import LoraSettings
 
 TARGETS = r"(visual\.|text\.)?transformer\.resblocks\.\d+\.attn\.(q_proj|v_proj)"
+TIMM_TARGETS = rf"{TARGETS}|visual\.trunk\.blocks\.\d+\.attn\.(qkv\.)?(q_proj|v_proj)"
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "module.")  # names that compiling and sharing a model add
 LEVELS = 2**16  # of a value's random bits
 
@@ -62,11 +63,12 @@ def add_lora(model: Any, settings: LoraSettings, *seed: SeedPart) -> PeftModel:
     The model is changed in place; :func:`remove_lora` undoes it. Only the adapter is trainable.
 
     Raises:
-        UserError: a tower is no open_clip transformer.
+        UserError: a tower is no transformer that LoRA knows.
     """
     split_attention(model)
+    targets = TIMM_TARGETS if hasattr(model.visual, "trunk") else TARGETS
     config = LoraConfig(
-        r=settings.r, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout, target_modules=TARGETS
+        r=settings.r, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout, target_modules=targets
     )
     with forked_torch_rng("lora", *seed):
         adapted = get_peft_model(model, config)
@@ -77,6 +79,17 @@ def add_lora(model: Any, settings: LoraSettings, *seed: SeedPart) -> PeftModel:
 def remove_lora(adapted: PeftModel) -> Any:
     """Return the model without its adapter, as it was before :func:`add_lora`."""
     return adapted.unload()
+
+
+def learning(adapted: Any) -> None:
+    """Put a model with an adapter into training mode, but for batch normalisations, which are frozen like the rest.
+
+    They would take the means of each batch, and so carry one fine-tuning's images over into the next one.
+    """
+    adapted.train()
+    for module in adapted.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 @contextlib.contextmanager

@@ -47,15 +47,16 @@ class State:
     step: int = 0  # optimisation steps done
     losses: list[float] = dataclasses.field(default_factory=list)  # since the last look
     looks: list[Look] = dataclasses.field(default_factory=list)
-    best_weights: list[torch.Tensor] | None = None  # the parameters at the best look
+    best_weights: list[torch.Tensor] | None = None  # the parameters at the chosen look
+    select: str = "best"  # as TrainConfig.select
 
     @property
     def best(self) -> Look:
-        """Return the best look; of equals the earliest."""
-        return max(self.looks, key=lambda look: look.rank)
+        """Return the look that is chosen: the best, of equals the earliest; or the last one."""
+        return self.looks[-1] if self.select == "last" else max(self.looks, key=lambda look: look.rank)
 
     def add_look(self, val_loss: float, val_top1: float, parameters: Sequence[torch.Tensor]) -> None:
-        """Take down a look at val, and the parameters if it is the best one."""
+        """Take down a look at val, and the parameters if it is the one to choose."""
         self.looks.append(Look(self.step, math.fsum(self.losses) / len(self.losses), val_loss, val_top1))
         self.losses = []
         if self.best is self.looks[-1]:

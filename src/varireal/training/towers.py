@@ -20,16 +20,16 @@ def set_up_towers(model: Any, config: TrainConfig) -> None:
     """Give both towers of an open_clip model what ``train.gradient_checkpointing`` and ``train.compile`` ask for.
 
     Checkpointing keeps a block's input alone and computes the rest again on the way back, with the same random draws.
-    Compiled are the stacks of blocks; code is made when a shape is first met.
+    Compiled are the stacks of blocks, of a tower of timm the whole of it; code is made when a shape is first met.
 
     Raises:
-        UserError: a tower is no open_clip transformer.
+        UserError: a tower is no transformer that LoRA knows.
     """
     split_attention(model)
     model.set_grad_checkpointing(config.gradient_checkpointing)
     if config.compile:
         for tower in (model.visual, getattr(model, "text", model)):
-            tower.transformer.compile()
+            (tower.trunk if hasattr(tower, "trunk") else tower.transformer).compile()
 
 
 @contextlib.contextmanager

@@ -61,11 +61,13 @@ def answering(judge: VqaFilter, monkeypatch: pytest.MonkeyPatch, *answers: float
     """Let the model answer with these probabilities of yes, in turn; return the list that the questions go into."""
     asked: list[str] = []
 
-    def say(images, questions):
-        asked.extend(questions)
-        return list(itertools.islice(itertools.cycle(answers), len(questions)))
+    said = itertools.cycle(answers)
 
-    monkeypatch.setattr(judge._model, "yes_probabilities", say)
+    def say(images, questions):
+        asked.extend(itertools.chain(*questions))
+        return [list(itertools.islice(said, len(texts))) for texts in questions]
+
+    monkeypatch.setattr(judge._model, "answers", say)
     return asked
 
 
@@ -136,6 +138,30 @@ def test_attempts_rank_by_questions_passed_and_then_by_their_scores(tiny_vlm, mo
     answering(judge, monkeypatch, 0.5, 0.5, 0.5, 0.4, 0.9, 0.9, 0.45, 0.9, 0.9, 0.1, 0.1, 0.99)
     passed, weak, better, worst = judge.check([picture(0)] * 4, [job("red")] * 4)
     assert passed.quality > better.quality > weak.quality > worst.quality
+
+
+@pytest.mark.parametrize(
+    ("yes", "accepted", "another"),
+    [
+        ((0.9, 0.9, 0.1), False, False),  # seen and of its class, but no such thing could be: nor in the next picture
+        ((0.4, 0.9, 0.1), False, True),
+        ((0.4, 0.9, 0.9), False, True),
+        ((0.9, 0.4, 0.1), False, True),
+    ],
+)
+def test_what_failed_as_impossible_alone_is_not_worth_another_picture(yes, accepted, another, tiny_vlm, monkeypatch):
+    judge = build(tiny_vlm("llava_next"))
+    answering(judge, monkeypatch, *yes)
+    [answer] = judge.check([picture(0)], [job("red")])
+    assert (answer.accepted, judge.worth_another(answer)) == (accepted, another)
+    assert build(tiny_vlm("llava_next"), repaint_impossible=True).worth_another(answer)
+
+
+def test_by_the_rule_of_the_study_what_is_only_impossible_passes(tiny_vlm, monkeypatch) -> None:
+    judge = build(tiny_vlm("llava_next"), rule="mean", class_threshold=0.0)
+    answering(judge, monkeypatch, 0.9, 0.9, 0.1, 0.1, 0.9, 0.1)
+    passed, neither = judge.check([picture(0)] * 2, [job("red")] * 2)
+    assert passed.accepted and not neither.accepted and judge.worth_another(neither)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,6 +16,7 @@ from tests.editing.filters.tiny_vlms import KINDS, save_tiny_vlm
 from varireal.config import ComputeConfig
 from varireal.editing.filters.yes_no import YesNoModel
 from varireal.errors import UserError
+from varireal.networks.calls import recording
 
 CPU = ComputeConfig(device="cpu")
 SIZES = [(40, 60), (64, 64), (90, 33), (20, 20), (48, 100)]
@@ -78,6 +79,62 @@ def test_the_answer_depends_on_the_picture_and_on_the_question(kind: str, tiny_v
         [PICTURES[0], PICTURES[1], PICTURES[0]], [QUESTIONS[0], QUESTIONS[0], QUESTIONS[1]]
     )
     assert abs(first - other_picture) > 1e-4 and abs(first - other_question) > 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_questions_about_a_picture_are_answered_as_one_by_one(kind: str, tiny_vlm) -> None:
+    questions = [[text, "Blue?", f"{text} Answer with yes or no."] for text in QUESTIONS]
+    alone = load(tiny_vlm(kind), batch_size=1)
+    expected = [alone.yes_probabilities([picture] * 3, texts) for picture, texts in zip(PICTURES, questions)]
+    for batch_size in (1, 3):
+        model = load(tiny_vlm(kind), batch_size)
+        answers = model.answers(PICTURES, questions)
+        assert answers == [pytest.approx(texts, abs=1e-4) for texts in expected]
+        assert model.reads_once == (kind != "qwen2_5_vl")  # which counts the places of pictures by a rule of its own
+    assert model.answers([], []) == []
+
+
+def test_a_picture_is_looked_at_once_for_three_questions(tiny_vlm) -> None:
+    model, texts = load(tiny_vlm("llava_next")), QUESTIONS[:3]
+    model.load()
+    with recording() as apart:
+        model.yes_probabilities([PICTURES[1]] * 3, texts)
+    with recording() as once:
+        model.answers([PICTURES[1]], [texts])
+    looks, read = apart["judge"].looks, apart["judge"].tokens
+    assert looks == 3 * once["judge"].looks and once["judge"].looks > 1  # the picture, and its parts
+    lengths = [len(model._processor.tokenizer(model.prompt(text)).input_ids) for text in texts]
+    picture = (read - sum(lengths)) // 3 + 1  # tokens in place of the prompt's one
+    common = len("[INST] ") + len("\nIs this a photo")  # a token a byte: at most so much is the same in these
+    assert picture < once["judge"].tokens <= read - 2 * (picture - 1)
+    assert once["judge"].tokens >= read - 2 * (picture + common)
+
+
+def test_a_template_with_the_question_first_reads_a_picture_for_each(tiny_vlm, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_vlm("llava_next"), tmp_path / "question first"))
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'][1]['text'] }} <image>")
+    model = load(folder)
+    assert not model.reads_once
+    [answers] = model.answers(PICTURES[:1], [QUESTIONS[:2]])
+    assert answers == pytest.approx(model.yes_probabilities(PICTURES[:1] * 2, QUESTIONS[:2]), abs=1e-6)
+
+
+def test_memory_that_is_full_halves_the_pictures_that_are_read_at_once(tiny_vlm, monkeypatch, caplog) -> None:
+    import torch
+
+    model = load(tiny_vlm("llava_next"))
+    questions = [[text, "Blue?"] for text in QUESTIONS]
+    expected, forward, sizes = model.answers(PICTURES, questions), model._model.forward, []
+
+    def limited(**inputs: Any) -> Any:
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(**inputs)
+
+    monkeypatch.setattr(model._model, "forward", limited)
+    assert model.answers(PICTURES, questions) == [pytest.approx(each, abs=1e-4) for each in expected]
+    assert sizes == [5, 3, 3, 3, 2, 2, 2] and caplog.text.count("going on with") == 1
 
 
 def test_bfloat16_answers_nearly_the_same(tiny_vlm) -> None:
@@ -156,12 +213,12 @@ def test_every_spelling_counts_and_no_longer_word_does(tmp_path: Path) -> None:
 def test_spellings_of_sentencepiece_vocabularies_are_found() -> None:
     from transformers import LlamaTokenizer
 
-    from varireal.editing.filters.yes_no import _answer_tokens
+    from varireal.editing.filters.judge_parts import answer_tokens
 
     pieces = ["<unk>", "<s>", "</s>", "▁", "Y", "e", "s", "N", "o", "Ye", "Yes", "▁Yes", "No", "▁No", "▁Noes"]
     tokenizer = LlamaTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, merges=[])
-    assert _answer_tokens(tokenizer, "yes", "x") == [10, 11]
-    assert _answer_tokens(tokenizer, "no", "x") == [12, 13]
+    assert answer_tokens(tokenizer, "yes", "x") == [10, 11]
+    assert answer_tokens(tokenizer, "no", "x") == [12, 13]
 
 
 def test_a_model_that_says_neither_is_warned_about_once(tiny_vlm, caplog) -> None:

@@ -71,6 +71,10 @@ class ClipFilter:
         features = clip.encode_images(images)
         return [self._answer(clip, feature, job) for feature, job in zip(features, jobs)]
 
+    def worth_another(self, answer: FilterAnswer) -> bool:
+        """Return that another picture may get another answer: both questions are about the picture."""
+        return True
+
     @functools.cached_property
     def _clip(self) -> Clip:
         from varireal.compute.devices import resolve_device, resolve_dtype

@@ -27,3 +27,7 @@ class NoFilter:
     def check(self, images: Sequence[np.ndarray], jobs: Sequence[EditJob]) -> list[FilterAnswer]:
         """Accept the pictures, without scores."""
         return [FilterAnswer(accepted=True, scores={}, quality=0.0) for _ in jobs]
+
+    def worth_another(self, answer: FilterAnswer) -> bool:
+        """Return that nothing speaks against it; nothing is rejected anyway."""
+        return True

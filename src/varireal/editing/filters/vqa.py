@@ -81,9 +81,13 @@ class VqaFilter:
         where the edit is meant to be feasible and no where it is not.
         """
         asked = [ask(job.attribute, job.spec.phrase, job.photo.class_name, self._domain_word) for job in jobs]
-        pairs = [(image, text) for image, texts in zip(images, asked) for text in texts.values()]
-        said = iter(self._model.yes_probabilities([image for image, _ in pairs], [text for _, text in pairs]))
-        return [self._answer({name: next(said) for name in texts}, job) for texts, job in zip(asked, jobs)]
+        said = self._model.answers(images, [list(texts.values()) for texts in asked])
+        return [self._answer(dict(zip(texts, yes)), job) for texts, yes, job in zip(asked, said, jobs)]
+
+    def worth_another(self, answer: FilterAnswer) -> bool:
+        """Return whether more failed than the question of what is possible, whose answer lies with the value."""
+        failed = {name for name, least in self.thresholds.items() if answer.scores[name] < least}
+        return failed != {"possibility"} or self._config.repaint_impossible
 
     def _answer(self, yes: dict[str, float], job: EditJob) -> FilterAnswer:
         possible = yes["possibility"]

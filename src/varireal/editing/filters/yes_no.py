@@ -12,10 +12,21 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from varireal.compute.accelerators import is_broken
 from varireal.compute.devices import resolve_device, resolve_dtype
 from varireal.config import ComputeConfig
+from varireal.editing.filters.judge_parts import (
+    KEY,
+    answer_tokens,
+    cannot_load,
+    grey,
+    image_token,
+    load_config,
+    load_processor,
+    stripes,
+)
+from varireal.editing.filters.shared_reading import answers_to_all, set_apart, without_ends
 from varireal.errors import UserError
-from varireal.networks import blank
 from varireal.networks.blank import answering
 from varireal.networks.checkpoints import check_checkpoint
 from varireal.networks.finite import check_numbers
@@ -27,9 +38,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEY = "filter.model"
 FILES = "processor_config.json, preprocessor_config.json and config.json"
 REMEDY = "set edit.memory.offload to true, or filter.model to a smaller one"
+SAME = {"float32": 1e-3}  # how far answers to one reading may be from those to several, over the largest logit
+SAME_HALF = 0.05
 LEAST_ANSWERED = 0.5  # below this probability of yes and no together a model does not answer the question as asked
 
 
@@ -46,7 +58,7 @@ class YesNoModel:
             checkpoint: a folder or hub id that ``AutoModelForImageTextToText`` and ``AutoProcessor`` can load.
             revision: branch, tag or commit of a hub id.
             compute: device and dtype of the model.
-            batch_size: pictures with a question that go through the model at once.
+            batch_size: pictures, with their questions, that go through the model at once.
 
         Raises:
             UserError: the checkpoint or its processor is missing, it is no vision-language model that continues a
@@ -55,15 +67,15 @@ class YesNoModel:
         check_checkpoint(checkpoint, KEY, "config.json")
         self._checkpoint, self._revision = checkpoint, revision
         self._compute, self._batch_size = compute, batch_size
-        config = _load_config(checkpoint, revision)
-        self._processor = _load_processor(checkpoint, revision)
-        self.image_token = _image_token(self._processor, config, checkpoint)
+        config = load_config(checkpoint, revision)
+        self._processor = load_processor(checkpoint, revision)
+        self.image_token = image_token(self._processor, config, checkpoint)
         self.yes_tokens, self.no_tokens = (
-            _answer_tokens(self._processor.tokenizer, word, checkpoint) for word in ("yes", "no")
+            answer_tokens(self._processor.tokenizer, word, checkpoint) for word in ("yes", "no")
         )
         self._check_prompt()
         with answering(KEY, checkpoint, FILES):  # its configuration alone may make it fail at every picture
-            self._inputs([_blank()], ["Is it?"])
+            self._inputs([grey()], ["Is it?"])
         self._warned = False
         self._fitting = Fitting("filter", REMEDY)
 
@@ -80,16 +92,12 @@ class YesNoModel:
         Raises:
             UserError: the weights cannot be loaded, or the memory does not hold a single picture.
         """
-        import torch
-
         self._model  # noqa: B018 - loaded first, so that a failure of that is not taken for too large a batch
 
         def answer(places: Sequence[int]) -> list[float]:
-            logits = self.next_token_logits([images[place] for place in places], [questions[place] for place in places])
-            check_numbers(logits, f"{KEY} = {self._checkpoint!r}", self._model.dtype, infinite=True)
-            yes, no = (torch.logsumexp(logits[:, ids], dim=1) for ids in (self.yes_tokens, self.no_tokens))
-            self._check_answered((torch.logaddexp(yes, no) - torch.logsumexp(logits, dim=1)).exp())
-            return torch.sigmoid(yes - no).tolist()
+            return self._read(
+                self.next_token_logits([images[place] for place in places], [questions[place] for place in places])
+            )
 
         answers: list[float] = []
         for start in range(0, len(images), self._batch_size):
@@ -97,16 +105,105 @@ class YesNoModel:
             answers += self._fitting.run(answer, places, "pictures with a question")
         return answers
 
+    def answers(self, images: Sequence[np.ndarray], questions: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Return P(yes) / (P(yes) + P(no)) for each picture and each of its questions, as many for every picture.
+
+        A picture is read once for all of its questions, where the model can.
+
+        Raises:
+            UserError: as for :meth:`yes_probabilities`.
+        """
+
+        def answer(places: Sequence[int]) -> list[list[float]]:
+            pictures, texts = [images[place] for place in places], [questions[place] for place in places]
+            logits = self._logits_of_all(pictures, texts)
+            assert logits is not None  # the template puts pictures first, as it did when this was tried out
+            return [list(row) for row in zip(*(self._read(each) for each in logits))]
+
+        if not self.reads_once:
+            pairs = [(image, text) for image, texts in zip(images, questions) for text in texts]
+            said = iter(self.yes_probabilities([image for image, _ in pairs], [text for _, text in pairs]))
+            return [[next(said) for _ in texts] for texts in questions]
+        answers: list[list[float]] = []
+        for start in range(0, len(images), self._batch_size):
+            places = range(start, min(start + self._batch_size, len(images)))
+            answers += self._fitting.run(answer, places, "pictures with their questions")
+        return answers
+
+    @functools.cached_property
+    def reads_once(self) -> bool:
+        """Return whether one reading of a picture serves all of its questions, as tried out with a picture of stripes.
+
+        It does not where a model sees the question while it looks at the picture, or counts places by its own rule.
+        """
+        picture, texts = stripes(), ["Is it?", "Is this a photo of a thing?"]
+        apart = self.next_token_logits([picture] * 2, texts)
+        try:
+            logits = self._logits_of_all([picture], [texts])
+        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and (out_of_memory(error) or is_broken(error)):
+                raise
+            logger.debug("%s = %r cannot share a reading: %s", KEY, self._checkpoint, error)
+            return False
+        if logits is None:
+            return False
+        off = max(float((one[0] - other).abs().max()) for one, other in zip(logits, apart))
+        return off <= SAME.get(self._compute.dtype, SAME_HALF) * float(apart.abs().max())
+
+    def _logits_of_all(
+        self, images: Sequence[np.ndarray], questions: Sequence[Sequence[str]]
+    ) -> list[torch.Tensor] | None:
+        """Return the logits, float64 (N, vocabulary) on the CPU, of what follows each question, from one reading.
+
+        None where the prompts differ before the picture, or are not what the processor makes of them.
+        """
+        import torch
+
+        tokenizer = self._processor.tokenizer
+        place = tokenizer.convert_tokens_to_ids(self.image_token)
+        apart = []
+        for texts in questions:
+            prompts = [self.prompt(text) for text in texts]
+            numbers = tokenizer(prompts, add_special_tokens=self._adds_tokens(prompts[0])).input_ids
+            apart.append(set_apart(numbers, place))
+        inputs = self._inputs(images, [texts[0] for texts in questions])
+        rows = inputs["input_ids"].tolist()
+        if any(each is None or row[-each.own :] != each.ends[0] for row, each in zip(rows, apart)):
+            return None
+        known = [each for each in apart if each is not None]
+        model = self._model
+        start = without_ends(inputs.to(model.device, model.dtype), [each.own for each in known])
+        with torch.inference_mode():
+            logits = answers_to_all(model, start, [each.ends for each in known], self._last_only)
+            return [each.cpu().double() for each in logits]
+
     def next_token_logits(self, images: Sequence[np.ndarray], questions: Sequence[str]) -> torch.Tensor:
         """Return the logits, float64 (N, vocabulary) on the CPU, of what follows each question; all in one batch."""
         import torch
 
         model = self._model
         inputs = self._inputs(images, questions).to(model.device, model.dtype)
-        # only the last position's logits: those of a whole prompt would fill gigabytes
-        last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
         with torch.inference_mode():
-            return model(**inputs, use_cache=False, **last).logits[:, -1].cpu().double()
+            return model(**inputs, use_cache=False, **self._last_only).logits[:, -1].cpu().double()
+
+    @functools.cached_property
+    def _last_only(self) -> dict[str, int]:
+        """Return what makes the model give only the last position's logits: a whole prompt's would fill gigabytes."""
+        known = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        return {"logits_to_keep": 1} if known else {}
+
+    def _read(self, logits: torch.Tensor) -> list[float]:
+        """Return the share of yes in yes and no, a row of logits each.
+
+        Raises:
+            UserError: there are values that are no numbers.
+        """
+        import torch
+
+        check_numbers(logits, f"{KEY} = {self._checkpoint!r}", self._model.dtype, infinite=True)
+        yes, no = (torch.logsumexp(logits[:, ids], dim=1) for ids in (self.yes_tokens, self.no_tokens))
+        self._check_answered((torch.logaddexp(yes, no) - torch.logsumexp(logits, dim=1)).exp())
+        return torch.sigmoid(yes - no).tolist()
 
     def load(self) -> None:
         """Load the weights now, and ask about a blank picture.
@@ -116,22 +213,26 @@ class YesNoModel:
         """
         self._model  # noqa: B018 - loaded by this
         with answering(KEY, self._checkpoint, FILES):
-            self.yes_probabilities([_blank()], ["Is it?"])
+            self.answers([grey()], [["Is it?", "Is it not?"]])
 
     def _inputs(self, images: Sequence[np.ndarray], questions: Sequence[str]) -> Any:
         """Return what the processor makes of pictures with a question each, all in one batch."""
         from PIL import Image
 
         prompts = [self.prompt(question) for question in questions]
-        bos = self._processor.tokenizer.bos_token
         return self._processor(
             text=prompts,
             images=[[Image.fromarray(image)] for image in images],
-            add_special_tokens=not (bos and prompts[0].startswith(bos)),  # a chat template may have written it
+            add_special_tokens=self._adds_tokens(prompts[0]),
             padding=True,
             padding_side="left",  # so that the last position is the end of every prompt
             return_tensors="pt",
         )
+
+    def _adds_tokens(self, prompt: str) -> bool:
+        """Return whether the tokenizer is to write the beginning of a text, which a chat template may have written."""
+        bos = self._processor.tokenizer.bos_token
+        return not (bos and prompt.startswith(bos))
 
     @functools.cached_property
     def _model(self) -> Any:
@@ -149,7 +250,7 @@ class YesNoModel:
                 output_loading_info=True,
             )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-            raise _cannot_load(self._checkpoint, "weights", error) from error
+            raise cannot_load(self._checkpoint, "weights", error) from error
         if loading["missing_keys"]:
             raise UserError(
                 f"{KEY} = {self._checkpoint!r} is incomplete: it has no weights for "
@@ -171,7 +272,7 @@ class YesNoModel:
         try:
             prompt = self.prompt("Is it?")
         except (TemplateError, ValueError, KeyError, TypeError) as error:
-            raise _cannot_load(self._checkpoint, "chat template", error) from error
+            raise cannot_load(self._checkpoint, "chat template", error) from error
         if prompt.count(self.image_token) != 1 or "Is it?" not in prompt:
             raise UserError(
                 f"{KEY} = {self._checkpoint!r}: its chat template leaves out the picture ({self.image_token}) or the "
@@ -187,86 +288,3 @@ class YesNoModel:
                 "%s = %r gives yes and no together a probability of %.2g only: its answers say little",
                 KEY, self._checkpoint, share,
             )  # fmt: skip
-
-
-def _blank() -> np.ndarray:
-    import numpy as np
-
-    return np.full((blank.SIDE, blank.SIDE, 3), 127, np.uint8)
-
-
-def _load_config(checkpoint: str, revision: str | None) -> Any:
-    """Return the configuration of a model that continues a text about pictures."""
-    from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(checkpoint, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise _cannot_load(checkpoint, "configuration", error) from error
-    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or config.get_text_config().is_encoder_decoder:
-        raise UserError(
-            f"{KEY} = {checkpoint!r} is of the type {config.model_type}, which answers no questions about pictures; "
-            "give one such as LLaVA-NeXT, Qwen2.5-VL or SmolVLM"
-        )
-    return config
-
-
-def _load_processor(checkpoint: str, revision: str | None) -> Any:
-    """Return a processor that has a tokenizer and an image processor, and a token to pad with."""
-    from transformers import AutoProcessor
-
-    try:
-        processor = AutoProcessor.from_pretrained(checkpoint, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-        raise _cannot_load(checkpoint, "processor", error) from error
-    missing = [part for part in ("tokenizer", "image_processor") if not hasattr(processor, part)]
-    if missing:
-        raise UserError(
-            f"{KEY} = {checkpoint!r} has no {' and no '.join(missing).replace('_', ' ')}; a checkpoint needs the files "
-            "that save_pretrained of its processor writes (processor_config.json, tokenizer.json, ...)"
-        )
-    tokenizer = processor.tokenizer
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token  # padding is masked, so any token does
-    return processor
-
-
-def _image_token(processor: Any, config: Any, checkpoint: str) -> str:
-    """Return the token that stands for the picture in a prompt, which the model must know by the same number."""
-    token = str(getattr(processor, "image_token", None) or "")
-    vocabulary = processor.tokenizer.get_vocab()
-    if token not in vocabulary:
-        raise UserError(
-            f"{KEY} = {checkpoint!r}: its tokenizer has no token for an image"
-            f"{f' ({token})' if token else ''}; choose a checkpoint with the processor it was trained with"
-        )
-    expected = getattr(config, "image_token_id", None)
-    if expected not in (None, vocabulary[token]):
-        raise UserError(
-            f"{KEY} = {checkpoint!r}: the tokenizer's image token {token} is number {vocabulary[token]}, in config.json"
-            f" it is {expected}; model and processor do not belong together"
-        )
-    return token
-
-
-def _answer_tokens(tokenizer: Any, word: str, checkpoint: str) -> list[int]:
-    """Return the numbers of all tokens that read as the word, whatever the case and the spaces around it."""
-    numbers = sorted(
-        number
-        for token, number in tokenizer.get_vocab().items()
-        if word in token.casefold() and tokenizer.decode([number]).strip().casefold() == word
-    )
-    if not numbers:
-        raise UserError(
-            f"{KEY} = {checkpoint!r}: its tokenizer has no single token for {word!r}, so its answers cannot be read; "
-            "choose another checkpoint"
-        )
-    return numbers
-
-
-def _cannot_load(checkpoint: str, part: str, error: BaseException) -> UserError:
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return UserError(
-        f"{KEY} = {checkpoint!r}: its {part} cannot be loaded ({reason}); give a folder or hub id of a vision-language "
-        "model of transformers with .safetensors weights and its processor"
-    )

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from varireal.editing.pixels import difference
+
 SEEN = 2.3  # CIE 1976 units from which a difference is commonly said to be noticed
 
 
@@ -19,17 +21,13 @@ class Strength:
     same: bool  # not one pixel differs from the photo
 
 
-def colour_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the distance of colours (CIE 1976, ``ΔE*ab``) pixel by pixel, float32 (H, W), of uint8 RGB pictures."""
-    import cv2
-
-    lab = [cv2.cvtColor(each.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for each in (first, second)]
-    return np.linalg.norm(lab[0] - lab[1], axis=2)
-
-
 def measure_strength(attribute: str, photo: np.ndarray, edit: np.ndarray, mask: np.ndarray) -> Strength:
-    """Compare an edit with its photo, uint8 RGB (H, W, 3); the mask, bool (H, W), is the object's."""
-    distance = colour_distance(photo, edit)
+    """Compare an edit with its photo, uint8 RGB (H, W, 3).
+
+    Args:
+        mask: bool (H, W) of the object, neither empty nor full.
+    """
+    distance = difference(photo, edit)
     changing = ~mask if attribute == "background" else mask
     return Strength(
         delta_e=float(distance[changing].mean()),

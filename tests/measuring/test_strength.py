@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from varireal.previewing.strength import colour_distance, measure_strength
+from varireal.editing.pixels import difference
+from varireal.measuring.strength import measure_strength
 
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
 
@@ -15,10 +16,10 @@ def flat(colour: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_distances_of_known_colours() -> None:
-    assert colour_distance(flat(BLACK), flat(WHITE)) == pytest.approx(100, abs=0.1)
+    assert difference(flat(BLACK), flat(WHITE)) == pytest.approx(100, abs=0.1)
     # red is (53.24, 80.09, 67.20) in CIE Lab under D65
-    assert colour_distance(flat(BLACK), flat(RED)) == pytest.approx(np.hypot(np.hypot(53.24, 80.09), 67.20), abs=0.3)
-    assert colour_distance(flat(RED), flat(RED)).max() == 0
+    assert difference(flat(BLACK), flat(RED)) == pytest.approx(np.hypot(np.hypot(53.24, 80.09), 67.20), abs=0.3)
+    assert difference(flat(RED), flat(RED)).max() == 0
 
 
 @pytest.mark.parametrize(("attribute", "lost", "untouched", "delta"), [
