@@ -69,7 +69,8 @@ GROUPS = {name: sorted(path.stem for path in (CONF / name).glob("*.yaml")) for n
 TOGETHER = "models_scale"  # holds what is laid over a choice of models and scale alone
 
 
-PARENT = {"sdxl_fast": "sdxl", "sd15": "sdxl", "tiny": "sdxl"}  # models that change a few settings of others
+# models that change a few settings of others
+PARENT = dict.fromkeys(("flux2", "qwen_image", "sd15", "sdxl_fast", "tiny", "z_image"), "sdxl")
 SCALE = {"demo": "laptop", "sdxl": "full"}  # what is taken where no scale is asked for
 
 

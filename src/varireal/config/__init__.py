@@ -14,6 +14,7 @@ from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfi
 from varireal.config.editing import (
     EditConfig,
     InpaintConfig,
+    InstructConfig,
     IpAdapterConfig,
     LoraConfig,
     MemoryConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "FilterConfig",
     "GridConfig",
     "InpaintConfig",
+    "InstructConfig",
     "IpAdapterConfig",
     "LlmConfig",
     "LoraConfig",

@@ -245,6 +245,9 @@ def _edit_sentence(text: str) -> str:
     return text
 
 
+EditSentence = Annotated[str, AfterValidator(_edit_sentence)]
+
+
 class PromptConfig(Section):
     """Where the lists of attributes come from, and the sentences that edits are asked for with."""
 
@@ -254,7 +257,7 @@ class PromptConfig(Section):
     study: StudyListsConfig = StudyListsConfig()
     # in place of our own sentences (prompts/templates.py), by attribute: clip.sentence's places, {name} and {phrase} of
     # the value, and {details}, a colon and the value's longer description if it has one
-    sentences: dict[Attribute, Annotated[str, AfterValidator(_edit_sentence)]] = Field(default={})
+    sentences: dict[Attribute, EditSentence] = Field(default={})
 
     @model_validator(mode="after")
     def _complete(self) -> PromptConfig:

@@ -38,7 +38,7 @@ def _doubts(params: Params) -> Iterator[tuple[str, str, str]]:
     named = [(key, clip.model.removeprefix(LOCAL)) for key, clip in networks]
     if params.filter.name == "clip":
         named.append(("filter.model", str(params.filter.model).removeprefix(LOCAL)))
-    if edit.method == "diffusion":
+    if edit.method != "paste":
         named.append(("edit.inpaint.checkpoint", str(edit.inpaint.checkpoint)))
     for key, name in named:
         if data.name != WORLD and f"{DEMO}" in f"{Path(name).as_posix()}/":
