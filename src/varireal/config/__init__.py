@@ -130,6 +130,15 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _pairs_to_match(self) -> Params:
+        if self.edit.match_strength is not None and len(set(self.grid.feasibilities)) < 2:
+            raise ValueError(
+                "edit.match_strength draws feasible and infeasible colours in pairs, but grid.feasibilities has one of "
+                "them; add the other, or set edit.match_strength to null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _recipes_for_the_grid(self) -> Params:
         for attribute in self.grid.attributes:
             for feasibility in self.grid.feasibilities:

@@ -175,6 +175,9 @@ class EditConfig(Section):
     bars: Literal["mirrored", "black"] = "mirrored"
     # side of the square in whose pixels the recipes' lengths are; null: inpaint.image_size
     lengths_at: Positive | None = None
+    # color: the feasible and infeasible values of a photo are drawn in pairs that would change it equally, to this mean
+    # difference in CIELAB, and least_change is not asked; null: each cell draws its own
+    match_strength: PositiveFloat | None = None
     recipes: dict[Attribute, dict[Feasibility, Recipe]]
 
     @model_validator(mode="after")

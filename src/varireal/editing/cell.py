@@ -95,6 +95,7 @@ def plan_jobs(
         seed=params.seed,
         region=background_region(params, feasibility) if attribute == "background" else None,
         least_change=params.edit.recipe(attribute, feasibility).least_change,
+        match_strength=params.edit.match_strength,
     )
 
 
