@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from varireal.compute.engines import ENGINES
-from varireal.config import ComputeConfig, DatasetConfig, FilterConfig, PromptConfig
+from varireal.config import ClipConfig, ComputeConfig, DatasetConfig, FilterConfig, PromptConfig
 from varireal.config.data import MaskSource
 from varireal.config.editing import EditConfig
 from varireal.datasets import DATASETS
@@ -18,6 +18,7 @@ from varireal.editing.cell import NETWORK_MODULES
 from varireal.editing.filters import FILTERS
 from varireal.prompts import SOURCES
 from varireal.segmentation import SEGMENTERS
+from varireal.training.classifiers import CLASSIFIERS
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -36,8 +37,9 @@ def choices(section, field):
         (DATASETS, choices(DatasetConfig, "name")),
         (SOURCES, choices(PromptConfig, "source")),
         (ENGINES, choices(ComputeConfig, "engine")),
+        (CLASSIFIERS, choices(ClipConfig, "kind")),
     ],
-    ids=["segmenters", "editors", "filters", "datasets", "prompt sources", "engines"],
+    ids=["segmenters", "editors", "filters", "datasets", "prompt sources", "engines", "classifiers"],
 )
 def test_a_table_holds_what_the_settings_may_name(table, named):
     assert set(table) == named
