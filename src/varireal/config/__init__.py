@@ -139,6 +139,20 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _classifier_without_words(self) -> Params:
+        if self.clip.reads_text:
+            return self
+        if self.measure.model is None:
+            raise ValueError(
+                "measure.model is null, but the classifier (clip.kind probe) reads no text: the measures need a CLIP, "
+                "such as measure.model ViT-B-16-quickgelu with measure.pretrained openai"
+            )
+        if self.tracking.register_model is not None:
+            raise ValueError("tracking.register_model registers CLIPs only; set it to null for clip.kind probe")
+        self.grid.without_zero_shot()
+        return self
+
+    @model_validator(mode="after")
     def _recipes_for_the_grid(self) -> Params:
         for attribute in self.grid.attributes:
             for feasibility in self.grid.feasibilities:

@@ -69,7 +69,9 @@ def used_checkpoints(params: Params) -> list[UsedCheckpoint]:
     elif params.filter.name == "clip":
         pretrained = params.filter.pretrained
         used.append(UsedCheckpoint("filter.model", str(params.filter.model), "clip", pretrained=pretrained))
-    return [*used, UsedCheckpoint("clip.model", params.clip.model, "clip", pretrained=params.clip.pretrained)]
+    clip = params.clip
+    kind, revision = ("clip", None) if clip.reads_text else ("network", clip.revision)
+    return [*used, UsedCheckpoint("clip.model", clip.model, kind, revision, pretrained=clip.pretrained)]
 
 
 def _walk(section: BaseModel, path: str) -> Iterator[UsedCheckpoint]:
