@@ -160,3 +160,28 @@ def test_a_command_that_people_are_told_to_type_exists(line: list[str], tmp_path
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"(?<!!)\[[^\]]*\]\((?!http)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+JUDGED = ("name", "rule", "mean_threshold", "attribute_threshold", "class_threshold", "possibility_threshold")
+
+
+@pytest.mark.parametrize("models", ["demo", "sd15"])  # whose filter is a CLIP
+def test_another_judge_changes_the_filters_network_alone(models: str, tmp_path: Path) -> None:
+    """It is pinned, and judges by the study's thresholds and rule."""
+    before = compose(tmp_path / "a.yaml", [f"models={models}"])
+    study = compose(tmp_path / "c.yaml", ["models=sdxl", "dataset=oxford_pets"])["filter"]
+    for judge in sorted(path.stem for path in (CONF / "models/judge").glob("*.yaml")):
+        after = compose(tmp_path / "b.yaml", [f"models={models}", f"models/judge={judge}"])
+        load_params(tmp_path / "b.yaml")
+        assert {key for key in after if after[key] != before[key]} <= {"filter", "watch"}
+        assert {key: after["filter"][key] for key in JUDGED} == {key: study[key] for key in JUDGED}
+        assert after["filter"]["pretrained"] is None and re.fullmatch("[0-9a-f]{40}", after["filter"]["revision"])
+
+
+@pytest.mark.parametrize("dataset", ["rendered_aircraft", "oxford_pets"])  # the latter has masks
+def test_masks_of_sam_3_are_taken_whatever_the_data_set_has(dataset: str, tmp_path: Path) -> None:
+    after = compose(tmp_path / "b.yaml", [f"dataset={dataset}", "models=sdxl", "models/masks=sam3"])
+    found = load_params(tmp_path / "b.yaml").segment
+    assert (found.source, found.sam3.checkpoint) == ("sam3", "facebook/sam3")
+    before = compose(tmp_path / "a.yaml", [f"dataset={dataset}", "models=sdxl"])
+    assert {key for key in after if after[key] != before[key]} == {"segment"}

@@ -43,6 +43,7 @@ TOOLS = {  # no stages of dvc.yaml
     "ui": ("varireal.commands.ui", "MLflow's pages, opened where the studies are compared."),
     "clean-work": ("varireal.commands.clean_work", "What .work holds that no output needs any more; free it."),
     "compare": ("varireal.commands.compare", "Two experiments side by side, with paired statistics."),
+    "across": ("varireal.commands.across", "The question side by side for all classifiers and editors."),
     "verify": ("varireal.commands.verify", "Whether the results on disk reproduce those of a commit."),
     "sweep": ("varireal.commands.sweep", "Accuracy against the share of infeasible images: run, collect, draw."),
     "settle": ("varireal.commands.settle", "Add seeds, look by look, until every comparison is decided."),

@@ -37,6 +37,7 @@ TABLES = REPORTS / "tables.txt"  # every table that the terminal shows when aske
 PROVENANCE = REPORTS / "provenance.json"
 ADAPTERS = Path("models/adapters")
 PREVIEW = Path("preview")  # no output of a stage: the page of `varireal preview`, and its figures
+ACROSS = Path("across")  # no output of a stage: page, picture and figures of `varireal across`
 
 
 def edit_folder(attribute: str, feasibility: str) -> Path:

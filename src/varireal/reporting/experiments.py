@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from varireal import paths
 from varireal.errors import UserError
 from varireal.evaluation.predictions import UNREADABLE, Predictions, one_line, parse_predictions
 from varireal.reporting.provenance import flat_settings
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,21 +59,32 @@ def _from_files(name: str, predictions: Path, params: Path | None) -> Experiment
         raise UserError(f"cannot read {predictions}: {error.strerror}; check its permissions") from error
 
 
-def _from_revision(name: str) -> Experiment:
+def open_revision(name: str) -> DVCFileSystem:
+    """Return the files of an experiment of DVC or of a git revision, with those that DVC's cache holds.
+
+    Raises:
+        UserError: there is no such experiment or revision.
+    """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
-    from dvc.repo.data import DataIndexDirError
     from dvc.scm import SCMError
 
-    predictions, params = paths.PREDICTIONS.as_posix(), paths.PARAMS.as_posix()
     try:
         files = DVCFileSystem(rev=name)
-        entries = files.ls("", detail=False)
+        files.repo  # noqa: B018 - looks the revision up
     except (DvcException, SCMError) as error:
         raise UserError(
             f"{name} is no folder, no file, no DVC experiment and no git revision here ({one_line(error)}); "
             "`dvc exp show` and `git tag` list what there is"
         ) from error
+    return files
+
+
+def _from_revision(name: str) -> Experiment:
+    from dvc.repo.data import DataIndexDirError
+
+    predictions, params = paths.PREDICTIONS.as_posix(), paths.PARAMS.as_posix()
+    files = open_revision(name)
     known = False
     try:
         files.info(predictions)
@@ -83,7 +97,7 @@ def _from_revision(name: str) -> Experiment:
             f"DVC's cache lacks the predictions of {name} ({one_line(error)}); get them with `dvc pull`, "
             f"or make them anew: `dvc exp apply {name}`, `dvc repro`"
         ) from error
-    return parse_experiment(name, content, cast(bytes, files.read_bytes(params)) if params in entries else None)
+    return parse_experiment(name, content, cast(bytes, files.read_bytes(params)) if files.isfile(params) else None)
 
 
 def parse_experiment(name: str, predictions: bytes, params: bytes | None) -> Experiment:

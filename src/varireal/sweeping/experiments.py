@@ -27,9 +27,9 @@ class SavedExperiment:
     rev: str  # of the commit, or of the stash where it is still in the queue
 
 
-def finished(repo: Repo) -> list[SavedExperiment]:
-    """List the finished experiments of all commits, sorted by name."""
-    by_baseline: dict[str, list[tuple[str, str]]] = repo.experiments.ls(all_commits=True)
+def finished(repo: Repo, *, all_commits: bool = True) -> list[SavedExperiment]:
+    """List the finished experiments of all commits, or of the current one alone, sorted by name."""
+    by_baseline: dict[str, list[tuple[str, str]]] = repo.experiments.ls(all_commits=all_commits)
     names_and_revs = sorted(itertools.chain.from_iterable(by_baseline.values()))
     return [SavedExperiment(name, rev) for name, rev in names_and_revs]
 

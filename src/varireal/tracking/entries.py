@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from varireal.evaluation.statistics import spread
+from varireal.reporting.across import Across
 from varireal.reporting.data import explaining
 from varireal.reporting.dose import DoseResponse, dose_paths
 from varireal.reporting.provenance import flat_settings
@@ -164,6 +166,21 @@ def _changes(made: Provenance) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
+def across_entry(across: Across) -> Entry:
+    """Return the run of studies side by side: every study's bound and differences, below its number and name."""
+    metrics: dict[str, float] = {} if across.bound is None else {"bound": across.bound}
+    params = {"studies": str(len(across.sides)), "margin": f"{across.margin:g}"}
+    for number, side in enumerate(across.sides, 1):
+        name = f"{number}-{re.sub(r'[^A-Za-z0-9_-]', '-', side.study.name)}"
+        params[name] = side.label
+        if (bound := side.question["bound"]) is not None:
+            metrics[f"{name}/bound"] = bound
+        for (attribute, source), figures in side.pairs.items():
+            path = f"{name}/{attribute}/{source.replace('+', '-and-')}"
+            metrics |= {f"{path}/{each}": figures[each] for each in ("points", "low", "high")}
+    return Entry(name="classifiers and editors side by side", params=params, metrics=metrics)
 
 
 def sweep_entry(sweep: DoseResponse) -> Entry:

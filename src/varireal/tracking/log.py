@@ -1,9 +1,10 @@
-"""Log what lies on disk: a study's results with its best model, and a sweep."""
+"""Log what lies on disk: a study's results with its best model, a sweep, and studies side by side."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ from varireal.errors import UserError
 from varireal.reporting.provenance import Provenance
 from varireal.reporting.results import read_results
 from varireal.reporting.verdicts import verdict_metrics
-from varireal.tracking.entries import sweep_entry
-from varireal.tracking.notes import sweep_note
+from varireal.tracking.entries import Entry, across_entry, sweep_entry
+from varireal.tracking.notes import across_note, sweep_note
 from varireal.tracking.register import register_best
 from varireal.tracking.store import CELL, STUDY, TrackingError, open_store
 from varireal.tracking.study import DVC_EXPERIMENT, PARENT, LoggedStudy, log_study
@@ -22,6 +23,7 @@ from varireal.tracking.view import run_link
 
 if TYPE_CHECKING:
     from varireal.config import Params
+    from varireal.reporting.across import Across
     from varireal.reporting.dose import DoseResponse
 
 logger = logging.getLogger(__name__)
@@ -91,15 +93,49 @@ def log_sweep(sweep: DoseResponse, experiment: str, figures: Path, picture: Path
     Raises:
         TrackingError: the store cannot be reached, locked or written.
     """
-    entry = sweep_entry(sweep)
-    tags = {STUDY: f"sweep {sweep.study}", CELL: "sweep"}
+    names = sweep.experiments
+    beside = Beside("sweep", sweep.study, names, lambda links: sweep_note(sweep, links))
+    return _log_beside(beside, sweep_entry(sweep), experiment, {"": picture, "figures": figures})
+
+
+def log_across(across: Across, experiment: str, folder: Path) -> str:
+    """Log studies side by side as one run beside theirs; return where it lies, in words.
+
+    The same data set's later view takes the place of the earlier one.
+
+    Args:
+        experiment: MLflow's experiment, the one that holds the runs of the studies.
+        folder: page, picture and figures.
+
+    Raises:
+        TrackingError: the store cannot be reached, locked or written.
+    """
+    names = [side.study.name for side in across.sides]
+    beside = Beside("across", across.dataset, names, lambda links: across_note(across, links))
+    return _log_beside(beside, across_entry(across), experiment, {"": folder})
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """How a run that tells of several experiments is found again and described."""
+
+    command: str  # that makes it
+    key: str  # what it is of
+    experiments: Iterable[str]  # by their names
+    note: Callable[[dict[str, str]], str]  # its description, from links to the runs of the experiments
+
+
+def _log_beside(beside: Beside, entry: Entry, experiment: str, artifacts: Mapping[str, Path]) -> str:
+    """Log a run that tells of several experiments, in the place of an earlier one; return where it lies, in words."""
+    tags = {STUDY: f"{beside.command} {beside.key}", CELL: beside.command}
     with open_store(experiment) as store:
         old = store.find(tags)
-        run_id = store.keep(old[0] if old else None, entry, {**tags, "mlflow.source.name": "varireal sweep"})
+        own = {**tags, "mlflow.source.name": f"varireal {beside.command}"}
+        run_id = store.keep(old[0] if old else None, entry, own)
         runs = {run.data.tags.get(DVC_EXPERIMENT): run.info.run_id for run in store.find({CELL: PARENT})}
-        links = {name: run_link(store.experiment_id, runs[name]) for name in sweep.experiments if name in runs}
-        store.describe(run_id, sweep_note(sweep, links))
-        store.attach(run_id, {"": picture, "figures": figures})
+        links = {name: run_link(store.experiment_id, runs[name]) for name in beside.experiments if name in runs}
+        store.describe(run_id, beside.note(links))
+        store.attach(run_id, artifacts)
         gone = run_link(store.experiment_id, old[0].info.run_id) if old else None
         store.lead_to(entry.name, run_link(store.experiment_id, run_id), gone)
     return f"experiment '{experiment}', run '{entry.name}' in {store.uri}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from varireal.reporting.across import Across, lines
 from varireal.reporting.dose import DoseResponse, dose_headline, dose_paths, interval
 from varireal.reporting.words import signed
 
@@ -58,3 +59,12 @@ def sweep_note(sweep: DoseResponse, links: Mapping[str, str]) -> str:
     lines += ["", "Slopes are points of top-1 from all feasible to all infeasible. Experiments:", ""]
     lines += [f"* [{name}]({links[name]})" if name in links else f"* {name}" for name in sweep.experiments]
     return "\n".join(lines)
+
+
+def across_note(across: Across, links: Mapping[str, str]) -> str:
+    """Return the description of studies side by side in Markdown: what they say together, and their runs."""
+    told = [*(f"* {line}" for line in lines(across)), "", "Studies:", ""]
+    for side in across.sides:
+        name = side.study.name
+        told.append(f"* {side.label}: {f'[{name}]({links[name]})' if name in links else name}")
+    return "\n".join(told)

@@ -1,4 +1,4 @@
-"""Answers of vision-language models of four architectures, against a formula of their own and against single ones."""
+"""Answers of vision-language models of five architectures, against a formula of their own and against single ones."""
 
 from __future__ import annotations
 
@@ -135,6 +135,16 @@ def test_memory_that_is_full_halves_the_pictures_that_are_read_at_once(tiny_vlm,
     monkeypatch.setattr(model._model, "forward", limited)
     assert model.answers(PICTURES, questions) == [pytest.approx(each, abs=1e-4) for each in expected]
     assert sizes == [5, 3, 3, 3, 2, 2, 2] and caplog.text.count("going on with") == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_blank_picture_is_answered_while_loading(kind: str, tiny_vlm, monkeypatch) -> None:
+    model, asked = load(tiny_vlm(kind)), []
+    answers = model.yes_probabilities
+    monkeypatch.setattr(model, "yes_probabilities", lambda *each: asked.append(each) or answers(*each))
+    model.load()
+    [(pictures, questions)] = asked
+    assert len(np.unique(pictures[0])) == 1 and questions == ["Is it?"]
 
 
 def test_bfloat16_answers_nearly_the_same(tiny_vlm) -> None:

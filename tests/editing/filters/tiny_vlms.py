@@ -1,4 +1,4 @@
-"""Vision-language models of three architectures with random weights, as small as they can be, saved as folders.
+"""Vision-language models of five architectures with random weights, as small as they can be, saved as folders.
 
 Each comes with a byte-level tokenizer that knows "yes" and "no" in several spellings, the architecture's own image
 processor, and a chat template of the form that its real checkpoints have.
@@ -33,7 +33,8 @@ TEMPLATES = {
     ),
 }
 TEMPLATES["idefics3"] = TEMPLATES["smolvlm"]
-KINDS = ("llava_next", "qwen2_5_vl", "smolvlm", "idefics3")
+TEMPLATES["qwen3_vl"] = TEMPLATES["qwen2_5_vl"].partition("\n")[2]  # without words of a system
+KINDS = ("llava_next", "qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3")
 
 
 def tiny_tokenizer(words: tuple[str, ...] = WORDS, bos: str = "<s>") -> Any:
@@ -127,6 +128,39 @@ def _qwen2_5_vl(tokenizer: Any) -> tuple[Any, Any]:
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 
+def _qwen3_vl(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import (
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    number = tokenizer.convert_tokens_to_ids
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1], "mrope_interleaved": True,
+            },
+        },
+        vision_config={
+            "depth": 2, "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_heads": 2, "out_hidden_size": WIDTH,
+            "patch_size": 16, "num_position_embeddings": 16, "deepstack_visual_indexes": [0],
+        },
+        image_token_id=number("<|image_pad|>"), video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"), vision_end_token_id=number("<|vision_end|>"),
+    )  # fmt: skip
+    size = {"shortest_edge": 32 * 32, "longest_edge": 96 * 96}
+    processor = Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=size, patch_size=16, merge_size=2),
+        video_processor=Qwen3VLVideoProcessor(size=size), tokenizer=tokenizer, chat_template=TEMPLATES["qwen3_vl"],
+    )  # fmt: skip
+    return Qwen3VLForConditionalGeneration(config), processor
+
+
 def _idefics3_parts(tokenizer: Any, config_class: Any) -> Any:
     return config_class(
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=2, pad_token_id=tokenizer.pad_token_id,
@@ -182,7 +216,8 @@ def save_tiny_vlm(kind: str, folder: Path, words: tuple[str, ...] = WORDS) -> Pa
     """Save a random model with its processor; its weights are large enough for answers to depend on the picture."""
     import torch
 
-    build = {"llava_next": _llava_next, "qwen2_5_vl": _qwen2_5_vl, "smolvlm": _smolvlm, "idefics3": _idefics3}[kind]
+    build = {"llava_next": _llava_next, "qwen2_5_vl": _qwen2_5_vl, "qwen3_vl": _qwen3_vl, "smolvlm": _smolvlm,
+             "idefics3": _idefics3}[kind]  # fmt: skip
     with torch.random.fork_rng():
         torch.random.manual_seed(0)
         model, processor = build(

@@ -24,7 +24,7 @@ def load_config(checkpoint: str, revision: str | None) -> Any:
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or config.get_text_config().is_encoder_decoder:
         raise UserError(
             f"{KEY} = {checkpoint!r} is of the type {config.model_type}, which answers no questions about pictures; "
-            "give one such as LLaVA-NeXT, Qwen2.5-VL or SmolVLM"
+            "give one such as LLaVA-NeXT, Qwen3-VL or SmolVLM"
         )
     return config
 
