@@ -69,7 +69,8 @@ GROUPS = {name: sorted(path.stem for path in (CONF / name).glob("*.yaml")) for n
 TOGETHER = "models_scale"  # holds what is laid over a choice of models and scale alone
 
 
-PARENT = {"sdxl_fast": "sdxl", "sd15": "sdxl", "tiny": "sdxl"}  # models that change a few settings of others
+# models that change a few settings of others
+PARENT = dict.fromkeys(("flux2", "qwen_image", "sd15", "sdxl_fast", "tiny", "z_image"), "sdxl")
 SCALE = {"demo": "laptop", "sdxl": "full"}  # what is taken where no scale is asked for
 
 
@@ -98,10 +99,31 @@ def test_a_rate_for_the_small_models_few_steps_is_not_given_to_others(tmp_path: 
     def rate(*choice: str) -> float:
         return compose(tmp_path / "params.yaml", list(choice))["train"]["learning_rate"]
 
-    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, TOGETHER, "study"}
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, TOGETHER, "study", "classifier"}
     assert sorted(path.stem for path in (CONF / TOGETHER).iterdir()) == ["demo_full_laptop", "demo_laptop"]
     assert [rate(), rate("scale=full_laptop")] == [0.0015, 0.0015]
     assert rate("models=sdxl", "scale=laptop") == rate("models=sdxl") == 1e-4
+
+
+def setting(params: dict[str, Any], key: str) -> Any:
+    """Return what a stage's entry in dvc.yaml reads of the settings; of a cell's recipe all recipes."""
+    for name in key.partition(".$")[0].split("."):
+        params = params.get(name, {})
+    return params
+
+
+@pytest.mark.parametrize("classifier", sorted(path.stem for path in (CONF / "classifier").glob("*.yaml")))
+def test_another_classifier_makes_no_edit_anew(classifier: str, tmp_path: Path) -> None:
+    """Neither a setting nor a watched folder of the stages up to mix differs, so that DVC finds them done."""
+    before, after = compose(tmp_path / "a.yaml", []), compose(tmp_path / "b.yaml", [f"classifier={classifier}"])
+    load_params(tmp_path / "b.yaml")
+    assert {key for key in before if before[key] != after[key]} <= {"clip", "train", "measure", "watch"}
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    for name in ("prepare", "prompt", "segment", "edit", "shares", "mix", "mix_control"):
+        keys = stages[name]["params"]
+        keys += [dep.strip("${}") for dep in stages[name]["deps"] if dep.startswith("${watch.")]
+        assert keys and all(setting(before, key) == setting(after, key) for key in keys), name
+    assert setting(before, "clip") != setting(after, "clip") and "clip" in stages["train"]["params"]
 
 
 @pytest.mark.parametrize("models", GROUPS["models"])

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from varireal.compute.engines import ENGINES
-from varireal.config import ComputeConfig, DatasetConfig, FilterConfig, PromptConfig
+from varireal.config import ClipConfig, ComputeConfig, DatasetConfig, FilterConfig, PromptConfig
 from varireal.config.data import MaskSource
 from varireal.config.editing import EditConfig, EditorFamily
 from varireal.datasets import DATASETS
@@ -19,6 +19,7 @@ from varireal.editing.families import FAMILIES
 from varireal.editing.filters import FILTERS
 from varireal.prompts import SOURCES
 from varireal.segmentation import SEGMENTERS
+from varireal.training.classifiers import CLASSIFIERS
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -38,8 +39,9 @@ def choices(section, field):
         (DATASETS, choices(DatasetConfig, "name")),
         (SOURCES, choices(PromptConfig, "source")),
         (ENGINES, choices(ComputeConfig, "engine")),
+        (CLASSIFIERS, choices(ClipConfig, "kind")),
     ],
-    ids=["segmenters", "editors", "families", "filters", "datasets", "prompt sources", "engines"],
+    ids=["segmenters", "editors", "families", "filters", "datasets", "prompt sources", "engines", "classifiers"],
 )
 def test_a_table_holds_what_the_settings_may_name(table, named):
     assert set(table) == named

@@ -81,6 +81,12 @@ def test_the_committed_parameters_are_valid():
             r"edit\.memory: offload and compile do not go together",
         ),
         ({"compute.max_set_aside": 1.5}, r"compute\.max_set_aside = 1\.5: input should be less than or equal to 1"),
+        (
+            {"edit.match_strength": 5, "grid.feasibilities": ["feasible"], "grid.conditions": ["feasible"],
+             "grid.controls": []},
+            r"edit\.match_strength draws feasible and infeasible colours in pairs, but grid\.feasibilities has one",
+        ),
+        ({"edit.match_strength": 0}, r"edit\.match_strength = 0: input should be greater than 0"),
         ({"edit.recipes.color.feasible": ...}, r"edit\.recipes\.color\.feasible is missing, but the grid asks for it"),
         (
             {"edit.recipes.color.feasible.strength": 0.01, "edit.recipes.color.feasible.num_inference_steps": 8},

@@ -17,7 +17,7 @@ from varireal.cli import main
 from varireal.compute.engines.local import LocalEngine
 from varireal.config import load_params
 from varireal.datasets import DATASETS
-from varireal.doctor.calibration import _count_values
+from varireal.doctor.calibration import count_values
 from varireal.doctor.clock import ClockedBatch, ClockedEngine, PoolTime, pool_time
 from varireal.doctor.estimate import (
     Calibration,
@@ -216,12 +216,14 @@ def test_the_values_are_those_that_the_edits_will_have(tiny, edits_per_photo):
         assert CliRunner().invoke(main, stage).exit_code == 0
     dataset = DATASETS[params.dataset.name](params.dataset, params.seed)
     table = load_prompts(paths.PROMPTS)
+    training = [photo for photo in dataset.photos() if photo.split == "train"]
+    named = [(photo.image_id, table.classes[photo.class_index]) for photo in training]
     for cell in ("color feasible", "color infeasible"):
         plan = JobPlan(
             lambda: read_manifest(paths.MASKS_MANIFEST), table, attribute="color", feasibility=cell.split()[1],
             edits_per_photo=edits_per_photo, seed=params.seed,
         )  # fmt: skip
-        assert _count_values(params, table, cell, dataset) == len(plan.survey()[1])
+        assert count_values(params, table, *cell.split(), named) == len(plan.survey()[1])
 
 
 @pytest.mark.slow

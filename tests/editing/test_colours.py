@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from varireal.editing.colours import change_by, changing
+from varireal.editing.colours import alike, change_by, changing
 from varireal.editing.pixels import difference
 from varireal.prompts import AttributeSpec
 
@@ -51,3 +51,38 @@ def test_a_large_object_is_judged_by_a_part_of_its_pixels() -> None:
     whole, part = np.ones((300, 300), bool), np.zeros((300, 300), bool)
     part[:40, :100] = True
     assert change_by(photo, whole, (255, 0, 0)) == pytest.approx(change_by(photo, part, (255, 0, 0)), rel=0.05)
+
+
+def grey(value: int) -> AttributeSpec:
+    return AttributeSpec(name=f"grey {value}", phrase="grey", rgb=(value,) * 3)
+
+
+def pairs_of(first: list[int], second: list[int], within: float, seed: int = 0) -> list[tuple[int, int]]:
+    """Return the pairs of greys for a black object, which a grey changes by its lightness."""
+    photo, mask = plain(0, 0, 0), np.ones((4, 6), bool)
+    lists = [[grey(value) for value in values] for values in (first, second)]
+    found = alike(photo, mask, *lists, within, np.random.default_rng(seed))
+    return [(one.rgb[0], other.rgb[0]) for one, other in found if one.rgb and other.rgb]
+
+
+def test_pairs_change_the_object_equally_and_have_each_colour_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varireal.editing.colours.change_by", lambda photo, mask, rgb: float(rgb[0]))
+    pairs = pairs_of([20, 60, 100], [23, 58, 180], within=5)
+    assert sorted(pairs) == [(20, 23), (60, 58)]
+    assert pairs_of([20, 22], [21], within=5) in ([(20, 21)], [(22, 21)])
+    drawn = {pairs_of([20, 22], [21], within=5, seed=seed)[0] for seed in range(20)}
+    assert drawn == {(20, 21), (22, 21)}  # not always the closest pair: a study has many colours
+    assert {tuple(pairs_of([20, 60], [20, 60], 5, seed)) for seed in range(20)} == {
+        ((20, 20), (60, 60)), ((60, 60), (20, 20))
+    }  # fmt: skip
+
+
+def test_without_a_pair_the_least_uneven_one_is_taken_of_those_that_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varireal.editing.colours.change_by", lambda photo, mask, rgb: float(rgb[0]))
+    assert pairs_of([2, 20, 30], [2, 90], within=5) == [(30, 90)]  # 2 and 2 are equal, but nobody would see them
+    assert pairs_of([2, 3], [4, 9], within=1) == [(3, 4)]
+
+
+def test_pairs_are_judged_by_what_colours_do_to_the_photo() -> None:
+    # lightness of grey 119 is 50.0, of 120 50.4, of 255 100
+    assert pairs_of([119, 255], [120], within=2) == [(119, 120)]

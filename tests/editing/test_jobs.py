@@ -23,7 +23,7 @@ TABLE = PromptTable(
 )
 
 
-def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "feasible", region=None):
+def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "feasible", **more):
     """Return the jobs of photos, which come sorted as a manifest has them, and the failures."""
     made = JobPlan(
         lambda: sorted(photos, key=lambda photo: photo.image_id),
@@ -32,7 +32,7 @@ def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "fe
         feasibility=feasibility,
         edits_per_photo=edits_per_photo,
         seed=seed,
-        region=region,
+        **more,
     )
     jobs = list(made)
     count, specs = made.survey()
@@ -45,6 +45,20 @@ def test_a_photo_gets_different_values_and_cycles_when_they_run_out() -> None:
     first = [spec.name for spec in values[:4]]
     assert sorted(first) == sorted(NAMES)
     assert [spec.name for spec in values] == (first * 3)[:10]
+
+
+def test_matched_cells_pair_their_colours_index_by_index(make_photo, monkeypatch: pytest.MonkeyPatch) -> None:
+    strength = {(0, 2, 3): 20.0, (1, 2, 3): 40.0, (2, 2, 3): 60.0, (3, 2, 3): 90.0, (1, 0, 2): 42.0, (1, 1, 2): 19.0}
+    monkeypatch.setattr("varireal.editing.colours.change_by", lambda photo, mask, rgb: strength[tuple(rgb)])
+    photos = [make_photo(f"jet/{k}") for k in range(3)]
+    names = {}
+    for feasibility in ("feasible", "infeasible"):
+        jobs, _ = plan(photos, edits_per_photo=3, feasibility=feasibility, match_strength=5.0)
+        names[feasibility] = [job.spec.name for job in jobs]
+    pairs = list(zip(*names.values()))
+    assert set(pairs) == {("red", "lime"), ("white", "pink")}  # 20 and 19, 40 and 42
+    assert len(pairs) == 9 and pairs[2] == pairs[0] != pairs[1]  # two pairs a photo, then the first again
+    assert names["feasible"] != [job.spec.name for job in plan(photos, edits_per_photo=3)[0]]
 
 
 def test_photos_differ_in_their_order_of_values_and_use_all_equally_often() -> None:

@@ -128,14 +128,62 @@ def _flux(fill: bool = False) -> Any:
     )  # fmt: skip
 
 
+def _qwen_image(kind: str = "QwenImageEditInpaintPipeline") -> Any:
+    """Qwen-Image-Edit; by another class's name what that loads, as all of its versions have the same parts."""
+    import diffusers
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    tokenizer = qwen_tokenizer()
+    number = tokenizer.convert_tokens_to_ids
+    encoder = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 2048,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
+        },
+        vision_config={
+            "depth": 1, "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_heads": 2, "out_hidden_size": WIDTH,
+            "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [0],
+        },
+        image_token_id=number("<|image_pad|>"), video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"), vision_end_token_id=number("<|vision_end|>"),
+    )  # fmt: skip
+    size = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
+    processor = Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=size), video_processor=Qwen2VLVideoProcessor(size=size),
+        tokenizer=tokenizer,
+    )  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLQwenImage(
+        base_dim=4, z_dim=4, dim_mult=[1, 2, 2], num_res_blocks=1, temperal_downsample=[False] * 2,
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    )  # fmt: skip
+    transformer = diffusers.QwenImageTransformer2DModel(
+        in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=WIDTH, axes_dims_rope=(4, 6, 6),
+    )  # fmt: skip
+    return getattr(diffusers, kind)(
+        scheduler=flow_scheduler(use_dynamic_shifting=True), vae=autoencoder, tokenizer=tokenizer,
+        text_encoder=Qwen2_5_VLForConditionalGeneration(encoder), processor=processor, transformer=transformer,
+    )  # fmt: skip
+
+
 BUILDERS: dict[str, Callable[[], Any]] = {
     "flux": _flux,
     "flux_fill": partial(_flux, fill=True),
     "flux2": _flux2,
+    "qwen_image": _qwen_image,
+    "qwen_image_plus": partial(_qwen_image, "QwenImageEditPlusPipeline"),
     "z_image": _z_image,
 }
-FAMILY = {kind: "flux" if kind == "flux_fill" else kind for kind in BUILDERS}
-SIDES = dict.fromkeys(BUILDERS, SIDE)  # of the squares they draw
+FAMILY = {kind: kind.removesuffix("_fill").removesuffix("_plus") for kind in BUILDERS}
+SIDES = dict.fromkeys(BUILDERS, SIDE) | {"qwen_image": 64}  # of the squares they draw
+PAINTERS = sorted({*BUILDERS} - {"qwen_image_plus"})  # that know masks
 
 
 def save_flow_pipeline(kind: str, folder: Path) -> Path:

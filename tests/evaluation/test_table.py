@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,6 +31,15 @@ def hand_made():
     logits[2, 1] = 1.0
     logits[3] = torch.arange(7.0, 0.0, -1.0)
     return prediction_table([photo(k, c) for k, c in enumerate((0, 0, 1, 6))], logits)
+
+
+def test_with_a_sigmoid_a_class_is_probable_by_itself():
+    logits = torch.tensor([[2.0, 2.0, -1.0]])
+    among = prediction_table([photo(0, 0)], logits)["true_probability"][0].as_py()
+    assert among == pytest.approx(1 / (2 + math.exp(-3)))
+    alone = prediction_table([photo(0, 0)], logits, sigmoid=True)
+    assert alone["true_probability"][0].as_py() == pytest.approx(1 / (1 + math.exp(-2)))
+    assert alone["predicted"][0].as_py() == 0
 
 
 def test_predictions_by_hand():

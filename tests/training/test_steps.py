@@ -11,7 +11,7 @@ from varireal.networks.clip import load_clip
 from varireal.training.data import Augmentation, LabelledImages, LabelledPhotos
 from varireal.training.lora import add_lora, trainable_parameters
 from varireal.training.pixels import WholePixels
-from varireal.training.steps import AdaptedClip, part_of_batch, pools
+from varireal.training.steps import AdaptedClip, class_loss, part_of_batch, pools
 
 SENTENCES = ("a photo of a red thing", "a photo of a blue thing", "a photo of a grey thing")
 
@@ -43,6 +43,16 @@ def gradients(
     found = torch.cat([parameter.grad.flatten() for parameter in parameters])
     model.unload()
     return loss.item(), found
+
+
+def test_the_sigmoid_loss_asks_of_every_class_by_itself():
+    """By hand: scores 0 give ln 2 for each of three classes; 2 for the label is ln(1 + e^-2) in place of one ln 2."""
+    logits, labels = torch.tensor([[0.0, 0.0, 0.0], [0.0, 2.0, 0.0]]), torch.tensor([0, 1])
+    expected = [3 * 0.693147, 2 * 0.693147 + 0.126928]
+    assert class_loss(logits, labels, "sigmoid", "none").tolist() == pytest.approx(expected, abs=1e-5)
+    assert class_loss(logits, labels, "sigmoid", "mean").item() == pytest.approx(sum(expected) / 2, abs=1e-5)
+    softmax = class_loss(logits, labels, "softmax", "none")
+    assert torch.equal(softmax, functional.cross_entropy(logits, labels, reduction="none"))
 
 
 def test_one_origin_fills_the_batch_and_two_share_it():

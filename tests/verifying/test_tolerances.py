@@ -20,7 +20,7 @@ SCALE = Scale(margin=0.3, test_photos=600, val_photos=100, classes=10)
         ({"per_class": {"jet": 40.0}}, {"per_class": {"jet": 46.7}}, False),
         ({"val_top1": 48.0}, {"val_top1": 51.0}, True),  # 3 of 100 photos
         ({"val_top1": 48.0}, {"val_top1": 52.0}, False),
-        ({"top1_mean": 50.0}, {"top1_mean": 50.3}, True),  # the margin
+        ({"top1_mean": 50.0}, {"top1_mean": 50.3}, True),  # the margin, which is less than three photos
         ({"top1_mean": 50.0}, {"top1_mean": 49.6}, False),
         ({"bound": 12.0}, {"bound": 13.1}, True),  # a tenth of what comes from few seeds
         ({"bound": 12.0}, {"bound": 13.3}, False),
@@ -58,3 +58,10 @@ def test_a_verdict_is_told_from_a_figure_and_a_share_of_the_tolerance_is_known()
     verdict, figure = differences({"a": {"outcome": "x"}, "top1": 50.0}, {"a": {"outcome": "y"}, "top1": 50.1}, SCALE)
     assert (verdict.key, verdict.is_verdict) == ("a.outcome", True)
     assert (figure.key, figure.is_verdict) == ("top1", False) and figure.share == pytest.approx(0.2)
+
+
+def test_a_wide_margin_lets_no_mean_differ_by_more_than_a_single_accuracy() -> None:
+    """Three of 600 photos are half a point."""
+    wide = Scale(margin=5.0, test_photos=600, val_photos=100, classes=10)
+    (found,) = differences({"top1_mean": 50.0}, {"top1_mean": 51.0}, wide)
+    assert found.allowed == pytest.approx(0.5) and not found.agrees

@@ -14,6 +14,7 @@ from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfi
 from varireal.config.editing import (
     EditConfig,
     InpaintConfig,
+    InstructConfig,
     IpAdapterConfig,
     LoraConfig,
     MemoryConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "FilterConfig",
     "GridConfig",
     "InpaintConfig",
+    "InstructConfig",
     "IpAdapterConfig",
     "LlmConfig",
     "LoraConfig",
@@ -125,6 +127,29 @@ class Params(Section):
     def _masks_from_somewhere(self) -> Params:
         if self.segment.source == "dataset" and not self.dataset.has_masks:
             raise ValueError("segment.source dataset needs dataset.masks_root; set it, or use segment.source model")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_to_match(self) -> Params:
+        if self.edit.match_strength is not None and len(set(self.grid.feasibilities)) < 2:
+            raise ValueError(
+                "edit.match_strength draws feasible and infeasible colours in pairs, but grid.feasibilities has one of "
+                "them; add the other, or set edit.match_strength to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classifier_without_words(self) -> Params:
+        if self.clip.reads_text:
+            return self
+        if self.measure.model is None:
+            raise ValueError(
+                "measure.model is null, but the classifier (clip.kind probe) reads no text: the measures need a CLIP, "
+                "such as measure.model ViT-B-16-quickgelu with measure.pretrained openai"
+            )
+        if self.tracking.register_model is not None:
+            raise ValueError("tracking.register_model registers CLIPs only; set it to null for clip.kind probe")
+        self.grid.without_zero_shot()
         return self
 
     @model_validator(mode="after")

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES, Attribute, Feasibility
 from varireal.base.text import template_problem
@@ -20,6 +28,21 @@ class Section(BaseModel):
     """A section of params.yaml: immutable, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GrownSection(Section):
+    """A section that settings were added to after results of it were kept.
+
+    Where such a setting has its default it is not written, so that keys and files from before it still hold.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if key not in self.later or value != fields[key].default}
 
 
 class NetworkConfig(Section):
@@ -245,6 +268,9 @@ def _edit_sentence(text: str) -> str:
     return text
 
 
+EditSentence = Annotated[str, AfterValidator(_edit_sentence)]
+
+
 class PromptConfig(Section):
     """Where the lists of attributes come from, and the sentences that edits are asked for with."""
 
@@ -254,7 +280,7 @@ class PromptConfig(Section):
     study: StudyListsConfig = StudyListsConfig()
     # in place of our own sentences (prompts/templates.py), by attribute: clip.sentence's places, {name} and {phrase} of
     # the value, and {details}, a colon and the value's longer description if it has one
-    sentences: dict[Attribute, Annotated[str, AfterValidator(_edit_sentence)]] = Field(default={})
+    sentences: dict[Attribute, EditSentence] = Field(default={})
 
     @model_validator(mode="after")
     def _complete(self) -> PromptConfig:

@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 
 from varireal.base.manifest import Attribute, Feasibility
 from varireal.config.data import (
+    EditSentence,
     NetworkConfig,
     NonNegative,
     Positive,
     PositiveFloat,
-    PositiveShare,
     Section,
-    Share,
 )
+from varireal.config.recipe import Recipe
 
 # a path within a repository: names and slashes, none of which begins with a dot
 RepositoryPath = Annotated[str, Field(pattern=r"^(?:[\w-][\w.-]*/)*[\w-][\w.-]*$")]
@@ -69,7 +69,7 @@ class PriorConfig(PipelineConfig):
 
 
 # families of diffusion models, each a class of its own (docs/full_size.md)
-EditorFamily = Literal["sd", "flux", "flux2", "z_image"]
+EditorFamily = Literal["sd", "flux", "flux2", "qwen_image", "z_image"]
 
 
 class InpaintConfig(PipelineConfig):
@@ -128,6 +128,14 @@ class RefineConfig(PipelineConfig):
         return self
 
 
+class InstructConfig(Section):
+    """What an editor without a mask is told (method instruct): ``inpaint`` names its checkpoint."""
+
+    domain_word: str = ""  # the data set's
+    # by attribute; the places are those of prompt.sentences
+    sentences: dict[Attribute, EditSentence] = Field(default={})
+
+
 class MemoryConfig(Section):
     """What makes diffusion models fit a small card, or run faster on a large one (docs/full_size.md)."""
 
@@ -147,75 +155,10 @@ class MemoryConfig(Section):
         return self
 
 
-class Recipe(Section):
-    """Settings of one kind of edit. Pixel lengths are measured at the model's image size.
-
-    Method ``paste`` reads alpha, keep_shading, dilation, rim, mask_blur, mirror, sharpen and the crop alone.
-    """
-
-    alpha: Share = 1.0  # share of the flat colour or material in the prior; backgrounds replace the place wholly
-    keep_shading: bool = True  # multiply the flat colour or material by the photo's own shading
-    # The kept object (background) or the edited one (color, texture) grows by this; below 0 it shrinks, where masks are
-    # generous and would keep a rim of the old background
-    dilation: float = 0
-    # background, diffusion: side of the square by which the kept object is grown in the prior alone; the ring of old
-    # background there is painted over, but shows the model where the object stands
-    prior_kernel: NonNegative = 0.0
-    # a mask is sure only this deep inside its edge and half as far outside: between, the photo says which share
-    # of each pixel is object (matting), so that fur is not cut off hard and no old background shines through it
-    rim: NonNegative = 0.0
-    mask_blur: NonNegative = 1.0  # standard deviation of the blend at the edge of the edited region
-    region: Literal["full", "seam"] = "full"  # inpaint the whole region, or only a band along the object's outline
-    seam_width: Positive = 4  # width of that band on the edited side
-    strength: Share = 0.95
-    guidance_scale: NonNegative = 7.5
-    num_inference_steps: Positive = 30  # diffusers' meaning: int(steps * strength) are really done
-    detail: Share = 0.0  # how much fine luma detail is put back into the painted pixels; 1 restores all of it
-    detail_source: Literal["photo", "prior"] = "photo"  # whose detail; a background's can only be the prior's
-    detail_sigma_edit: NonNegative = 5.0  # low-pass of the edit, in pixels
-    detail_sigma_source: PositiveFloat = 4.0  # low-pass of the source's luma, in pixels
-    # color and texture: draw the inpainted object anew, led by the photo's edges and by a picture of that object, and
-    # paste it into the photo; null: where edit.refine names a checkpoint
-    refine: bool | None = None
-    refine_strength: Annotated[float, Field(gt=0, le=1)] = 1.0  # 1: from noise; less: from the inpainted object
-    refine_guidance_scale: NonNegative = 7.5
-    refine_steps: Positive = 20
-    ip_adapter_scale: Share = 0.5  # how much the picture of the object counts
-    controlnet_conditioning_scale: NonNegative = 1.0  # how much the edges count
-    # texture: the part of a material's picture that is laid over the photo, as a share of the largest side that fits
-    crop_min: PositiveShare = 0.7
-    crop_max: PositiveShare = 1.0
-    crop_reach: Share = 1.0  # from which part of the picture, around its middle; 0: the middle itself
-    # color: values that would change the object by less than this, painted whole (mean difference in CIELAB), are not
-    # asked for, unless all would; 0: every value may be. Without it feasible edits change less than infeasible ones
-    least_change: NonNegative = 0.0
-    sharpen: NonNegative = 0.0  # texture: how much of that part's difference from a blurred copy is added to it
-    mirror: bool = True  # background and texture: half of the pictures are mirrored; false: none, as where words show
-
-    @model_validator(mode="after")
-    def _steps_left(self) -> Recipe:
-        self.check_steps()
-        if self.crop_min > self.crop_max:
-            raise ValueError(f"crop_min {self.crop_min} is above crop_max {self.crop_max}")
-        return self
-
-    def check_steps(self) -> None:
-        """Check that something is drawn.
-
-        Raises:
-            ValueError: the steps are too few for the strength.
-        """
-        for steps, strength in (("num_inference_steps", "strength"), ("refine_steps", "refine_strength")):
-            if int(getattr(self, steps) * getattr(self, strength)) < 1:
-                raise ValueError(
-                    f"{steps} {getattr(self, steps)} at {strength} {getattr(self, strength)} leaves no step"
-                )
-
-
 class EditConfig(Section):
     """How photos are edited."""
 
-    method: Literal["diffusion", "paste"]
+    method: Literal["diffusion", "instruct", "paste"]
     edits_per_photo: Positive = 5
     save_priors: bool = True  # keep the prior of every edit beside it, for the report and for measuring
     # keep the pictures that the filter rejected, too, for the report: nothing is trained on them
@@ -225,18 +168,24 @@ class EditConfig(Section):
     prior: PriorConfig
     inpaint: InpaintConfig
     refine: RefineConfig = RefineConfig()
+    instruct: InstructConfig = InstructConfig()
     memory: MemoryConfig = MemoryConfig()
     # what fills a model's square beside a photo that is none: the photo mirrored, which is not painted, or black, which
     # is painted with a background, as in the study
     bars: Literal["mirrored", "black"] = "mirrored"
     # side of the square in whose pixels the recipes' lengths are; null: inpaint.image_size
     lengths_at: Positive | None = None
+    # color: the feasible and infeasible values of a photo are drawn in pairs that would change it equally, to this mean
+    # difference in CIELAB, and least_change is not asked; null: each cell draws its own
+    match_strength: PositiveFloat | None = None
     recipes: dict[Attribute, dict[Feasibility, Recipe]]
 
     @model_validator(mode="after")
     def _complete(self) -> EditConfig:
-        if self.method == "diffusion" and not self.inpaint.checkpoint:
-            raise ValueError("method diffusion needs inpaint.checkpoint")
+        if self.method != "paste" and not self.inpaint.checkpoint:
+            raise ValueError(f"method {self.method} needs inpaint.checkpoint")
+        if self.method == "instruct" and (missing := sorted({*self.recipes} - {*self.instruct.sentences})):
+            raise ValueError(f"method instruct needs instruct.sentences for {' and '.join(missing)}")
         if self.prior.source == "text_to_image" and not self.prior.checkpoint:
             raise ValueError("prior.source text_to_image needs prior.checkpoint")
         for feasibility, recipe in self.recipes.get("background", {}).items():
@@ -269,7 +218,7 @@ class EditConfig(Section):
         recipe = self.recipes[attribute][feasibility]
         wanted = recipe.refine is not False and self.method == "diffusion" and attribute != "background"
         update: dict[str, object] = {"refine": wanted and self.refine.checkpoint is not None}
-        if self.method == "diffusion":
+        if self.method != "paste":
             given = {
                 "guidance_scale": self.inpaint.guidance_scale,
                 "num_inference_steps": self.inpaint.num_inference_steps,

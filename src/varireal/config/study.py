@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from varireal.base.manifest import Attribute, Condition, Feasibility, Source
 from varireal.base.text import template_problem
 from varireal.config.controls import ALLOWED, NULLS, dose, is_control
-from varireal.config.data import OBJECT_PLACES, NonNegative, Positive, PositiveFloat, Section, Share
+from varireal.config.data import OBJECT_PLACES, GrownSection, NonNegative, Positive, PositiveFloat, Section, Share
 
 
 class MixConfig(Section):
@@ -33,13 +33,32 @@ def _class_sentence(text: str) -> str:
     return text
 
 
-class ClipConfig(Section):
+class ClipConfig(GrownSection):
     """The classifier that is fine-tuned."""
 
-    model: str = "ViT-B-16-quickgelu"  # an open_clip model name, "local-dir:<folder>" or "hf-hub:<id>"
+    later: ClassVar[frozenset[str]] = frozenset({"kind", "revision", "frozen"})
+
+    kind: Literal["clip", "probe"] = "clip"  # probe: a network of transformers for pictures under a linear layer
+    # clip: an open_clip model name, "local-dir:<folder>" or "hf-hub:<id>"; probe: a folder or a hub id
+    model: str = "ViT-B-16-quickgelu"
     pretrained: str | None = "openai"  # open_clip's tag or a safetensors file; null beside a folder or an id
     # of a class, for the text tower; places: {class}, {domain}, {object} (both words), {an object} (with its article)
     sentence: Annotated[str, AfterValidator(_class_sentence)] = "a photo of {an object}"
+    revision: str | None = None  # probe: commit of a hub id
+    frozen: bool = False  # probe: train the linear layer alone, and no LoRA in the network
+
+    @property
+    def reads_text(self) -> bool:
+        """Tell whether the classifier knows classes by their names, before any training."""
+        return self.kind != "probe"
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> ClipConfig:
+        if self.kind == "probe" and self.pretrained is not None:
+            raise ValueError(f"pretrained = {self.pretrained!r} is open_clip's; set it to null for a probe")
+        if self.kind == "clip" and (self.revision is not None or self.frozen):
+            raise ValueError("revision and frozen belong to kind: probe; set them to null and false")
+        return self
 
 
 class LoraSettings(Section):
@@ -65,9 +84,13 @@ class AugmentationConfig(Section):
     solarize: Share = 0.0
 
 
-class TrainConfig(Section):
+class TrainConfig(GrownSection):
     """Fine-tuning. The defaults are the study's (method.md's step 6); scale profiles say for how long."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    # softmax: cross-entropy over the classes; sigmoid: each class by itself, as SigLIP was trained
+    loss: Literal["softmax", "sigmoid"] = "softmax"
     lora: LoraSettings = LoraSettings()
     lambda_real: Share = 0.5  # loss = lambda * CE(real) + (1 - lambda) * CE(synthetic), with real+synthetic
     learning_rate: PositiveFloat = 1e-4
@@ -206,6 +229,16 @@ class GridConfig(Section):
     # training sets whose effect is known beforehand, made of the edits of these attributes (docs/controls.md); []: none
     controls: list[str] = Field([])
     control_attributes: list[Attribute] = Field([])
+    _zero_shot: bool = PrivateAttr(default=True)
+
+    @property
+    def zero_shot(self) -> bool:
+        """Tell whether the classifier is tested before any training: not where it knows no class by its name."""
+        return self._zero_shot
+
+    def without_zero_shot(self) -> None:
+        """Take the untrained classifier out of what is tested."""
+        self._zero_shot = False
 
     def control_cells(self) -> list[tuple[Attribute, str]]:
         """Return attribute and name of every control, in the order of params.yaml."""

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -73,7 +73,10 @@ def estimate_run(params: Params, examination: Examination) -> list[Finding]:
         training = _training(folder)
         advance(1)
     measured = Calibration(**written, **masks, edits={cell: made[cells[cell]] for cell in cells}, training=training)
-    values = {cell: _count_values(params, table, cell, dataset) for cell in cells}
+    photos = [
+        (photo.image_id, table.classes[photo.class_index]) for photo in dataset.photos() if photo.split == "train"
+    ]
+    values = {cell: count_values(params, table, *_parts_of(cell), photos) for cell in cells}
     passed = {cell: made[cell].passed for cell in made}
     needed = estimate_disk(work, values, measured, params.edit.save_rejected)
     return estimate_findings(
@@ -118,15 +121,23 @@ def _parts_of(cell: str) -> tuple[Attribute, Feasibility]:
     return cast("Attribute", attribute), cast("Feasibility", feasibility)
 
 
-def _count_values(params: Params, table: PromptTable, cell: str, dataset: Dataset) -> int:
-    """Return how many different values the edits of a cell will have, as the stage edit assigns them."""
-    attribute, feasibility = _parts_of(cell)
-    lists = [table.specs(attribute, feasibility, name) for name in table.classes]
-    every, used = set().union(*lists), set()
-    for photo in dataset.photos():
-        if photo.split == "train":
-            of_cell = (params.seed, photo.image_id, attribute, feasibility)
-            used.update(assign_values(lists[photo.class_index], params.edit.edits_per_photo, *of_cell))
+def count_values(
+    params: Params,
+    table: PromptTable,
+    attribute: Attribute,
+    feasibility: Feasibility,
+    photos: Iterable[tuple[str, str]],
+) -> int:
+    """Return how many different values the edits of a cell will have at most, as the stage edit draws them.
+
+    Args:
+        photos: name and class of each photo for training.
+    """
+    lists = {name: table.specs(attribute, feasibility, name) for name in table.classes}
+    every, used = set().union(*lists.values()), set()
+    for image_id, class_name in photos:
+        of_photo = (params.seed, image_id, attribute, feasibility)
+        used.update(assign_values(lists[class_name], params.edit.edits_per_photo, *of_photo))
         if len(used) == len(every):
             break
     return len(used)

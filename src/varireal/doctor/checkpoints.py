@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from varireal.config import IpAdapterConfig
 from varireal.doctor.findings import Finding, readable_bytes
 from varireal.doctor.hub import Hub, HubCheckpoint, cached_bytes
+from varireal.editing import EDITORS
 from varireal.editing.refine import image_encoder_path
 from varireal.errors import UserError
 from varireal.networks.checkpoints import check_checkpoint, check_file, check_variant, is_hub_id
@@ -68,7 +69,9 @@ def used_checkpoints(params: Params) -> list[UsedCheckpoint]:
     elif params.filter.name == "clip":
         pretrained = params.filter.pretrained
         used.append(UsedCheckpoint("filter.model", str(params.filter.model), "clip", pretrained=pretrained))
-    return [*used, UsedCheckpoint("clip.model", params.clip.model, "clip", pretrained=params.clip.pretrained)]
+    clip = params.clip
+    kind, revision = ("clip", None) if clip.reads_text else ("network", clip.revision)
+    return [*used, UsedCheckpoint("clip.model", clip.model, kind, revision, pretrained=clip.pretrained)]
 
 
 def _walk(section: BaseModel, path: str) -> Iterator[UsedCheckpoint]:
@@ -96,11 +99,12 @@ def _is_used(key: str, params: Params) -> bool:
     if section == "segment":
         return bool(NETWORKS.get(part, {"model"}) & sources)
     if part == "prior":
-        return params.edit.prior.source == "text_to_image" and set(params.grid.attributes) != {"color"}
+        drawn = params.edit.prior.source == "text_to_image" and EDITORS[params.edit.method].priors
+        return drawn and set(params.grid.attributes) != {"color"}
     if part == "refine":
         cells = itertools.product(params.grid.attributes, params.grid.feasibilities)
         return any(params.edit.recipe(*cell).refine for cell in cells)
-    return params.edit.method == "diffusion"
+    return params.edit.method != "paste"
 
 
 def look_for(used: UsedCheckpoint, hub: Hub) -> Finding:

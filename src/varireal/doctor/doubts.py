@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal.doctor.findings import Finding
-from varireal.networks.clip_weights import HUB, LOCAL
+from varireal.networks.checkpoints import is_hub_id
+from varireal.networks.clip_weights import HUB, LOCAL, unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,13 +33,21 @@ def _doubts(params: Params) -> Iterator[tuple[str, str, str]]:
     if params.measure.model is not None:
         networks.append(("measure.model", params.measure.network(params.clip)))
     for key, clip in networks:
-        if not clip.pretrained and not clip.model.startswith((LOCAL, HUB)):
+        if clip.reads_text and not clip.pretrained and not clip.model.startswith((LOCAL, HUB)):
             words = f"{clip.model} starts from random weights, so that figures mean nothing"
             yield key, words, f"set {key.removesuffix('model')}pretrained, such as openai"
+        if repository := _moving(clip):
+            words = f"{repository} has no known commit here, so that other weights of this name could come next year"
+            remedy = (
+                "set clip.revision"
+                if not clip.reads_text
+                else "download it once and name its folder, local-dir:<folder>"
+            )
+            yield key, words, remedy
     named = [(key, clip.model.removeprefix(LOCAL)) for key, clip in networks]
     if params.filter.name == "clip":
         named.append(("filter.model", str(params.filter.model).removeprefix(LOCAL)))
-    if edit.method == "diffusion":
+    if edit.method != "paste":
         named.append(("edit.inpaint.checkpoint", str(edit.inpaint.checkpoint)))
     for key, name in named:
         if data.name != WORLD and f"{DEMO}" in f"{Path(name).as_posix()}/":
@@ -56,6 +65,13 @@ def _doubts(params: Params) -> Iterator[tuple[str, str, str]]:
                 words,
                 "take photos out of the folder to train on fewer; val_share and test_share divide them",
             )
+
+
+def _moving(clip: ClipConfig) -> str | None:
+    """Return the repository of the hub whose newest weights a classifier would get, whatever they are by then."""
+    if clip.reads_text:
+        return unpinned(clip.model, clip.pretrained)
+    return clip.model if is_hub_id(clip.model) and clip.revision is None else None
 
 
 def expected_power(params: Params, photos: Mapping[str, int]) -> Finding:

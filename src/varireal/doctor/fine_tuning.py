@@ -62,7 +62,7 @@ class FineTuningClock:
         import torch
 
         from varireal.compute.devices import resolve_device, resolve_dtype
-        from varireal.networks.clip import load_clip
+        from varireal.training.classifiers import load_classifier
         from varireal.training.data import LabelledImages, LabelledPhotos, load_images, load_training_images
         from varireal.training.loop import fine_tune, look_at
         from varireal.training.lora import adapter_bytes, add_lora
@@ -72,7 +72,7 @@ class FineTuningClock:
 
         study, dtype = self._study, resolve_dtype(self._study.compute)
         config = study.train.model_copy(update={"max_steps": STEPS, "eval_every": STEPS})
-        clip = load_clip(study.clip.model, study.clip.pretrained, resolve_device(study.compute))
+        clip = load_classifier(study.clip, len(study.classes), resolve_device(study.compute))
         set_up_towers(clip.model, config)
         start = time.perf_counter()
         side = config.augmentation.short_side
@@ -96,7 +96,7 @@ class FineTuningClock:
             looks = []
             for val in (one, many, one, many):  # the first two warm up
                 start = time.perf_counter()
-                look_at(clip, model, tokens, val, dtype)
+                look_at(clip, model, tokens, val, dtype, config.loss)
                 looks.append(time.perf_counter() - start)
             size = sum(map(len, adapter_bytes(model).values()))
         steps = tuple(after - before for before, after in itertools.pairwise(marks))

@@ -91,7 +91,7 @@ def look_at_masks(params: Params, dataset: Dataset, photos: Sequence[Photo]) -> 
 def look_at_networks(params: Params, classes: Sequence[str]) -> list[Finding]:
     """Say which networks cannot do their part: a classifier without LoRA's layers, a segmenter of another world."""
     findings = []
-    if problem := _without_lora(params.clip.model):
+    if params.clip.kind == "clip" and (problem := _without_lora(params.clip.model)):
         remedy = "choose one whose towers are transformers, such as ViT-B-16-quickgelu or ViT-B-16-SigLIP2"
         findings.append(
             Finding("checkpoints", "LoRA", "missing", f"clip.model = {params.clip.model!r}: {problem}", remedy)

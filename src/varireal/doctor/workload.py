@@ -49,9 +49,9 @@ def count_workload(params: Params, photos: Mapping[str, int], unmasked: int = 0)
     for attribute in grid.attributes:
         for feasibility in grid.feasibilities:
             recipe = edit.recipe(attribute, feasibility)
-            steps = int(recipe.num_inference_steps * recipe.strength)
+            steps = int(recipe.num_inference_steps * (recipe.strength if edit.method == "diffusion" else 1))
             steps += int(recipe.refine_steps * recipe.refine_strength) if recipe.refine else 0
-            denoising[f"{attribute} {feasibility}"] = steps if edit.method == "diffusion" else 0
+            denoising[f"{attribute} {feasibility}"] = steps if edit.method != "paste" else 0
     cells = len(grid.attributes) * len(grid.conditions) + len(grid.control_cells())
     return Workload(
         photos=dict(photos),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from varireal.editing.editors import DiffusionEditor, Editor, PasteEditor
+from varireal.editing.editors import DiffusionEditor, Editor, InstructEditor, PasteEditor
 
-EDITORS: dict[str, type[Editor]] = {"diffusion": DiffusionEditor, "paste": PasteEditor}
+EDITORS: dict[str, type[Editor]] = {"diffusion": DiffusionEditor, "instruct": InstructEditor, "paste": PasteEditor}
 
 __all__ = ["EDITORS", "Editor"]

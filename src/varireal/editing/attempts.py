@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from varireal.base.files import decode_png, encode_png, read_image
+from varireal.base.files import decode_png, encode_png, json_bytes, read_image
 from varireal.base.manifest import Status
 from varireal.editing.jobs import EditJob
 from varireal.store import Kept
@@ -18,7 +18,7 @@ from varireal.store import Kept
 if TYPE_CHECKING:
     from varireal.editing.editors import Editor
 
-IMAGE, PRIOR = "image.png", "prior.png"
+IMAGE, PRIOR, MEASURED = "image.png", "prior.png", "measured.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,8 @@ class EditWorker:
                 if place not in pictures:
                     pictures[place] = draft.picture
                     priors = {PRIOR: encode_png(draft.prior)} if self._keep_priors else {}
-                    made[place] = {IMAGE: encode_png(draft.picture), **priors}
+                    measured = {MEASURED: json_bytes(dict(draft.measured))} if draft.measured else {}
+                    made[place] = {IMAGE: encode_png(draft.picture), **priors, **measured}
         answers = self._filter.check([pictures[place] for place in range(len(items))], jobs)
         return [
             dataclasses.replace(attempt, files=made.get(place, {}), answer=answer)
@@ -170,12 +171,18 @@ class Edit:
         return max(self.attempts, key=lambda attempt: attempt.judged.quality)
 
 
-def attempts_json(edit: Edit, paths: Mapping[str, str]) -> str:
-    """Return an edit's attempts as a manifest has them, with the paths of ``attempt-0`` and so on that are kept."""
+def attempts_json(edit: Edit, paths: Mapping[str, str], measured: Mapping[str, float | None] | None = None) -> str:
+    """Return an edit's attempts as a manifest has them, with the paths of ``attempt-0`` and so on that are kept.
+
+    Args:
+        measured: what the editor found while it made the chosen one.
+    """
     rows = []
     for attempt in edit.attempts:
         answer = attempt.judged
         rows.append({"seed": attempt.seed, "accepted": answer.accepted, "scores": answer.scores})
+        if measured and attempt is edit.chosen:
+            rows[-1]["measured"] = dict(measured)
         if (path := paths.get(f"attempt-{attempt.number}")) is not None:
             rows[-1]["path"] = path
     return json.dumps(rows, sort_keys=True)

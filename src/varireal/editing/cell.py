@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 # what workers import before their first batch, by method and filter
 NETWORK_MODULES = {
     "diffusion": ("diffusers.pipelines.auto_pipeline",),
+    "instruct": ("diffusers.pipelines.auto_pipeline",),
     "paste": (),
     "clip": ("open_clip",),
     "vqa": ("transformers.models.auto.modeling_auto",),
@@ -72,8 +73,8 @@ class PlannedCell(NamedTuple):
         """
         figures = CellFigures(self.run.thresholds)
         edits = self.run.finish(self.jobs, self.most, f"write {name}")
-        write_cell(staging, final, self.run, figures.counting(edits), config)
-        return figures.result(self.jobs.failures)
+        measured = write_cell(staging, final, self.run, figures.counting(edits), config)
+        return {**figures.result(self.jobs.failures), **measured}
 
 
 def plan_jobs(
@@ -94,6 +95,7 @@ def plan_jobs(
         seed=params.seed,
         region=background_region(params, feasibility) if attribute == "background" else None,
         least_change=params.edit.recipe(attribute, feasibility).least_change,
+        match_strength=params.edit.match_strength,
     )
 
 
@@ -131,7 +133,8 @@ def background_region(params: Params, feasibility: Feasibility) -> Callable[[np.
 
 def build_engine(params: Params, attribute: Attribute) -> Engine:
     """Return what the batches of a cell are spread with; its workers import what the cell's networks need."""
-    drawn = attribute != "color" and params.edit.prior.source == "text_to_image"
+    needed = attribute != "color" and EDITORS[params.edit.method].priors
+    drawn = needed and params.edit.prior.source == "text_to_image"
     networks = [params.edit.method, params.filter.name, *(["diffusion"] if drawn else [])]
     modules = sorted({module for name in networks for module in NETWORK_MODULES[name]})
     return ENGINES[params.compute.engine](params.compute, tuple(modules))
@@ -152,7 +155,8 @@ def build_run(
     """
     config = params.edit
     compute = params.compute.model_copy(update={"device": engine.device()})
-    pictures = None if attribute == "color" else _picture_source(params, compute, attribute, feasibility)
+    needed = attribute != "color" and EDITORS[config.method].priors
+    pictures = _picture_source(params, compute, attribute, feasibility) if needed else None
     if pictures:
         pictures.check(specs)
     editor = EDITORS[config.method](config, config.recipe(attribute, feasibility), pictures, compute)

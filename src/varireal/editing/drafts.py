@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ class Draft:
     prior: np.ndarray  # what the inpainting model begins with
     ground: np.ndarray  # what its pixels are laid over: the prior, without the ring of old background round an object
     picture: np.ndarray  # what the last step made
+    measured: Mapping[str, float | None] = dataclasses.field(default_factory=dict)  # what a step found on its way
 
 
 def edited_surface(draft: Draft, recipe: Recipe) -> np.ndarray:

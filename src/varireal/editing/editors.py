@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from varireal.base.manifest import ImageRecord
 from varireal.config import ComputeConfig, EditConfig, Recipe
 from varireal.editing.drafts import Draft, lay_out, look_at
 from varireal.editing.inpaint import Inpainter
+from varireal.editing.instruct import Instruct, Instructed
 from varireal.editing.jobs import EditJob
 from varireal.editing.matting import Matte
 from varireal.editing.pictures import PictureSource
@@ -41,6 +42,7 @@ _PASTE_KEYS = {
     "rim",
     "crop_reach",
 }
+_INSTRUCT_KEYS = {"dilation", "rim", "mask_blur", "guidance_scale", "num_inference_steps"}
 _REFINE_KEYS = {
     "refine", "refine_strength", "refine_guidance_scale", "refine_steps", "ip_adapter_scale",
     "controlnet_conditioning_scale",
@@ -49,6 +51,8 @@ _REFINE_KEYS = {
 
 class Editor(Protocol):
     """Makes edits; its models are loaded at the first one."""
+
+    priors: ClassVar[bool]  # whether edits of backgrounds and textures start from pictures of places and materials
 
     def __init__(
         self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig
@@ -83,6 +87,8 @@ class Editor(Protocol):
 class PasteEditor:
     """Takes the prior as the edit, without any network: method ``paste``."""
 
+    priors: ClassVar[bool] = True
+
     def __init__(
         self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig
     ) -> None:
@@ -110,6 +116,8 @@ class DiffusionEditor:
 
     If the recipe says so, a second model draws the painted object anew; otherwise its networks are not looked for.
     """
+
+    priors: ClassVar[bool] = True
 
     def __init__(
         self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig
@@ -154,6 +162,46 @@ class DiffusionEditor:
 
     def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
         return _run(self._steps, jobs, seeds, self._recipe, self._lengths_at or self._inpainter.image_size)
+
+
+class InstructEditor:
+    """Tells a model without a mask what to change, and lays its picture over the photo: method ``instruct``.
+
+    The photo itself is the prior. How much the model changed outside of the region is measured before that is undone.
+    """
+
+    priors: ClassVar[bool] = False
+
+    def __init__(
+        self, config: EditConfig, recipe: Recipe, pictures: PictureSource | None, compute: ComputeConfig
+    ) -> None:
+        self._recipe = recipe.model_copy(update={"region": "full", "refine": False})
+        self._config = config
+        self._model = Instructed(config.inpaint, compute, config.memory)
+        self._steps: list[RecipeStep] = [
+            Instruct(self._recipe, self._model, config.instruct),
+            Composite(self._recipe),
+        ]
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return {
+            "method": "instruct",
+            "recipe": self._recipe.model_dump(mode="json", include=_INSTRUCT_KEYS),
+            "lengths_at": self._config.lengths_at,
+            "inpaint": self._model.identity,
+            "instruct": self._config.instruct.model_dump(mode="json"),
+            "batch_size": self._config.inpaint.batch_size,  # it may show in the last bits
+        }
+
+    def check(self, specs: Sequence[AttributeSpec]) -> None:
+        """Take all values: an instruction has no emphasis."""
+
+    def load(self) -> None:
+        self._model.load(self._recipe.guidance_scale)
+
+    def edit(self, jobs: Sequence[EditJob], seeds: Sequence[int]) -> list[Draft]:
+        return _run(self._steps, jobs, seeds, self._recipe, self._config.lengths_at or self._model.image_size)
 
 
 def _run(

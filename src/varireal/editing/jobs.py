@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from varireal.base.files import read_image, read_mask, sha256_file
-from varireal.base.manifest import Attribute, Feasibility, ImageRecord
+from varireal.base.manifest import FEASIBILITIES, Attribute, Feasibility, ImageRecord
 from varireal.base.seeding import derive_seed, generator
-from varireal.editing.colours import changing
+from varireal.editing.colours import alike, changing
 from varireal.prompts.templates import Sentence
 
 if TYPE_CHECKING:
@@ -81,14 +81,18 @@ class JobPlan:
         seed: int,
         region: Callable[[np.ndarray], np.ndarray] | None = None,
         least_change: float = 0.0,
+        match_strength: float | None = None,
     ) -> None:
         """Take a function that begins to read the photos anew, sorted as manifests are.
 
         Args:
             region: what may change of a photo, bool (H, W), by its mask; none: something always may.
             least_change: of colours, the difference that a value must make to a photo to be asked for.
+            match_strength: of colours, how much the change by a value may differ from that by the value of the same
+                index in the cell of the other feasibility; None: the cells are drawn apart.
         """
         self._least_change = least_change if attribute == "color" else 0.0
+        self._match_strength = match_strength if attribute == "color" else None
         self._photos, self._table, self._region = photos, table, region
         self._cell: tuple[Attribute, Feasibility] = (attribute, feasibility)
         self._edits_per_photo, self._seed = edits_per_photo, seed
@@ -156,7 +160,8 @@ class JobPlan:
     def _values(self, photo: ImageRecord) -> list[AttributeSpec]:
         """Return the values that a photo's edits have at most: all of its class where its colours are to be seen."""
         specs = self._table.specs(*self._cell, photo.class_name)
-        return list(specs) if self._least_change else self._assigned(photo, specs)
+        looked_at = self._least_change or self._match_strength is not None
+        return list(specs) if looked_at else self._assigned(photo, specs)
 
     def _chosen_values(self, photo: ImageRecord) -> list[AttributeSpec]:
         """Return the values of a photo's edits.
@@ -165,10 +170,20 @@ class JobPlan:
             UserError: the photo or its mask cannot be read, or the prompts lack its class.
         """
         specs = self._table.specs(*self._cell, photo.class_name)
+        if self._match_strength is not None:
+            return self._matched_values(photo, self._match_strength)
         if self._least_change:
             pixels, mask = read_image(Path(photo.path)), read_mask(Path(str(photo.mask_path)))
             specs = changing(pixels, mask, specs, self._least_change)
         return self._assigned(photo, specs)
+
+    def _matched_values(self, photo: ImageRecord, within: float) -> list[AttributeSpec]:
+        """Return the values of a photo's edits, each as strong as that of the same index in the other cell."""
+        both = [self._table.specs(self._cell[0], kind, photo.class_name) for kind in FEASIBILITIES]
+        pixels, mask = read_image(Path(photo.path)), read_mask(Path(str(photo.mask_path)))
+        random = generator("match", self._seed, photo.image_id, self._cell[0])  # the same in both cells
+        own = [pair[FEASIBILITIES.index(self._cell[1])] for pair in alike(pixels, mask, *both, within, random)]
+        return [own[index % len(own)] for index in range(self._edits_per_photo)]
 
     def _assigned(self, photo: ImageRecord, specs: Sequence[AttributeSpec]) -> list[AttributeSpec]:
         return assign_values(specs, self._edits_per_photo, self._seed, photo.image_id, *self._cell)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from varireal.base.files import sha256_bytes
 from varireal.base.manifest import ImageRecord, manifest_writer
-from varireal.editing.attempts import IMAGE, PRIOR, Edit, attempts_json
+from varireal.editing.attempts import IMAGE, MEASURED, PRIOR, Edit, attempts_json
 from varireal.editing.jobs import Failure
 from varireal.editing.run import EditRun
 from varireal.editing.storage import STORAGES
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from varireal.config import EditConfig
 
 
-def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[Edit], config: EditConfig) -> None:
+def write_cell(
+    staging: Path, final: Path, run: EditRun, edits: Iterable[Edit], config: EditConfig
+) -> dict[str, float | None]:
     """Write the chosen pictures, their priors and, if asked, the rejected ones into ``staging``, with the manifest.
+
+    Return the means of what the editor measured, such as what it changed outside of the region before that was undone.
 
     The manifest's paths say ``final``. Edits that could not be made are left out. Those of a photo must come together.
 
@@ -29,19 +33,28 @@ def write_cell(staging: Path, final: Path, run: EditRun, edits: Iterable[Edit], 
         UserError: the disk is full or not writable, or a finished picture vanished.
     """
     settings = json.dumps(run.settings, sort_keys=True)
+    found: dict[str, list[float]] = {}
     with STORAGES[config.storage](staging, config) as store, manifest_writer(staging / "manifest.parquet") as add:
         for _, of_photo in itertools.groupby(edits, key=lambda edit: edit.job.photo.image_id):
             made = [edit for edit in of_photo if edit.status != "failed"]
             for edit in sorted(made, key=lambda edit: edit.job.image_id):  # "-10" comes before "-2"
-                pictures = _pictures(edit, run, config.save_rejected)
+                files = run.files(edit.chosen)
+                measured = json.loads(files.get(MEASURED, b"{}"))
+                for name, value in measured.items():
+                    found.setdefault(name, []).extend([] if value is None else [value])
+                pictures = _pictures(edit, run, files, config.save_rejected)
                 stored = store(f"{edit.job.photo.image_id}-{edit.job.index}", pictures)
                 paths = {kind: (final / path).as_posix() for kind, path in stored.items()}
-                add(_record(edit, paths, sha256_bytes(pictures["image"]), settings))
+                add(_record(edit, paths, sha256_bytes(pictures["image"]), settings, measured))
+    return {f"mean_{name}": _mean(values) for name, values in sorted(found.items())}
 
 
-def _pictures(edit: Edit, run: EditRun, save_rejected: bool) -> dict[str, bytes]:
-    """Return the pictures of an edit that are stored, by kind."""
-    files = run.files(edit.chosen)
+def _mean(values: Sequence[float]) -> float | None:
+    return round(sum(values) / len(values), 4) if values else None
+
+
+def _pictures(edit: Edit, run: EditRun, files: Mapping[str, bytes], save_rejected: bool) -> dict[str, bytes]:
+    """Return the pictures of an edit that are stored, by kind; the files are those of its chosen attempt."""
     pictures = {"image": files[IMAGE]}
     if PRIOR in files:
         pictures["prior"] = files[PRIOR]
@@ -115,7 +128,9 @@ def _share(part: float, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _record(edit: Edit, paths: Mapping[str, str], sha256: str, settings: str) -> ImageRecord:
+def _record(
+    edit: Edit, paths: Mapping[str, str], sha256: str, settings: str, measured: Mapping[str, float | None]
+) -> ImageRecord:
     job, photo = edit.job, edit.job.photo
     return ImageRecord(
         image_id=job.image_id,
@@ -138,7 +153,7 @@ def _record(edit: Edit, paths: Mapping[str, str], sha256: str, settings: str) ->
         prompt=job.prompt,
         index=job.index,
         seed=edit.chosen.seed,
-        attempts=attempts_json(edit, paths),
+        attempts=attempts_json(edit, paths, measured),
         settings=settings,
         key=edit.chosen.key,
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from varireal.compute.engines import Engine, Pool, SetAside
 from varireal.compute.progress import progress
 from varireal.editing.ahead import AheadEdits
-from varireal.editing.attempts import IMAGE, PRIOR, Attempt, Edit, EditFilter, EditWorker
+from varireal.editing.attempts import IMAGE, MEASURED, PRIOR, Attempt, Edit, EditFilter, EditWorker
 from varireal.editing.editors import Editor
 from varireal.editing.jobs import EditJob
 from varireal.editing.kept import ANSWER, answer_bytes, joined, with_picture
@@ -161,13 +161,13 @@ class EditRun:
         return not attempt.judged.accepted and self._filter.worth_another(attempt.judged)
 
     def files(self, attempt: Attempt) -> dict[str, bytes]:
-        """Return an attempt's ``image.png`` and, if they are kept, its ``prior.png``.
+        """Return an attempt's ``image.png`` and, if they are kept, its ``prior.png`` and ``measured.json``.
 
         Raises:
             UserError: it vanished from the folder of finished work.
         """
         try:
-            files = {name: attempt.kept.read(name) for name in (IMAGE, PRIOR)} if attempt.kept else {}
+            files = {name: attempt.kept.read(name) for name in (IMAGE, PRIOR, MEASURED)} if attempt.kept else {}
         except OSError:
             files = {}
         if files.get(IMAGE) is None:

@@ -28,8 +28,8 @@ class Cell:
 
 
 def cells(grid: GridConfig) -> list[Cell]:
-    """Return zero-shot, the real-only baselines, then the grid and its controls in the order of params.yaml."""
-    listed = [Cell(None, None, "zero-shot", None, None)]
+    """Return zero-shot if it is tested, the real-only baselines, then grid and controls in the order of params.yaml."""
+    listed = [Cell(None, None, "zero-shot", None, None)] if grid.zero_shot else []
     listed += [Cell(None, None, "real", seed, adapter_path(paths.REAL_ADAPTERS, "real", seed)) for seed in grid.seeds]
     for attribute, condition in [*itertools.product(grid.attributes, grid.conditions), *grid.control_cells()]:
         folder = paths.adapter_folder(attribute, condition)

@@ -72,7 +72,8 @@ def comparisons(grid: GridConfig) -> list[Comparison]:
         pairs = [(a, b) for a, b in PAIRS if a in models and b in models]
         compared += [Comparison("feasibility", models[a], models[b]) for a, b in pairs]
         compared += [Comparison("gain", model, REAL) for model in models.values()]
-    return [*compared, Comparison("gain", REAL, ZERO_SHOT), *_controls(grid)]
+    untrained = [Comparison("gain", REAL, ZERO_SHOT)] if grid.zero_shot else []
+    return [*compared, *untrained, *_controls(grid)]
 
 
 def _controls(grid: GridConfig) -> list[Comparison]:

@@ -13,9 +13,9 @@ from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.config import ClipConfig, ComputeConfig, Params
 from varireal.errors import UserError
 from varireal.evaluation.cells import Cell
-from varireal.networks.clip import clip_identity
 from varireal.prompts.templates import class_prompt
 from varireal.store import content_key
+from varireal.training.classifiers import classifier_identity
 from varireal.training.plan import ADAPTER_FILES
 
 REVISION = 3  # raised when the meaning of the same inputs changes
@@ -28,6 +28,7 @@ class EvaluationSet:
 
     clip: ClipConfig
     compute: ComputeConfig
+    loss: str  # train.loss: how adapters were trained, so what their scores mean
     batch_size: int
     sentences: tuple[str, ...]  # one per class, in the order of the class indices
     photos: tuple[ImageRecord, ...]  # sorted by image_id
@@ -42,6 +43,7 @@ def read_test_split(params: Params, info: dict[str, Any]) -> EvaluationSet:
     return EvaluationSet(
         clip=params.clip,
         compute=params.compute,
+        loss=params.train.loss,
         batch_size=params.evaluate.batch_size,
         sentences=tuple(class_prompt(name, info["domain_word"], params.clip.sentence) for name in info["classes"]),
         photos=tuple(photo for photo in read_manifest(paths.PHOTOS_MANIFEST) if photo.split == "test"),
@@ -74,7 +76,8 @@ def plan_predictions(test: EvaluationSet, evaluated: Sequence[Cell]) -> list[Mod
     plan = []
     for cell in evaluated:
         hashes = [sha256_file(cell.adapter / name) for name in ADAPTER_FILES] if cell.adapter else None
-        plan.append(ModelPass(cell.adapter, content_key({**shared, "adapter": hashes})))
+        trained = {"loss": test.loss} if cell.adapter and test.loss != "softmax" else {}
+        plan.append(ModelPass(cell.adapter, content_key({**shared, **trained, "adapter": hashes})))
     return plan
 
 
@@ -82,7 +85,7 @@ def shared_inputs(test: EvaluationSet) -> dict[str, Any]:
     """Return what the key of everything that is measured on the test split holds."""
     return {
         "revision": REVISION,
-        "clip": clip_identity(test.clip.model, test.clip.pretrained),
+        "clip": classifier_identity(test.clip),
         "dtype": "float32",  # whatever compute.dtype is: half precision would turn answers that the margin counts
         "batch_size": test.batch_size,
         "photos": [[photo.image_id, photo.sha256, photo.class_index] for photo in test.photos],

@@ -34,7 +34,7 @@ def region_settings(edit: ImageRecord) -> RegionSettings:
     try:
         settings = json.loads(str(edit.settings))
         dilation, rim = (float(settings["recipe"][name]) for name in ("dilation", "rim"))
-        painted = settings.get("inpaint")  # method diffusion
+        painted = settings.get("inpaint")  # methods with a network
         size = settings.get("lengths_at") or (painted["image_size"] if painted else settings["image_size"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the settings of edit {edit.image_id} hold no region; make the edits anew") from error

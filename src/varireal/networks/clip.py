@@ -29,6 +29,7 @@ from varireal.networks.clip_weights import (
     shorten,
 )
 from varireal.networks.finite import check_numbers
+from varireal.networks.photos import normalised, resized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,7 @@ class Clip:
     preprocessing: str  # open_clip's settings of the geometry, as JSON: what a resized picture depends on
     geometry: Any  # open_clip's resize and crop of a PIL picture: the part of its transform before the normalisation
     name: str = "clip"  # where params.yaml names it and what it is, for messages
+    reads_text: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -62,18 +64,29 @@ class Clip:
 
     def resize(self, image: np.ndarray) -> np.ndarray:
         """Resize and crop a uint8 RGB picture (H, W, 3) as open_clip does: uint8 (image_size, image_size, 3)."""
-        import numpy as np
-        from PIL import Image
-
-        return np.asarray(self.geometry(Image.fromarray(image)))
+        return resized(image, self.geometry)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Turn resized pixels (N, S, S, 3), uint8 or float in [0, 255], into the model's input (N, 3, S, S)."""
-        import torch
+        return normalised(pixels, self.mean, self.std, self.device, self.model.logit_scale.dtype)
 
-        values = pixels.to(self.device).permute(0, 3, 1, 2).to(torch.float32).div(255)
-        mean, std = (torch.tensor(value, device=self.device).view(1, 3, 1, 1) for value in (self.mean, self.std))
-        return values.sub_(mean).div_(std).to(self.model.logit_scale.dtype)
+    @property
+    def sigmoid(self) -> bool:
+        """Tell whether it was trained to say of each text by itself if it fits, as SigLIP was."""
+        return self.model.logit_bias is not None
+
+    def image_vectors(self, model: Any, inputs: torch.Tensor) -> torch.Tensor:
+        """Return a unit vector an image, (N, D), of ``model`` or of it with an adapter."""
+        return model.encode_image(inputs, normalize=True)
+
+    def class_vectors(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
+        """Return a unit vector a class, (C, D), from the tokens of its sentence."""
+        return model.encode_text(tokens, normalize=True)
+
+    def logits(self, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """Return the scores of images (N, D) against classes (C, D), (N, C)."""
+        scores = self.logit_scale * images @ classes.T
+        return scores + self.model.logit_bias.detach().float() if self.sigmoid else scores
 
     def encode_images(self, images: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
         """Compute the unit feature vectors, float32 (N, D), of uint8 RGB pictures of any size, without gradients.

@@ -22,7 +22,10 @@ HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetenso
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 
 # commits of the repositories that open_clip's tags lead to, so that a tag means the same weights next year
-PINNED = {"timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d"}
+PINNED = {
+    "timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d",
+    "timm/ViT-B-16-SigLIP2": "eee10eff6dd8cabae2d7f379d4e8cfcd352030aa",
+}
 
 
 def shorten(error: BaseException) -> str:
@@ -54,6 +57,20 @@ def find_local_weights(folder: Path, key: str) -> Path:
             "convert them with safetensors.torch.save_file"
         )
     return files[0]
+
+
+def unpinned(model: str, pretrained: str | None) -> str | None:
+    """Return the repository of the hub that weights would come from at no commit that is known; None for others."""
+    import open_clip
+
+    if model.startswith(LOCAL) or (pretrained and Path(pretrained).is_file()):
+        return None
+    if model.startswith(HUB):
+        repository = model.removeprefix(HUB)
+    else:
+        settings = open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
+        repository = str(settings.get("hf_hub") or "").rpartition("/")[0]
+    return repository if repository and repository not in PINNED else None
 
 
 def refuse_pickle(path: Path, key: str) -> None:

@@ -13,7 +13,7 @@ from varireal import paths
 from varireal.base.files import read_json, write_json
 from varireal.base.manifest import SPLITS, ImageRecord
 from varireal.compute.devices import resolve_device
-from varireal.doctor.calibration import time_training_apart
+from varireal.doctor.calibration import count_values, time_training_apart
 from varireal.doctor.estimate import (
     Calibration,
     EditPace,
@@ -25,7 +25,6 @@ from varireal.doctor.estimate import (
 )
 from varireal.doctor.parts import worker_count
 from varireal.doctor.workload import count_workload
-from varireal.editing.jobs import assign_values
 from varireal.previewing.chance import served_chance
 from varireal.previewing.notes import note_path
 
@@ -66,7 +65,8 @@ def forecast_run(
         edits={cell.name: _pace(params, cell, workers) for cell in cells},
         training=_training(params, table, photos),
     )
-    values = {cell.name: _count_values(params, table, cell, photos) for cell in cells}
+    named = [(photo.image_id, photo.class_name) for photo in photos if photo.split == "train"]
+    values = {cell.name: count_values(params, table, cell.attribute, cell.feasibility, named) for cell in cells}
     needed = estimate_disk(work, values, measured, params.edit.save_rejected)
     passed = {cell.name: cell.passed for cell in cells}
     parts = estimate_parts(params, work, values, measured)
@@ -101,14 +101,3 @@ def _training(params: Params, table: PromptTable, photos: Sequence[ImageRecord])
         pace = time_training_apart(params, chosen[:: max(1, len(chosen) // 8)][:8], table)
         write_json(note, dataclasses.asdict(pace))
     return TrainingPace(**read_json(note))
-
-
-def _count_values(params: Params, table: PromptTable, cell: PreviewedCell, photos: Sequence[ImageRecord]) -> int:
-    """Return how many different values the edits of a cell will have."""
-    used = set()
-    for photo in photos:
-        if photo.split == "train":
-            specs = table.specs(cell.attribute, cell.feasibility, photo.class_name)
-            of_photo = (params.seed, photo.image_id, cell.attribute, cell.feasibility)
-            used.update(assign_values(specs, params.edit.edits_per_photo, *of_photo))
-    return len(used)

@@ -157,7 +157,7 @@ def dose_response(swept: Sequence[SweepExperiment], params: Params) -> DoseRespo
         seeds=len(seeds),
         baselines={
             "real": _accuracy(_right(first, REAL, seeds)),
-            "zero-shot": _accuracy(_right(first, ZERO_SHOT, [NO_SEED])),
+            **({"zero-shot": _accuracy(_right(first, ZERO_SHOT, [NO_SEED]))} if grid.zero_shot else {}),
         },
         curves=tuple(
             _curve(key, curve, names, trend, margin)

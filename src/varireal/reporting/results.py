@@ -58,7 +58,7 @@ class ZeroShot:
 class Results:
     """All that was measured on the grid."""
 
-    zero_shot: ZeroShot
+    zero_shot: ZeroShot | None  # None: the classifier knows no class by its name
     real: CellResult
     cells: tuple[CellResult, ...]  # in the order of the grid: attribute, condition, source
     controls: tuple[CellResult, ...]  # as the cells: the control's name in the condition's place
@@ -114,10 +114,9 @@ def _read_results(grid: GridConfig, folder: Path) -> Results:
             yield from (cell(attribute, condition, source, trained, path) for source in grid.sources)
 
     named = list(itertools.product(grid.attributes, grid.conditions))
-    zero_shot = tested["zero_shot"]
     measured = read_mapping(folder / paths.MEASURED.name, "cells", "real")
     return Results(
-        zero_shot=ZeroShot(zero_shot["top1"], zero_shot["top5"], zero_shot["per_class"], zero_shot.get("anchor")),
+        zero_shot=None if not grid.zero_shot else _zero_shot(tested["zero_shot"]),
         real=real,
         cells=tuple(trained_on(named)),
         controls=tuple(trained_on(grid.control_cells())),
@@ -159,6 +158,10 @@ def _seed_run(seed: int, row: dict[str, Any], run: dict[str, Any]) -> SeedRun:
         best_step=run["best_step"],
         curve=tuple(run["curve"]),
     )
+
+
+def _zero_shot(tested: dict[str, Any]) -> ZeroShot:
+    return ZeroShot(tested["top1"], tested["top5"], tested["per_class"], tested.get("anchor"))
 
 
 def _measured(measured: dict[str, Any], grid: GridConfig, path: Path) -> dict[tuple[str, str], dict[str, Any]]:

@@ -83,7 +83,9 @@ def build_charts(rows: Sequence[Row]) -> list[Panel]:
     """Return a panel per attribute, and per its controls, on one axis with the baselines as vertical lines."""
     axis = common_axis(rows)
     named = {row.source: row for row in rows if row.attribute is None}
-    baselines = tuple((source, axis.place(named[source].top1.mean)) for source in ("zero-shot", "real"))
+    baselines = tuple(
+        (source, axis.place(named[source].top1.mean)) for source in ("zero-shot", "real") if source in named
+    )
     return [
         Panel(
             title=title,

@@ -15,7 +15,7 @@ from varireal.evaluation.comparisons import Verdict
 from varireal.evaluation.statistics import Spread, spread
 from varireal.reporting.answers import answers
 from varireal.reporting.controls import controls_sentences
-from varireal.reporting.results import CellResult, Results
+from varireal.reporting.results import CellResult, Results, ZeroShot
 from varireal.reporting.words import condition_words, counted, signed, with_spread
 from varireal.tables import Grid, Line, columns
 
@@ -51,9 +51,13 @@ class Row:
 
 
 def build_rows(results: Results) -> list[Row]:
-    """Return the two baselines, then every cell in the order of the grid, then the controls."""
-    zero = results.zero_shot
-    first = Row(
+    """Return the baselines, then every cell in the order of the grid, then the controls."""
+    trained = [_row(cell, results) for cell in (results.real, *results.cells, *results.controls)]
+    return trained if results.zero_shot is None else [_zero_shot_row(results.zero_shot), *trained]
+
+
+def _zero_shot_row(zero: ZeroShot) -> Row:
+    return Row(
         cell="zero-shot",
         attribute=None,
         condition=None,
@@ -65,7 +69,6 @@ def build_rows(results: Results) -> list[Row]:
         minus_zero_shot=None,
         points=(zero.top1,),
     )
-    return [first, *(_row(cell, results) for cell in (results.real, *results.cells, *results.controls))]
 
 
 def _row(cell: CellResult, results: Results) -> Row:
@@ -79,7 +82,7 @@ def _row(cell: CellResult, results: Results) -> Row:
         top5=spread([run.top5 for run in cell.runs]),
         val_top1=spread([run.val_top1 for run in cell.runs]),
         minus_real=None if cell is results.real else difference(cell, results.real),
-        minus_zero_shot=fmean(points) - results.zero_shot.top1,
+        minus_zero_shot=None if results.zero_shot is None else fmean(points) - results.zero_shot.top1,
         points=points,
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from varireal.base.files import read_json, sha256_file
 from varireal.config import ClipConfig, ComputeConfig
 from varireal.errors import UserError
-from varireal.networks.clip import Clip, clip_identity, load_clip
+from varireal.training.classifiers import Classifier, classifier_identity, load_classifier
 from varireal.training.plan import ADAPTER_FILES, DESCRIPTION
 
 
@@ -21,6 +21,14 @@ class Labels(BaseModel):
 
     classes: Annotated[list[str], Field(min_length=1)]
     sentences: Annotated[list[str], Field(min_length=1)]
+    # train.loss: with sigmoid each class is probable by itself
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_of_the_training(cls, told: Any) -> Any:
+        train = told.get("train") if isinstance(told, dict) else None
+        return {"loss": train["loss"], **told} if isinstance(train, dict) and "loss" in train else told
 
     @model_validator(mode="after")
     def _one_sentence_a_class(self) -> Labels:
@@ -33,8 +41,12 @@ class AdapterDescription(Labels):
     """The part of varireal.json that a prediction needs."""
 
     clip: ClipConfig
-    clip_weights: str  # :func:`varireal.networks.clip.clip_identity` of the weights that it was trained on
+    clip_weights: str  # :func:`varireal.training.classifiers.classifier_identity` of the weights that it was trained on
     adapter_sha256: str  # of adapter_model.safetensors
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values, without the loss that nearly all adapters have."""
+        return self.model_dump(mode="json", exclude={"loss"} if self.loss == "softmax" else None)
 
 
 def read_description(folder: Path) -> AdapterDescription:
@@ -60,8 +72,8 @@ def read_description(folder: Path) -> AdapterDescription:
         raise UserError(f"{path} does not describe an adapter ({said}); train it anew (dvc repro)") from error
 
 
-def load_merged(folder: Path, compute: ComputeConfig) -> tuple[Clip, AdapterDescription]:
-    """Return CLIP with the adapter added to its weights for good, and the adapter's description.
+def load_merged(folder: Path, compute: ComputeConfig) -> tuple[Classifier, AdapterDescription]:
+    """Return the classifier with the adapter added to its weights for good, and the adapter's description.
 
     The attention blocks keep separate projections (:func:`varireal.training.attention.joined_state` undoes that).
 
@@ -74,17 +86,18 @@ def load_merged(folder: Path, compute: ComputeConfig) -> tuple[Clip, AdapterDesc
         raise UserError(
             f"{folder / ADAPTER_FILES[0]} is not the adapter that {path} describes; copy both from one training again"
         )
-    model, pretrained = description.clip.model, description.clip.pretrained
-    weights = clip_identity(model, pretrained, f"{path}, clip")
+    key = f"{path}, clip"
+    weights = classifier_identity(description.clip, key)
     if weights != description.clip_weights:
         raise UserError(
-            f"{folder} was trained on other weights of {model} (then {_short(description.clip_weights)}, now "
-            f"{_short(weights)}); put those back, or train anew (dvc repro)"
+            f"{folder} was trained on other weights of {description.clip.model} (then "
+            f"{_short(description.clip_weights)}, now {_short(weights)}); put those back, or train anew (dvc repro)"
         )
     from varireal.compute.devices import resolve_device, resolve_dtype
     from varireal.training.lora import load_adapter
 
-    clip = load_clip(model, pretrained, resolve_device(compute), resolve_dtype(compute), f"{path}, clip")
+    device, dtype = resolve_device(compute), resolve_dtype(compute)
+    clip = load_classifier(description.clip, len(description.classes), device, dtype, key)
     load_adapter(clip.model, folder).merge_and_unload()
     return clip, description
 

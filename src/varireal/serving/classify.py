@@ -20,33 +20,31 @@ from varireal.serving.adapter import Labels, load_merged
 from varireal.tables import Grid, Line, Styled, columns
 
 if TYPE_CHECKING:
-    from varireal.networks.clip import Clip
+    from varireal.training.classifiers import Classifier as Network
 
 BATCH = 64  # photos that are decoded and go through the network at once
 
 
 class Classifier:
-    """A CLIP with its classes."""
+    """A network with the classes that it tells apart."""
 
-    def __init__(self, clip: Clip, labels: Labels) -> None:
+    def __init__(self, network: Network, labels: Labels) -> None:
+        import torch
+
         from varireal.training.towers import unpadded
 
-        self._clip = clip
+        self._network, self._sigmoid = network, labels.loss == "sigmoid"
         self.classes = tuple(labels.classes)
-        with unpadded(clip, labels.sentences) as tokens:
-            self._texts = _without_gradients(clip.model.encode_text, tokens)
+        with unpadded(network, labels.sentences) as tokens, torch.no_grad():
+            self._vectors = network.class_vectors(network.model, tokens).float()
 
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return the probability of each class, float64 (N, C), for uint8 RGB pictures of any size, as one batch."""
-        features = self._clip.encode_images(images)
-        return (self._clip.logit_scale * features @ self._texts.T).double().softmax(1).cpu().numpy()
+        import torch
 
-
-def _without_gradients(encode: Any, tokens: Any) -> Any:
-    import torch
-
-    with torch.no_grad():
-        return encode(tokens, normalize=True).float()
+        with torch.no_grad():
+            logits = self._network.logits(self._network.encode_images(images), self._vectors).double()
+        return (logits.sigmoid() if self._sigmoid else logits.softmax(1)).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -42,16 +42,13 @@ class Entry:
 
 
 def study_entries(params: Params, results: Results) -> list[Entry]:
-    """Return a run for zero-shot, and one for every seed of the real-only baseline, of every cell and control."""
+    """Return a run for zero-shot if it was tested, and one for every seed of real-only, of every cell and control."""
     zero = results.zero_shot
-    entries = [
-        Entry(
-            name="zero-shot",
-            params=_cell_params("zero-shot", "none", "none", "zero-shot", "none", "none"),
-            metrics={"test/top1": zero.top1, "test/top5": zero.top5},
-            per_class=zero.per_class,
-        )
-    ]
+    entries = []
+    if zero is not None:
+        told = _cell_params("zero-shot", "none", "none", "zero-shot", "none", "none")
+        tested = {"test/top1": zero.top1, "test/top5": zero.top5}
+        entries.append(Entry("zero-shot", told, tested, per_class=zero.per_class))
     for cell in (results.real, *results.cells, *results.controls):
         entries += [_entry(cell, run, params, results) for run in cell.runs]
     return entries
@@ -59,7 +56,9 @@ def study_entries(params: Params, results: Results) -> list[Entry]:
 
 def parent_entry(made: Provenance, params: Params, results: Results, verdicts: Mapping[str, float]) -> Entry:
     """Return the run of the whole study: what was changed, the mean over seeds of every cell, every comparison."""
-    metrics = {"zero-shot/top1": results.zero_shot.top1, **verdicts}
+    metrics = dict(verdicts)
+    if results.zero_shot is not None:
+        metrics = {"zero-shot/top1": results.zero_shot.top1, **metrics}
     for cell in (results.real, *results.cells, *results.controls):
         path = _cell_path(cell)
         over_seeds = spread([run.top1 for run in cell.runs])

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from varireal.errors import UserError
+from varireal.training.probe_network import ProbeNetwork
 
 
 class SplitAttention(nn.Module):
@@ -94,6 +95,16 @@ class SplitProjections(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return queries, keys and values side by side, (..., 3 * width)."""
         return torch.cat([self.q_proj(tokens), self.k_proj(tokens), self.v_proj(tokens)], dim=-1)
+
+
+def make_adaptable(model: Any) -> None:
+    """Let PEFT reach queries and values of a classifier's network by themselves, in place; a probe's it reaches.
+
+    Raises:
+        UserError: as for :func:`split_attention`.
+    """
+    if not isinstance(model, ProbeNetwork):
+        split_attention(model)
 
 
 def split_attention(model: Any) -> int:

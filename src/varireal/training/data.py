@@ -19,7 +19,7 @@ from varireal.training.pixels import PixelCache, Pixels, WholePixels
 if TYPE_CHECKING:
     from varireal.base.manifest import ImageRecord
     from varireal.config import AugmentationConfig
-    from varireal.networks.clip import Clip
+    from varireal.training.classifiers import Classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def load_photos(records: Sequence[ImageRecord], cache: PixelCache, root: Path = 
 
 
 def load_training_images(
-    records: Sequence[ImageRecord], clip: Clip, short_side: int | None, work: Path | None = None
+    records: Sequence[ImageRecord], clip: Classifier, short_side: int | None, work: Path | None = None
 ) -> LabelledImages | LabelledPhotos:
     """Return images to crop from: whole ones with a shorter side of so many pixels, or squares (None).
 

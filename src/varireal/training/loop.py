@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch.nn import functional
 
 from varireal.base.seeding import SeedPart
 from varireal.errors import UserError
@@ -16,12 +15,12 @@ from varireal.networks.finite import check_numbers, no_numbers
 from varireal.training.data import Augmentation, LabelledImages, Rounds
 from varireal.training.lora import learning, merged, trainable_parameters
 from varireal.training.state import CheckpointFile, State, restore, to_bytes
-from varireal.training.steps import AdaptedClip, ImagePool, autocast
+from varireal.training.steps import AdaptedClip, ImagePool, autocast, class_loss
 from varireal.training.team import Alone, Team
 
 if TYPE_CHECKING:
     from varireal.config import TrainConfig
-    from varireal.networks.clip import Clip
+    from varireal.training.classifiers import Classifier
 
 VAL_BATCH = 64  # images per forward pass without gradients
 
@@ -40,7 +39,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def scores(
-    clip: Clip,
+    clip: Classifier,
     model: Any,
     tokens: torch.Tensor,
     images: LabelledImages,
@@ -55,40 +54,45 @@ def scores(
     merging = merged(model) if dtype == torch.float32 else contextlib.nullcontext()
     with merging, torch.inference_mode():
         with autocast(clip, dtype):
-            texts = model.encode_text(tokens, normalize=True)
+            texts = clip.class_vectors(model, tokens)
         return text_scores(clip, model, texts.float(), images, batch_size, dtype)
 
 
 def text_scores(
-    clip: Clip,
+    clip: Classifier,
     model: Any,
     texts: torch.Tensor,
     images: LabelledImages,
     batch_size: int,
     dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
-    """Return the logits of all images against unit vectors of texts, float32 (N, C) on the CPU, without gradients."""
+    """Return the logits of all images against vectors of classes, float32 (N, C) on the CPU, without gradients."""
     parts = []
     with torch.inference_mode():
         for pixels in images.pixels.split(batch_size):
             with autocast(clip, dtype):
-                features = model.encode_image(clip.normalise(pixels), normalize=True)
-            parts.append((clip.logit_scale * features.float() @ texts.T).cpu())
+                features = clip.image_vectors(model, clip.normalise(pixels))
+            parts.append(clip.logits(features.float(), texts).cpu())
             check_numbers(parts[-1], clip.name, dtype)
     return torch.cat(parts)
 
 
 def look_at(
-    clip: Clip, model: Any, tokens: torch.Tensor, val: LabelledImages, dtype: torch.dtype = torch.float32
+    clip: Classifier,
+    model: Any,
+    tokens: torch.Tensor,
+    val: LabelledImages,
+    dtype: torch.dtype = torch.float32,
+    loss: str = "softmax",
 ) -> tuple[float, float]:
-    """Return the mean cross-entropy and the top-1 accuracy in percent on the val images."""
+    """Return the mean loss (``train.loss``) and the top-1 accuracy in percent on the val images."""
     logits = scores(clip, model, tokens, val, VAL_BATCH, dtype)
-    loss = functional.cross_entropy(logits, val.labels).item()
-    return loss, 100 * (logits.argmax(1) == val.labels).double().mean().item()
+    mean = class_loss(logits, val.labels, loss, reduction="mean").item()
+    return mean, 100 * (logits.argmax(1) == val.labels).double().mean().item()
 
 
 def fine_tune(
-    clip: Clip,
+    clip: Classifier,
     model: Any,
     tokens: torch.Tensor,
     sources: Sequence[ImagePool],
@@ -125,7 +129,7 @@ def fine_tune(
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     # without scaling, float16 gradients vanish; torch's own first scale of 2**16 costs several steps until it fits
     scaler = torch.amp.GradScaler(clip.device.type, init_scale=2.0**12, enabled=dtype == torch.float16)
-    adapted = AdaptedClip(clip, model, tokens, dtype, Augmentation(config.augmentation))
+    adapted = AdaptedClip(clip, model, tokens, dtype, Augmentation(config.augmentation), config.loss)
     rounds = [Rounds(len(pool.images), "train", *seed, "order", k) for k, pool in enumerate(sources)]
     saved = together.from_first(checkpoint.read() if checkpoint and together.rank == 0 else None)
     state = State() if saved is None else restore(saved, parameters, optimizer, scaler)
@@ -149,7 +153,7 @@ def fine_tune(
         advance(1)
         if together.rank == 0 and (state.step % config.eval_every == 0 or state.step == config.steps):
             model.eval()
-            state.add_look(*look_at(clip, model, tokens, val, dtype), parameters)
+            state.add_look(*look_at(clip, model, tokens, val, dtype, config.loss), parameters)
             learning(model)
         if checkpoint and together.rank == 0 and checkpoint.due(state.step):
             checkpoint.write(to_bytes(state, parameters, optimizer, scaler))
@@ -159,7 +163,7 @@ def fine_tune(
     return state
 
 
-def _finite(loss: float, step: int, clip: Clip, dtype: torch.dtype) -> float:
+def _finite(loss: float, step: int, clip: Classifier, dtype: torch.dtype) -> float:
     if math.isfinite(loss):
         return loss
     if step == 1:  # nothing was learned yet

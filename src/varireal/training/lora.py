@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from varireal.base.seeding import SeedPart, forked_torch_rng
 from varireal.errors import UserError
-from varireal.training.attention import split_attention
+from varireal.training.attention import make_adaptable
 from varireal.training.plan import ADAPTER_FILES
+from varireal.training.probe_network import HEAD, ProbeNetwork
 
 if TYPE_CHECKING:
     from varireal.config import LoraSettings
@@ -60,20 +62,28 @@ def use_bit_dropout(adapted: PeftModel) -> None:
 def add_lora(model: Any, settings: LoraSettings, *seed: SeedPart) -> PeftModel:
     """Return the model with a fresh adapter that changes nothing yet (B = 0); A is drawn from the seed's parts.
 
-    The model is changed in place; :func:`remove_lora` undoes it. Only the adapter is trainable.
+    The model is changed in place; :func:`remove_lora` undoes it. Only the adapter is trainable, and of a probe the
+    linear layer, which begins anew.
 
     Raises:
         UserError: a tower is no transformer that LoRA knows.
     """
-    split_attention(model)
-    targets = TIMM_TARGETS if hasattr(model.visual, "trunk") else TARGETS
+    make_adaptable(model)
     config = LoraConfig(
-        r=settings.r, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout, target_modules=targets
+        r=settings.r, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout, **_adapted_parts(model, *seed)
     )
     with forked_torch_rng("lora", *seed):
         adapted = get_peft_model(model, config)
     use_bit_dropout(adapted)
     return adapted
+
+
+def _adapted_parts(model: Any, *seed: SeedPart) -> dict[str, Any]:
+    """Return what PEFT is told of layers: LoRA's, and a probe's linear one, drawn from the seed, which trains whole."""
+    if isinstance(model, ProbeNetwork):
+        model.start_head(*seed)
+        return {"target_modules": model.lora_targets() or DUMMY_TARGET_MODULES, "modules_to_save": [HEAD]}
+    return {"target_modules": TIMM_TARGETS if hasattr(model.visual, "trunk") else TARGETS}
 
 
 def remove_lora(adapted: PeftModel) -> Any:
@@ -138,7 +148,7 @@ def load_adapter(model: Any, folder: Path) -> PeftModel:
     for name in ADAPTER_FILES:
         if not (folder / name).is_file():
             raise UserError(f"the adapter {folder / name} is missing; run its train stage (dvc repro)")
-    split_attention(model)
+    make_adaptable(model)
     try:
         with warnings.catch_warnings():  # of missing keys, which are an error here
             warnings.simplefilter("ignore", UserWarning)

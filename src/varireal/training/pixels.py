@@ -24,7 +24,7 @@ from varireal.store import FolderStore, content_key
 
 if TYPE_CHECKING:
     from varireal.base.manifest import ImageRecord
-    from varireal.networks.clip import Clip
+    from varireal.training.classifiers import Classifier
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class PixelCache:
     grid train on it. Every pack carries a checksum a picture: a damaged one is thrown away and made again.
     """
 
-    def __init__(self, clip: Clip, work: Path | None = None, short_side: int | None = None) -> None:
+    def __init__(self, clip: Classifier, work: Path | None = None, short_side: int | None = None) -> None:
         """Keep squares as the network sees them, or whole pictures of at most ``short_side`` pixels."""
         self._clip, self._short_side = clip, short_side
         made_by = {"revision": REVISION, "pillow": version("pillow"), "torchvision": version("torchvision")}

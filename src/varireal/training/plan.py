@@ -14,9 +14,9 @@ from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.compute.processes import launched_processes
 from varireal.config import ClipConfig, ComputeConfig, Params, TrainConfig
 from varireal.errors import UserError
-from varireal.networks.clip import check_clip, clip_identity
 from varireal.prompts.templates import class_prompt
 from varireal.store import FolderStore, content_key
+from varireal.training.classifiers import check_classifier, classifier_identity
 
 TrainingSource = Literal["real", "synthetic", "real+synthetic"]
 
@@ -46,7 +46,7 @@ class TrainingSet:
         """Return what every adapter says of its training, as JSON values."""
         return {
             "clip": self.clip.model_dump(mode="json"),
-            "clip_weights": clip_identity(self.clip.model, self.clip.pretrained),
+            "clip_weights": classifier_identity(self.clip),
             "train": self.train.model_dump(mode="json"),
             "run_seed": self.run_seed,
             "classes": list(self.classes),
@@ -61,7 +61,7 @@ def read_training_set(params: Params, mix_folder: Path | None) -> TrainingSet:
     Raises:
         UserError: CLIP's files, a manifest or the data set's description are missing.
     """
-    check_clip(params.clip.model, params.clip.pretrained)
+    check_classifier(params.clip)
     photos = read_manifest(paths.PHOTOS_MANIFEST)
     info = read_mapping(paths.DATASET_INFO, "classes", "domain_word")
     real = tuple(photo for photo in photos if photo.split == "train")
@@ -125,7 +125,7 @@ def fine_tunings(
         del train["augmentation"]["short_side"]
     shared = {
         "revision": REVISION,
-        "clip": clip_identity(training_set.clip.model, training_set.clip.pretrained),
+        "clip": classifier_identity(training_set.clip),
         "train": train,
         "dtype": training_set.compute.dtype,
         "run_seed": training_set.run_seed,

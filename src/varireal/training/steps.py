@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.nn import functional
@@ -14,7 +14,7 @@ from varireal.training.data import Augmentation, LabelledImages, LabelledPhotos
 
 if TYPE_CHECKING:
     from varireal.config import TrainConfig
-    from varireal.networks.clip import Clip
+    from varireal.training.classifiers import Classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ def pools(
     ]
 
 
-def autocast(clip: Clip, dtype: torch.dtype) -> torch.autocast:
+def autocast(clip: Classifier, dtype: torch.dtype) -> torch.autocast:
     """Return a context in which networks with float32 weights compute in ``dtype``; float32 changes nothing."""
     return torch.autocast(clip.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
@@ -55,11 +55,12 @@ def autocast(clip: Clip, dtype: torch.dtype) -> torch.autocast:
 class AdaptedClip:
     """CLIP with an adapter, the class sentences, and how a batch goes through them."""
 
-    clip: Clip
+    clip: Classifier
     model: Any  # clip.model with an adapter
     tokens: torch.Tensor  # of the class sentences, in the order of the class indices
     dtype: torch.dtype  # that matrix products compute in; weights and losses are float32
     augmentation: Augmentation
+    loss: str = "softmax"  # train.loss
 
     def add_gradients(
         self,
@@ -84,7 +85,7 @@ class AdaptedClip:
             seed: of the step.
         """
         with forked_torch_rng(*seed, "text"), autocast(self.clip, self.dtype):
-            texts = self.model.encode_text(self.tokens, normalize=True)
+            texts = self.clip.class_vectors(self.model, self.tokens)
         features = texts.detach().float().requires_grad_()
         total = torch.zeros((), device=self.clip.device)
         for part in own:
@@ -102,11 +103,11 @@ class AdaptedClip:
         """Return what the images at ``rows`` of each pool add to the loss, in one forward pass, float32 scalar."""
         inputs = self.clip.normalise(self._augmented(sources, rows))
         with autocast(self.clip, self.dtype):
-            features = self.model.encode_image(inputs, normalize=True)
-        logits = self.clip.logit_scale * features.float() @ texts.T
+            features = self.clip.image_vectors(self.model, inputs)
+        logits = self.clip.logits(features.float(), texts)
         labels = torch.cat([pool.images.labels[chosen] for pool, chosen in zip(sources, rows)])
         weights = torch.cat([torch.full((len(r),), pool.weight / pool.share) for pool, r in zip(sources, rows)])
-        losses = functional.cross_entropy(logits, labels.to(self.clip.device), reduction="none")
+        losses = class_loss(logits, labels.to(self.clip.device), self.loss, reduction="none")
         return losses @ weights.to(self.clip.device)
 
     def _augmented(self, sources: Sequence[ImagePool], rows: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -120,6 +121,21 @@ class AdaptedClip:
         if photos:
             return self.augmentation.of_photos(photos, self.clip.image_size, self.clip.device)
         return self.augmentation(torch.cat(squares).to(self.clip.device))
+
+
+def class_loss(
+    logits: torch.Tensor, labels: torch.Tensor, loss: str, reduction: Literal["none", "mean"]
+) -> torch.Tensor:
+    """Return the loss of each image (``none``) or the mean over images, from their scores for the classes (N, C).
+
+    ``softmax``: cross-entropy over the classes. ``sigmoid``: a yes for the label and a no for every other class,
+    summed over the classes, as SigLIP was trained on pairs of images and texts.
+    """
+    if loss == "softmax":
+        return functional.cross_entropy(logits, labels, reduction=reduction)
+    wanted = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
+    return losses if reduction == "none" else losses.mean()
 
 
 def part_of_batch(positions: Sequence[torch.Tensor], parts: int, part: int) -> list[torch.Tensor]:

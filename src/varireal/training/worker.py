@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from varireal.base.files import json_bytes
 from varireal.compute.devices import resolve_device, resolve_dtype, settle_algorithms
 from varireal.compute.progress import catching_up, report_units, units_to
-from varireal.networks.clip import Clip, load_clip
+from varireal.errors import UserError
+from varireal.training.classifiers import Classifier, load_classifier
 from varireal.training.plan import RESULT, FineTuning, TrainingSet
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class FineTuningWorker:
         """Take all fine-tunings that it may be given, and the store of their checkpoints and of decoded pictures."""
         self._set, self._store, self._team = training_set, store, team
         self._origins = sorted({origin for item in plan for origin in item.source.split("+")})
-        self._loaded: tuple[Clip, LabelledImages, dict[str, LabelledImages | LabelledPhotos]] | None = None
+        self._loaded: tuple[Classifier, LabelledImages, dict[str, LabelledImages | LabelledPhotos]] | None = None
 
     def __call__(self, items: Sequence[FineTuning]) -> list[dict[str, bytes]]:
         """Return the files of each fine-tuning: adapter, best step and curve; in a team only its first process does.
@@ -44,7 +45,7 @@ class FineTuningWorker:
             self._loaded = self._load()
         return [self._fine_tune(item, *self._loaded) for item in items]
 
-    def _load(self) -> tuple[Clip, LabelledImages, dict[str, LabelledImages | LabelledPhotos]]:
+    def _load(self) -> tuple[Classifier, LabelledImages, dict[str, LabelledImages | LabelledPhotos]]:
         from varireal.training.data import load_images, load_training_images
         from varireal.training.pixels import PixelCache
         from varireal.training.towers import set_up_towers
@@ -53,7 +54,12 @@ class FineTuningWorker:
         settle_algorithms(wanted.compute)
         own = self._team.device if self._team else None
         device = own or resolve_device(wanted.compute)
-        clip = load_clip(wanted.clip.model, wanted.clip.pretrained, device)  # in float32: the loop computes by autocast
+        clip = load_classifier(wanted.clip, len(wanted.classes), device)  # in float32: the loop computes by autocast
+        if wanted.train.loss == "sigmoid" and clip.reads_text and not clip.sigmoid:
+            raise UserError(
+                f"train.loss = 'sigmoid': {clip.name} was not trained so and has no bias for it; set it to softmax, or "
+                "choose a model such as ViT-B-16-SigLIP2"
+            )
         set_up_towers(clip.model, wanted.train)
         val = load_images(wanted.val, PixelCache(clip, self._store.root))
         records = {"real": wanted.real, "synthetic": wanted.synthetic}
@@ -62,7 +68,11 @@ class FineTuningWorker:
         return clip, val, images
 
     def _fine_tune(
-        self, item: FineTuning, clip: Clip, val: LabelledImages, images: dict[str, LabelledImages | LabelledPhotos]
+        self,
+        item: FineTuning,
+        clip: Classifier,
+        val: LabelledImages,
+        images: dict[str, LabelledImages | LabelledPhotos],
     ) -> dict[str, bytes]:
         from varireal.training.loop import fine_tune
         from varireal.training.lora import adapter_bytes, add_lora, remove_lora

@@ -68,7 +68,7 @@ def judge_states(before: State, now: State) -> Judgement:
 def _scale(state: State) -> Scale:
     try:
         tested, measured = state.figures(EVALUATED), state.figures(MEASURED)
-        margin, classes = state.figures(JUDGED)["margin"], len(tested["zero_shot"]["per_class"])
+        margin, classes = state.figures(JUDGED)["margin"], len((tested["zero_shot"] or tested["real"][0])["per_class"])
         return Scale(margin, tested["images"], measured["real"]["val_photos"], classes)
     except (KeyError, TypeError) as error:
         raise UserError(

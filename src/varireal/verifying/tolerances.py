@@ -1,8 +1,8 @@
 """By how much a figure may differ on another machine without being another result.
 
 Another CPU rounds the last digits of masks, edits and weights otherwise; by the end some test photos change sides. So
-accuracies are allowed three photos, means over seeds the margin of the study, what is made of few seeds (intervals and
-bounds) a tenth, and what merely follows from other figures is not judged again.
+accuracies are allowed three photos, means over seeds too unless the margin of the study is smaller, what is made of few
+seeds (intervals and bounds) a tenth, and what merely follows from other figures is not judged again.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _allowed(key: tuple[str, ...], before: float, scale: Scale, whole: bool) -> 
     if name.startswith("val_top1"):
         return 100 * PHOTOS / scale.val_photos
     if name in MEANS or name.endswith(("_mean", "_std")):
-        return scale.margin
+        return min(scale.margin, 100 * PHOTOS / scale.test_photos)
     if whole:  # of edits that a judge accepted, images of a mix
         return max(2.0, 0.01 * abs(before))
     if "by_value" in "".join(key):  # shares of few edits

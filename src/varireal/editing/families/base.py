@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 INPAINT = "AutoPipelineForInpainting"  # tasks are called by diffusers' auto classes
+INSTRUCT = "pipeline that draws by instruction"  # for which there is no auto class
 
 
 class Prompts(Protocol):

@@ -17,7 +17,7 @@ class FlowFamily:
     classes: frozenset[str]
     any_class = False
     network = "transformer"
-    tasks: ClassVar[dict[str, str]]  # diffusers' class by task
+    tasks: ClassVar[dict[str, str]] = {}  # diffusers' class by task
 
     @property
     def identity(self) -> dict[str, object]:

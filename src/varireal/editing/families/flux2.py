@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from varireal.editing.families.base import INPAINT, Abilities, Prompts
+from varireal.editing.families.base import INPAINT, INSTRUCT, Abilities, Prompts
 from varireal.editing.families.flow import FLOW, FlowFamily
 from varireal.editing.families.prompts import KeptPrompts
 
@@ -18,7 +18,11 @@ class Flux2(FlowFamily):
     name = "flux2"
     abilities = Abilities("FLUX.2 klein, base or distilled,", multiple=16, largest=1024, schedulers=FLOW)
     classes = frozenset({"Flux2KleinPipeline", "Flux2KleinInpaintPipeline"})
-    tasks: ClassVar[dict[str, str]] = {INPAINT: "Flux2KleinInpaintPipeline"}
+    tasks: ClassVar[dict[str, str]] = {INPAINT: "Flux2KleinInpaintPipeline", INSTRUCT: "Flux2KleinPipeline"}
+
+    def at_once(self, task: str) -> int | None:
+        """Return how many pictures a batch takes: of instructions one, as several are several examples for one."""
+        return 1 if task == INSTRUCT else None
 
     def takes_guidance(self, pipe: Any) -> bool:
         return not pipe.config.is_distilled

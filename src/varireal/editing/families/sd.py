@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from varireal.editing.embeddings import Embedder
-from varireal.editing.families.base import Abilities, Prompts
+from varireal.editing.families.base import INSTRUCT, Abilities, Prompts
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,8 @@ class StableDiffusion:
     def identity(self) -> dict[str, object]:
         return {}  # as when there was no other family: finished edits are found again
 
-    def pipeline_class(self, task: str, kind: str) -> str:
-        return task
+    def pipeline_class(self, task: str, kind: str) -> str | None:
+        return None if task == INSTRUCT else task
 
     def prompts(self, pipe: Any, device: torch.device) -> Prompts:
         return Embedder(pipe, device)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from varireal import paths
 from varireal.config import ComputeConfig, load_params
-from varireal.serving.adapter import load_merged
+from varireal.errors import UserError
+from varireal.serving.adapter import load_merged, read_description
 from varireal.serving.export.edits import read_edits, write_image_folder
 from varireal.serving.export.folder import check_target, export_folder
 from varireal.serving.export.shards import write_shards
@@ -20,11 +21,16 @@ def export_model(adapter: Path, form: str, target: Path, force: bool) -> None:
     """Write CLIP with an adapter merged into it, in one of ``MODEL_FORMATS``.
 
     Raises:
-        UserError: the target is taken, or the adapter or its CLIP is not what it was.
+        UserError: the target is taken, the adapter or its CLIP is not what it was, or it is a probe's.
     """
     from varireal.serving.export.models import write_mlflow, write_open_clip
 
     check_target(target, force)
+    if not read_description(adapter).clip.reads_text:
+        raise UserError(
+            f"{adapter} is an adapter of a probe, and {form} is a format of CLIPs: load its folder with PEFT, or name "
+            "photos with `varireal predict`"
+        )
     clip, description = load_merged(adapter, ComputeConfig(device="cpu"))
     with export_folder(target, force) as folder:
         if form == "open_clip":

@@ -6,24 +6,26 @@ import base64
 import copy
 import importlib.metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import varireal
 from varireal.base.files import encode_png, write_json
-from varireal.networks.clip import Clip
 from varireal.networks.clip_weights import CONFIG, WEIGHTS
 from varireal.serving.adapter import AdapterDescription
 from varireal.serving.export import served_model
 from varireal.serving.export.folder import ABOUT
+
+if TYPE_CHECKING:
+    from varireal.training.classifiers import Classifier
 
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "fill_color")  # the size follows from the model
 # what served_model.py imports, through this package or by itself
 REQUIREMENTS = ("mlflow", "numpy", "open_clip_torch", "pandas", "pillow", "pydantic", "pyyaml", "torch", "torchvision")
 
 
-def write_open_clip(folder: Path, clip: Clip, description: AdapterDescription) -> None:
+def write_open_clip(folder: Path, clip: Classifier, description: AdapterDescription) -> None:
     """Write a merged model (``serving.adapter.load_merged``) as a folder that ``local-dir:<folder>`` names."""
     import torch
     from safetensors.torch import save_file
@@ -39,7 +41,7 @@ def write_open_clip(folder: Path, clip: Clip, description: AdapterDescription) -
     save_file(weights, folder / WEIGHTS[0])
     (folder / WEIGHTS[0]).chmod(0o644)
     write_json(folder / CONFIG, _configuration(clip.model, description.clip.model))
-    write_json(folder / ABOUT, {"export": "open_clip", **description.model_dump(mode="json")})
+    write_json(folder / ABOUT, {"export": "open_clip", **description.as_json()})
 
 
 def _configuration(model: Any, name: str) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def _configuration(model: Any, name: str) -> dict[str, Any]:
     return {"model_cfg": settings, "preprocess_cfg": kept}
 
 
-def write_mlflow(folder: Path, clip: Clip, description: AdapterDescription, scratch: Path) -> None:
+def write_mlflow(folder: Path, clip: Classifier, description: AdapterDescription, scratch: Path) -> None:
     """Write a merged model into an empty folder as an MLflow model, without pickles.
 
     ``scratch`` is another empty folder, for the weights on their way. The signature's columns and parameter are those
@@ -88,7 +90,7 @@ def write_mlflow(folder: Path, clip: Clip, description: AdapterDescription, scra
         input_example=example,
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
     )
-    write_json(folder / ABOUT, {"export": "mlflow", **description.model_dump(mode="json")})
+    write_json(folder / ABOUT, {"export": "mlflow", **description.as_json()})
 
 
 def _grey_picture(side: int) -> bytes:
