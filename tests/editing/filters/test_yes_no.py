@@ -90,7 +90,7 @@ def test_all_questions_about_a_picture_are_answered_as_one_by_one(kind: str, tin
         model = load(tiny_vlm(kind), batch_size)
         answers = model.answers(PICTURES, questions)
         assert answers == [pytest.approx(texts, abs=1e-4) for texts in expected]
-        assert model.reads_once == (kind != "qwen2_5_vl")  # which counts the places of pictures by a rule of its own
+        assert model.reads_once != kind.startswith("qwen")  # which count the places of pictures by a rule of their own
     assert model.answers([], []) == []
 
 
@@ -135,16 +135,6 @@ def test_memory_that_is_full_halves_the_pictures_that_are_read_at_once(tiny_vlm,
     monkeypatch.setattr(model._model, "forward", limited)
     assert model.answers(PICTURES, questions) == [pytest.approx(each, abs=1e-4) for each in expected]
     assert sizes == [5, 3, 3, 3, 2, 2, 2] and caplog.text.count("going on with") == 1
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_blank_picture_is_answered_while_loading(kind: str, tiny_vlm, monkeypatch) -> None:
-    model, asked = load(tiny_vlm(kind)), []
-    answers = model.yes_probabilities
-    monkeypatch.setattr(model, "yes_probabilities", lambda *each: asked.append(each) or answers(*each))
-    model.load()
-    [(pictures, questions)] = asked
-    assert len(np.unique(pictures[0])) == 1 and questions == ["Is it?"]
 
 
 def test_bfloat16_answers_nearly_the_same(tiny_vlm) -> None:
