@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from varireal.compute import whole_run
-from varireal.compute.pipeline import in_order, read_stages
+from varireal.compute.pipeline import in_order, keep_parsed, read_stages
 from varireal.compute.progress import progress, whole_as
 from varireal.compute.whole_run import WholeRun, asked_for, read_notes, spoken
 
@@ -94,7 +94,7 @@ class Study:
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    whole_run._file_digest.cache_clear()
+    whole_run._state.cache_clear()
     clock = [1000.0]
     monkeypatch.setattr("time.time", lambda: clock[0])
     return Study(tmp_path, clock)
@@ -127,7 +127,7 @@ def test_changed_settings_and_code_of_later_stages_count(study: Study) -> None:
     study.settings["edit"] = SETTINGS["edit"]
     assert "edit@mixed" not in [name for name, _ in study.seen_from("edit@pure")._later]
     Path("src/edit.py").write_text("2")
-    whole_run._file_digest.cache_clear()
+    whole_run._state.cache_clear()
     assert "edit@mixed" in [name for name, _ in study.seen_from("edit@pure")._later]
 
 
@@ -174,6 +174,17 @@ def test_notes_of_another_version_count_as_none(study: Study) -> None:
     Path(".work/times/prepare.json").write_text("[]")
     Path(".work/times/edit@pure.json").write_text('{"seconds": 3}')
     assert read_notes(Path(".work/times")).keys() == SECONDS.keys() - {"prepare", "edit@pure"}
+
+
+def test_what_dvc_yaml_says_is_kept_until_it_is_changed(study: Study) -> None:
+    pipeline, kept = Path("dvc.yaml"), Path("kept")
+    first = read_stages(pipeline, SETTINGS, kept)
+    keep_parsed(pipeline, kept)
+    assert read_stages(pipeline, SETTINGS, kept) == first
+    pipeline.write_text(PIPELINE.replace("report:", "page:"))
+    assert list(read_stages(pipeline, SETTINGS, kept))[-1] == "page"
+    keep_parsed(pipeline, kept)
+    assert list(read_stages(pipeline, SETTINGS, kept))[-1] == "page"
 
 
 def test_what_is_asked_of_dvc_is_what_counts(study: Study) -> None:

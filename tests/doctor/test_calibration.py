@@ -39,6 +39,7 @@ WORK = Workload(
     photos={"train": 10, "val": 20, "test": 30},
     edits_per_cell=50,
     denoising_steps={"color feasible": 6},
+    refining_steps={},
     max_attempts=3,
     training_processes=2,
     fine_tunings=9,

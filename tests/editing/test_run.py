@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
 from tests.editing.scripted import IDS, Script, figures_of, finish, no_filter, pictures
 
-from varireal.base.files import decode_png
+from varireal.base.files import decode_png, encode_png
 from varireal.editing.attempts import FilterAnswer, attempts_json
 from varireal.editing.jobs import EditJob
 from varireal.editing.run import EditRun
@@ -68,6 +69,25 @@ def test_an_edit_that_no_other_picture_can_help_is_painted_once_and_keeps_its_sc
     assert [len(edit.attempts) for edit in edits] == [1] * 5 and hopeless.seen == dict.fromkeys(IDS, 1)
     assert edits[0].chosen.judged.scores == {"attribute": 0.0} and len(settled) == 5
     assert finish(make_run(Script({})), jobs) == edits  # what is finished stays finished
+
+
+def test_pictures_are_encoded_while_they_are_judged(jobs, make_run, monkeypatch) -> None:
+    begun, threads = threading.Event(), threading.active_count()
+
+    class Patient(Script):
+        def check(self, images: list[np.ndarray], jobs: list[EditJob]) -> list[FilterAnswer]:
+            assert begun.wait(10)  # it would wait in vain for what is encoded after the judgement
+            return super().check(images, jobs)
+
+    def encode(pixels: np.ndarray) -> bytes:
+        begun.set()
+        return encode_png(pixels)
+
+    monkeypatch.setattr("varireal.editing.attempts.encode_png", encode)
+    run = make_run(Patient(dict.fromkeys(IDS, 0)))
+    made = pictures(run, finish(run, jobs))
+    assert len(made) == 5 and all(encode_png(decode_png(each)) == each for each in made)
+    assert threading.active_count() == threads
 
 
 def test_finished_edits_are_not_made_again(jobs, make_run, monkeypatch) -> None:

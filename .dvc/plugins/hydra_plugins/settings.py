@@ -187,7 +187,8 @@ def _chosen(
     """
     chosen: dict[str, str] = {}
     groups = [name for name in choices if (conf / name).is_dir() and not name.endswith("_scale")]
-    for group in sorted(groups, key="study".__eq__):  # which chooses models, too: it is tried last
+    # those that change a part of what others choose are tried after them, and the study, which chooses models, too
+    for group in sorted(groups, key=lambda name: (choices[name] is None, name == "study")):
         others = sorted(path.stem for path in (conf / group).glob("*.yaml") if path.stem != choices[group])
         if group == "dataset":  # its name stands in the settings
             others = [name for name in others if name == held.get("dataset", {}).get("name")]

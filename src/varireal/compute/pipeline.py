@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from varireal.base.files import named_os_errors
 
 PLACE = re.compile(r"\$\{([\w.]+)\}")  # what DVC puts a setting or an item's axis in place of
 
@@ -23,13 +26,14 @@ class PlannedStage:
     params: tuple[str, ...]  # keys of params.yaml
 
 
-def read_stages(pipeline: Path, settings: Mapping[str, Any]) -> dict[str, PlannedStage]:
-    """Return the stages of a dvc.yaml by their names, in its order, with what settings they name filled in."""
-    import yaml
+def read_stages(pipeline: Path, settings: Mapping[str, Any], kept: Path | None = None) -> dict[str, PlannedStage]:
+    """Return the stages of a dvc.yaml by their names, in its order, with what settings they name filled in.
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the file takes the other one a tenth of a second
+    Args:
+        kept: file in which :func:`keep_parsed` may have left what the dvc.yaml says.
+    """
     stages: dict[str, PlannedStage] = {}
-    for name, about in yaml.load(pipeline.read_bytes(), loader)["stages"].items():
+    for name, about in _parsed(pipeline, kept)["stages"].items():
         for suffix, item in _cells(about.get("matrix", {}), settings):
             values = {**settings, "item": item}
             stage = PlannedStage(
@@ -41,6 +45,32 @@ def read_stages(pipeline: Path, settings: Mapping[str, Any]) -> dict[str, Planne
             )
             stages[stage.name] = stage
     return stages
+
+
+def keep_parsed(pipeline: Path, kept: Path) -> None:
+    """Leave what a dvc.yaml says in a file that is read in a millisecond: to load a parser of YAML takes twenty."""
+    state = _state(pipeline)
+    if not kept.is_file() or json.loads(kept.read_bytes())[0] != state:
+        with named_os_errors(kept):
+            temporary = kept.with_suffix(".tmp")
+            temporary.write_bytes(json.dumps([state, _parsed(pipeline, None)]).encode())
+            temporary.replace(kept)
+
+
+def _parsed(pipeline: Path, kept: Path | None) -> dict[str, Any]:
+    if kept is not None and kept.is_file():
+        state, parsed = json.loads(kept.read_bytes())
+        if state == _state(pipeline):
+            return parsed
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the file takes the other one a tenth of a second
+    return yaml.load(pipeline.read_bytes(), loader)
+
+
+def _state(path: Path) -> list[int]:
+    about = path.stat()
+    return [about.st_size, about.st_mtime_ns]
 
 
 def _cells(matrix: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,7 +24,7 @@ import click
 
 from varireal import paths
 from varireal.base.files import json_bytes, named_os_errors
-from varireal.compute.pipeline import PlannedStage, in_order, read_stages, sources
+from varireal.compute.pipeline import PlannedStage, in_order, keep_parsed, read_stages, sources
 from varireal.compute.processes import is_first
 from varireal.compute.progress import whole_as
 from varireal.compute.starter import STAGE, starting_dvc
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NOTES, LOCK = "times", Path("dvc.lock")
+NOTES, PARSED, LOCK = "times", "times/pipeline", Path("dvc.lock")
 MINUTE, HOUR = 60.0, 3600.0
 
 
@@ -68,6 +68,7 @@ def within_run(params: Params) -> Iterator[None]:
         yield
     try:
         run.note()
+        keep_parsed(paths.PIPELINE, work_root() / PARSED)
     except UserError as error:  # outputs are complete; only the next run's estimate lacks something
         logger.warning("how long the stage took is not noted: %s", error)
 
@@ -77,7 +78,7 @@ def _open(params: Params) -> WholeRun | None:
     if not name or not is_first() or not paths.PIPELINE.is_file() or (dvc := starting_dvc()) is None:
         return None
     settings = params.model_dump(mode="json")
-    stages = read_stages(paths.PIPELINE, settings)
+    stages = read_stages(paths.PIPELINE, settings, work_root() / PARSED)
     wanted, alone = asked_for(dvc.words, stages)
     order = list(wanted) if alone else in_order(stages, wanted)
     if name not in order:
@@ -256,13 +257,15 @@ class WholeRun:
         if folder not in self._code:
             path = Path(folder)
             files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-            self._code[folder] = _digest(b"".join(_file_digest(str(file)) for file in files))
+            self._code[folder] = _digest("".join(_state(str(file)) for file in files).encode())
         return self._code[folder]
 
 
 @functools.cache
-def _file_digest(path: str) -> bytes:
-    return path.encode() + hashlib.blake2b(Path(path).read_bytes(), digest_size=8).digest()
+def _state(path: str) -> str:
+    """Return what tells that a file was changed; to read them all takes longer."""
+    about = Path(path).stat()
+    return f"{path} {about.st_size} {about.st_mtime_ns}"
 
 
 def _digest(data: bytes) -> str:

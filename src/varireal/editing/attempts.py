@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ from varireal.editing.jobs import EditJob
 from varireal.store import Kept
 
 if TYPE_CHECKING:
+    from varireal.editing.drafts import Draft
     from varireal.editing.editors import Editor
 
 IMAGE, PRIOR, MEASURED = "image.png", "prior.png", "measured.json"
@@ -128,19 +130,26 @@ class EditWorker:
         self.load(editor=any(IMAGE not in each.files for each in items))
         jobs = [attempt.job for attempt in items]
         pictures = {place: decode_png(each.files[IMAGE]) for place, each in enumerate(items) if IMAGE in each.files}
-        made: dict[int, dict[str, bytes]] = {}
+        made: dict[int, Draft] = {}
         if len(pictures) < len(items):
-            for place, draft in enumerate(self._editor.edit(jobs, [attempt.seed for attempt in items])):
-                if place not in pictures:
-                    pictures[place] = draft.picture
-                    priors = {PRIOR: encode_png(draft.prior)} if self._keep_priors else {}
-                    measured = {MEASURED: json_bytes(dict(draft.measured))} if draft.measured else {}
-                    made[place] = {IMAGE: encode_png(draft.picture), **priors, **measured}
-        answers = self._filter.check([pictures[place] for place in range(len(items))], jobs)
+            drafts = self._editor.edit(jobs, [attempt.seed for attempt in items])
+            made = {place: draft for place, draft in enumerate(drafts) if place not in pictures}
+            pictures |= {place: draft.picture for place, draft in made.items()}
+        # PNG takes the CPU while the filter's network has the GPU; the thread is gone before the batch is
+        with ThreadPoolExecutor(max_workers=1) as encoder:
+            encoded = {place: encoder.submit(self._encode, draft) for place, draft in made.items()}
+            answers = self._filter.check([pictures[place] for place in range(len(items))], jobs)
+            files = {place: each.result() for place, each in encoded.items()}
         return [
-            dataclasses.replace(attempt, files=made.get(place, {}), answer=answer)
+            dataclasses.replace(attempt, files=files.get(place, {}), answer=answer)
             for place, (attempt, answer) in enumerate(zip(items, answers))
         ]
+
+    def _encode(self, draft: Draft) -> dict[str, bytes]:
+        """Return the files of a draft."""
+        prior = {PRIOR: encode_png(draft.prior)} if self._keep_priors else {}
+        measured = {MEASURED: json_bytes(dict(draft.measured))} if draft.measured else {}
+        return {IMAGE: encode_png(draft.picture), **prior, **measured}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -182,7 +182,8 @@ class JobPlan:
         both = [self._table.specs(self._cell[0], kind, photo.class_name) for kind in FEASIBILITIES]
         pixels, mask = read_image(Path(photo.path)), read_mask(Path(str(photo.mask_path)))
         random = generator("match", self._seed, photo.image_id, self._cell[0])  # the same in both cells
-        own = [pair[FEASIBILITIES.index(self._cell[1])] for pair in alike(pixels, mask, *both, within, random)]
+        pairs = alike(pixels, mask, both[0], both[1], within, random)
+        own = [pair[FEASIBILITIES.index(self._cell[1])] for pair in pairs]
         return [own[index % len(own)] for index in range(self._edits_per_photo)]
 
     def _assigned(self, photo: ImageRecord, specs: Sequence[AttributeSpec]) -> list[AttributeSpec]:

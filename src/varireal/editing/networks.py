@@ -61,7 +61,8 @@ def load_pipeline(
     logging.getLogger("diffusers.models.modeling_utils").addFilter(_says_something)
     key, checkpoint = f"{section}.checkpoint", str(config.checkpoint)
     with loading(key, checkpoint, "a diffusers pipeline"):
-        kind = str(diffusers.DiffusionPipeline.load_config(checkpoint, revision=config.revision).get("_class_name"))
+        index: Any = diffusers.DiffusionPipeline.load_config(checkpoint, revision=config.revision)
+        kind = str(index.get("_class_name"))
         refuse_another(family, section, checkpoint, kind)
         refuse_task(family, section, checkpoint, task, kind)
         pipe = getattr(diffusers, str(family.pipeline_class(task, kind))).from_pretrained(

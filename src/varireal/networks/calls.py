@@ -17,6 +17,8 @@ NAMES = {
     "diffusers.models.controlnets.controlnet.ControlNetModel": "ControlNet",
     "diffusers.models.autoencoders.vae.Encoder": "VAE encoder",
     "diffusers.models.autoencoders.vae.Decoder": "VAE decoder",
+    "diffusers.models.autoencoders.autoencoder_kl_qwenimage.QwenImageEncoder3d": "VAE encoder",
+    "diffusers.models.autoencoders.autoencoder_kl_qwenimage.QwenImageDecoder3d": "VAE decoder",
     "open_clip.transformer.VisionTransformer": "CLIP, pictures",
     "open_clip.modified_resnet.ModifiedResNet": "CLIP, pictures",
     "open_clip.timm_model.TimmModel": "CLIP, pictures",
@@ -31,7 +33,11 @@ KINDS = {  # of transformers, by the beginning or end of the class
     "ForImageSegmentation": "segmenter",
     "ForObjectDetection": "detector",
     "Sam": "segmenter",
+    "T5Encoder": "text encoder",
+    "Qwen3": "text encoder",  # of pictures; a judge's is a part of it, and was found above
 }
+# what draws in place of a UNet, in every family of diffusers
+TRANSFORMERS = ("diffusers.models.transformers.", "Transformer2DModel")
 # how the classes end that look at pictures for a judge
 LOOKING = ("VisionModel", "VisionTransformer", "VisionTransformerPretrainedModel")
 
@@ -122,6 +128,8 @@ def kind_of(network: type) -> str | None:
     full = f"{network.__module__}.{network.__name__}"
     if full in NAMES:
         return NAMES[full]
+    if full.startswith(TRANSFORMERS[0]) and full.endswith(TRANSFORMERS[1]):
+        return "transformer"
     if not network.__module__.startswith("transformers.models."):
         return None
     if not any(base.__name__ == "PreTrainedModel" for base in network.__mro__):

@@ -22,30 +22,37 @@ class Classifier(Protocol):
     @property
     def model(self) -> Any:
         """Return the network, which gets an adapter."""
+        ...
 
     @property
     def name(self) -> str:
         """Return where params.yaml names it and what it is, for messages."""
+        ...
 
     @property
     def image_size(self) -> int:
         """Return the side of the square input, in pixels."""
+        ...
 
     @property
     def preprocessing(self) -> str:
         """Return what a resized picture depends on."""
+        ...
 
     @property
     def device(self) -> torch.device:
         """Return the device that the network lies on."""
+        ...
 
     @property
     def reads_text(self) -> bool:
         """Tell whether it knows classes by their names, so that it can be tested before any training."""
+        ...
 
     @property
     def sigmoid(self) -> bool:
         """Tell whether it was trained to say of each class by itself if it fits."""
+        ...
 
     def resize(self, image: np.ndarray) -> np.ndarray:
         """Resize and crop a uint8 RGB picture (H, W, 3): uint8 (image_size, image_size, 3)."""

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from varireal.errors import UserError
 from varireal.networks.blank import SIDE, answering
@@ -182,6 +182,7 @@ def _load(model: str, revision: str | None, key: str) -> tuple[Any, Any]:
 def _add_preprocessing(network: Any, processor: Any, named: str) -> Probe:
     """Read how a network wants its pictures: scaled to a square, or the middle of what was scaled."""
     from torchvision import transforms
+    from torchvision.transforms.functional import pil_modes_mapping
 
     size = dict(processor.size)
     size = {name: side for name, side in size.items() if side is not None}
@@ -196,9 +197,9 @@ def _add_preprocessing(network: Any, processor: Any, named: str) -> Probe:
     scaled = (size["height"], size["width"]) if "height" in size else size["shortest_edge"]
     resample = transforms.InterpolationMode.BICUBIC
     for mode in (transforms.InterpolationMode.BILINEAR, transforms.InterpolationMode.LANCZOS):
-        if transforms.functional.pil_modes_mapping[mode] == processor.resample:
+        if pil_modes_mapping[mode] == processor.resample:
             resample = mode
-    side = int(sides.pop())
+    side = int(cast("int", sides.pop()))
     steps = [transforms.Resize(scaled, resample), *([transforms.CenterCrop(side)] if cropped else [])]
     told = {"size": size, "crop": crop if cropped else None, "resample": resample.value}
     return Probe(

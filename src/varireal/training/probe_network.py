@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ class ProbeNetwork(nn.Module):
         """Take a network that answers pictures with ``pooler_output`` or ``last_hidden_state`` of this width."""
         super().__init__()
         self.backbone, self.frozen = backbone, frozen
-        self.class_head = nn.utils.skip_init(nn.Linear, width, classes)
+        self.class_head = cast("nn.Linear", nn.utils.skip_init(nn.Linear, width, classes))
         self.start_head()
 
     def start_head(self, *seed: SeedPart) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch.nn import functional
@@ -94,7 +94,7 @@ class AdaptedClip:
                 loss = self.part_loss(sources, rows, features)
                 scaler.scale(loss).backward()
             total += loss.detach()
-        texts.backward(features.grad.to(texts.dtype))
+        texts.backward(cast("torch.Tensor", features.grad).to(texts.dtype))
         return total
 
     def part_loss(

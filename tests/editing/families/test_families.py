@@ -107,6 +107,19 @@ def test_a_sentence_is_encoded_once(kind, inpainter, given) -> None:
     assert len(asked) == (4 if kind == "qwen_image" else 1)
 
 
+def test_the_network_is_called_as_often_as_the_table_says(kind, inpainter, given) -> None:
+    """With n steps at a strength s, n - int(n (1 - s)) of them; twice where another sentence guides beside it."""
+    from varireal.networks.calls import recording
+
+    inpainter.paint(**first(given), **SETTINGS)
+    with recording() as uses:
+        inpainter.paint(**first(given), **{**SETTINGS, "num_inference_steps": 4, "strength": 0.3})
+    twice = 2 if kind in ("flux2", "qwen_image") else 1  # Z-Image's second sentence doubles the batch instead
+    assert uses["transformer"].calls == 2 * twice
+    assert uses["transformer"].rows == 2 * (2 if kind == "z_image" else twice)
+    assert uses["VAE decoder"].calls == 1 and uses["VAE encoder"].calls >= 1
+
+
 def test_a_batch_that_does_not_fit_is_halved_and_the_pictures_stay(kind, inpainter, given, monkeypatch) -> None:
     import torch
 

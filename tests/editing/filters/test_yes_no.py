@@ -90,7 +90,7 @@ def test_all_questions_about_a_picture_are_answered_as_one_by_one(kind: str, tin
         model = load(tiny_vlm(kind), batch_size)
         answers = model.answers(PICTURES, questions)
         assert answers == [pytest.approx(texts, abs=1e-4) for texts in expected]
-        assert model.reads_once != kind.startswith("qwen")  # which count the places of pictures by rules of their own
+        assert model.reads_once != kind.startswith("qwen")  # which count the places of pictures by a rule of their own
     assert model.answers([], []) == []
 
 
