@@ -145,7 +145,7 @@ def _why_apart(first: Study, other: Study) -> str | None:
     question = other.told.get("questions", {}).get(FAMILY)
     if question is None or not Side(other, "", "", {}).pairs:
         return "without a comparison of feasible with infeasible (grid.conditions)"
-    question["bound"], question["comparisons"], other.told["top1"].keys()  # asked for below
+    _ = question["bound"], question["comparisons"], other.told["top1"].keys()  # asked for below
     return None
 
 

@@ -68,7 +68,7 @@ def controls_words(side: Side) -> str:
     controls = side.study.told.get("controls")
     if controls is None:
         return "none made"
-    seeing = {source for by in controls["cells"].values() for source in by} - set(side.blind)
+    seeing = {str(source) for by in controls["cells"].values() for source in by} - set(side.blind)
     if not side.blind:
         return "shown to see"
     if not seeing:
@@ -93,8 +93,12 @@ def across_figure(across: Across) -> bytes:
             _draw(axes, across, attribute, source)
     for axes in grid[-1]:
         axes.set_xlabel(f"points of top-1, 95 % intervals; shaded ±{across.margin:g}", fontsize=8)
-    outcomes = [outcome for outcome in COLOURS if any(outcome in _outcomes(side) for side in across.sides)]
-    marks = [Line2D([], [], color=COLOURS[each], marker="o", label=outcome_words(each)) for each in outcomes]
+    told = {outcome for side in across.sides for outcome in _outcomes(side)}
+    marks = [
+        Line2D([], [], color=colour, marker="o", label=outcome_words(each))
+        for each, colour in COLOURS.items()
+        if each in told
+    ]
     if any(side.blind for side in across.sides):
         hollow = "hollow: controls do not show that it sees"
         marks.append(Line2D([], [], color="#1b1f24", marker="o", fillstyle="none", linestyle="", label=hollow))
