@@ -95,4 +95,5 @@ def _filled(rows: Sequence[Sequence[int]], like: torch.Tensor) -> tuple[torch.Te
     width = max(map(len, rows))
     tokens = [[0] * (width - len(row)) + list(row) for row in rows]
     real = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return (torch.tensor(each, device=like.device, dtype=like.dtype) for each in (tokens, real))  # type: ignore
+    like_mask = {"device": like.device, "dtype": like.dtype}
+    return torch.tensor(tokens, **like_mask), torch.tensor(real, **like_mask)
