@@ -309,3 +309,15 @@ def test_the_identity_follows_every_setting_that_decides(zoo):
         assert made(zoo, source).identity() == base
         for variant in variants:
             assert made(zoo, source, **variant).identity() != base, variant
+
+
+def test_weights_that_are_not_here_and_cannot_be_fetched_are_one_line_with_the_way_without(
+    zoo, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    config = settings({**zoo, "clipseg": "someone/clipseg"}, source="clipseg")
+    with pytest.raises(
+        UserError, match=r"segment\.clipseg\.checkpoint = 'someone/clipseg' is not in the hub's"
+    ) as caught:
+        SEGMENTERS["clipseg"](config, CPU, "pet").load()
+    assert "--masks" in str(caught.value) and "\n" not in str(caught.value)

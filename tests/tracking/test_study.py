@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib.util
 import json
-import re
-import shutil
-import sqlite3
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.tracking.logged import MADE, client, log, runs
 
-from varireal.config import Params, load_params
-from varireal.reporting.provenance import Provenance
-from varireal.reporting.results import Results, read_results
+from varireal.config import Params
+from varireal.reporting.results import Results
 from varireal.tracking import TrackingError
 from varireal.tracking.entries import study_entries, study_name
 from varireal.tracking.notes import experiment_note, study_note
-from varireal.tracking.study import LoggedStudy, log_study
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
-
-MADE = Provenance(commit="c0ffee", changed=False, experiment=None, versions={}, data={"data/prepared": "abc.dir"})
-
-
-@pytest.fixture
-def study(finished_study: Path, empty_store: Path) -> tuple[Params, Results]:
-    """The small grid: one attribute, two conditions, one source, two seeds; beside it an empty store."""
-    shutil.copy(empty_store, finished_study / "mlflow.db")
-    params = load_params(finished_study / "params.yaml")
-    grid = params.grid.model_copy(
-        update={"attributes": ["color"], "conditions": ["feasible", "infeasible"], "sources": ["synthetic"]}
-    )
-    return params.model_copy(update={"grid": grid}), read_results(grid, finished_study / "metrics")
-
-
-def client(root: Path) -> MlflowClient:
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
-
-
-def runs(root: Path) -> dict[str, Run]:
-    store = client(root)
-    experiment = store.get_experiment_by_name("rendered_aircraft")
-    assert experiment is not None
-    found = store.search_runs([experiment.experiment_id])
-    named = {run.info.run_name: run for run in found}
-    assert len(named) == len(found), "a run is there twice"
-    return named
-
-
-def described(study: tuple[Params, Results], made: Provenance = MADE) -> LoggedStudy:
-    params, results = study
-    verdicts = {"verdict/color/points": 1.5}
-    return LoggedStudy(params, "rendered_aircraft", "d1", results, made, verdicts, "* It does not.", {})
-
-
-def log(study: tuple[Params, Results], made: Provenance = MADE, *, anew: bool = False) -> str:
-    return log_study(described(study, made), anew=anew)
 
 
 def test_every_cell_has_one_run_below_the_parent_however_often_it_is_logged(
@@ -167,31 +120,6 @@ def test_a_run_that_was_cut_short_is_logged_again(
     assert len(runs(finished_study)) == 1 + len(study_entries(*study))
 
 
-def test_another_process_with_the_lock_is_waited_for_and_then_named(
-    finished_study: Path, study: tuple[Params, Results], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from filelock import FileLock
-
-    monkeypatch.setattr("varireal.tracking.store.LOCK_SECONDS", 0.2)
-    with FileLock(finished_study / "mlflow.db.lock"), pytest.raises(TrackingError, match="another process held"):
-        log(study)
-
-
-def test_a_deleted_experiment_is_told_with_both_remedies_and_they_work(
-    finished_study: Path, study: tuple[Params, Results]
-) -> None:
-    log(study)
-    store = client(finished_study)
-    experiment = store.get_experiment_by_name("rendered_aircraft")
-    assert experiment is not None
-    store.delete_experiment(experiment.experiment_id)
-    said = rf"'rendered_aircraft' of sqlite:.* was deleted: restore it .*restore -x {experiment.experiment_id}\)"
-    with pytest.raises(TrackingError, match=said + ", or set tracking.experiment to another name$"):
-        log(study)
-    store.restore_experiment(experiment.experiment_id)
-    assert log(study).startswith("experiment 'rendered_aircraft'")
-
-
 def test_deleted_runs_are_logged_again(finished_study: Path, study: tuple[Params, Results]) -> None:
     log(study)
     before = set(runs(finished_study))
@@ -201,77 +129,6 @@ def test_deleted_runs_are_logged_again(finished_study: Path, study: tuple[Params
     assert set(runs(finished_study)) == before
 
 
-def as_text(path: Path) -> None:
-    path.write_text("this is no database, but a text of some length that somebody wrote here")
-
-
-def as_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def of_revision(number: str):
-    def change(path: Path) -> None:
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute(f"update alembic_version set version_num='{number}'")
-            database.commit()
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (as_text, "file is not a database; move that file away, or name another store in MLFLOW_TRACKING_URI"),
-        (as_folder, "unable to open database file; it is a folder or may not be opened"),
-        (of_revision("0584bdc529eb"), "mlflow db upgrade"),
-        (of_revision("ffffffffffff"), "a newer MLflow made it: install that one"),
-    ],
-)
-def test_a_store_in_trouble_is_told_with_its_remedy_within_seconds(
-    finished_study: Path, study: tuple[Params, Results], spoil, said: str
-) -> None:
-    spoil(finished_study / "mlflow.db")
-    start = time.monotonic()
-    with pytest.raises(TrackingError, match=said) as caught:
-        log(study)
-    assert "\n" not in str(caught.value)
-    assert time.monotonic() - start < 30
-
-
-def test_a_locked_store_is_told_within_seconds(finished_study: Path, study: tuple[Params, Results]) -> None:
-    with contextlib.closing(sqlite3.connect(finished_study / "mlflow.db", isolation_level=None)) as database:
-        database.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(TrackingError, match="database is locked; another program holds it"):
-            log(study)
-
-
-@pytest.mark.parametrize(
-    ("uri", "said"),
-    [
-        ("mysql://nobody@127.0.0.1:9/x", "needs the package mysqlclient, which is not installed: pip install mysqlcl"),
-        ("postgresql://nobody@127.0.0.1:9/x", r"needs the package psycopg(2-binary|\[binary\])|[Cc]onnection refused"),
-        ("mlruns", "stores of files are no longer taken: set MLFLOW_TRACKING_URI to sqlite"),
-    ],
-)
-def test_stores_of_other_kinds_are_told_with_their_remedy(
-    study: tuple[Params, Results], monkeypatch: pytest.MonkeyPatch, uri: str, said: str
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(TrackingError, match=said):
-        log(study)
-
-
-def test_artifacts_in_a_bucket_without_its_package_are_told(
-    finished_study: Path, study: tuple[Params, Results]
-) -> None:
-    if importlib.util.find_spec("boto3") is not None:
-        pytest.skip("boto3 is installed")
-    client(finished_study).create_experiment("rendered_aircraft", artifact_location="s3://bucket/x")
-    with pytest.raises(TrackingError, match="needs the package boto3, which is not installed"):
-        log(study)
-
-
 def test_sending_again_replaces_every_run(finished_study: Path, study: tuple[Params, Results]) -> None:
     log(study)
     before = runs(finished_study)
@@ -279,57 +136,6 @@ def test_sending_again_replaces_every_run(finished_study: Path, study: tuple[Par
     after = runs(finished_study)
     assert after.keys() == before.keys()
     assert not {run.info.run_id for run in after.values()} & {run.info.run_id for run in before.values()}
-
-
-def view_at(experiment: Experiment, link: str) -> dict[str, Any]:
-    """The prepared view that a link within MLflow's pages opens."""
-    key = re.search(r"viewStateShareKey=(\w+)", link)
-    assert key is not None
-    return json.loads(experiment.tags[f"mlflow.sharedViewState.{key[1]}"])
-
-
-def test_descriptions_lead_to_prepared_views_of_the_cells_and_of_all_studies(
-    finished_study: Path, study: tuple[Params, Results]
-) -> None:
-    log(study)
-    store = client(finished_study)
-    experiment = store.get_experiment_by_name("rendered_aircraft")
-    assert experiment is not None
-    parent = runs(finished_study)["ratio 0.5"]
-    note = parent.data.tags["mlflow.note.content"]
-    assert note.startswith("It does not. ")
-    cells, studies = (view_at(experiment, link) for link in re.findall(r"\]\((#[^)]+)\)", note))
-    assert all(link in experiment.tags["mlflow.note.content"] for link in re.findall(r"\]\((#[^)]+)\)", note))
-
-    found = store.search_runs(
-        [experiment.experiment_id], cells["searchFilter"], order_by=[f"{cells['orderByKey']} ASC"]
-    )
-    assert {run.info.run_name for run in found} == runs(finished_study).keys() - {"ratio 0.5"}
-    assert cells["groupBy"] is None  # every seed is a dot
-    names = [run.data.params["cell"] for run in found]
-    assert names == ["col feas"] * 2 + ["col inf"] * 2 + ["real"] * 2 + ["zero-shot"]
-    colours = {run.data.params["condition"]: run.data.tags["mlflow.runColor"] for run in found}
-    assert colours == {"feasible": "#1668b8", "infeasible": "#c4471d", "none": "#6e7781"}
-    for chart in cells["compareRunCharts"]:
-        assert chart["xaxis"] == {"key": "cell", "type": "PARAM"}
-        assert chart["yaxis"]["dataAccessKey"] in found[0].data.metrics
-
-    (only,) = store.search_runs([experiment.experiment_id], studies["searchFilter"])
-    assert only.info.run_id == parent.info.run_id
-    shown = {chart["metricKey"]: only.data.metrics[chart["dataAccessKey"]] for chart in studies["compareRunCharts"]}
-    assert shown == {"color feasible": 51.0, "color infeasible": 48.0}
-
-
-def test_a_smaller_grid_takes_no_chart_from_the_comparison_of_studies(
-    finished_study: Path, study: tuple[Params, Results]
-) -> None:
-    log(study)
-    params, results = study
-    grid = params.grid.model_copy(update={"conditions": ["infeasible"]})
-    log((params.model_copy(update={"grid": grid}), dataclasses.replace(results, cells=results.cells[1:])))
-    experiment = client(finished_study).get_experiment_by_name("rendered_aircraft")
-    charts = view_at(experiment, "viewStateShareKey=studies")["compareRunCharts"]
-    assert [chart["metricKey"] for chart in charts] == ["color feasible", "color infeasible"]
 
 
 def test_a_study_is_described_by_its_verdict_and_a_low_figure() -> None:

@@ -148,6 +148,12 @@ class SegmentNetwork:
                 **source, use_safetensors=True, dtype=getattr(torch, DTYPE), output_loading_info=True
             )
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            if is_hub_id(self._checkpoint) and not self._is_cached():
+                raise UserError(
+                    f"{self._key} = {self._checkpoint!r} is not in the hub's cache here and could not be fetched: "
+                    "connect once, check the name, or name a folder that holds it; masks of the objects do without it "
+                    "(varireal init PHOTOS --masks FOLDER --replace, or dataset.masks_root)"
+                ) from error
             raise UserError(
                 f"{self._key} = {self._checkpoint!r} cannot be loaded ({' '.join(str(error).split())[:300]}); it must "
                 f"be a folder or hub id of a {self._kind.words} of transformers with .safetensors weights and its "
@@ -159,6 +165,11 @@ class SegmentNetwork:
                 f"{', '.join(sorted(loading['missing_keys'])[:3])}"
             )
         return model.to(resolve_device(self._compute)).eval(), processor
+
+    def _is_cached(self) -> bool:
+        from huggingface_hub import try_to_load_from_cache
+
+        return isinstance(try_to_load_from_cache(str(self._checkpoint), "config.json", revision=self._revision), str)
 
     def _check_type(self, model_type: str | None) -> None:
         if self._kind.model_types and model_type not in self._kind.model_types:

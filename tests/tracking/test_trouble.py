@@ -1,0 +1,116 @@
+"""Stores in trouble: told with their remedy, within seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.tracking.logged import client, log
+
+from varireal.config import Params
+from varireal.reporting.results import Results
+from varireal.tracking import TrackingError
+
+if TYPE_CHECKING:
+    pass
+
+
+def test_another_process_with_the_lock_is_waited_for_and_then_named(
+    finished_study: Path, study: tuple[Params, Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from filelock import FileLock
+
+    monkeypatch.setattr("varireal.tracking.store.LOCK_SECONDS", 0.2)
+    with FileLock(finished_study / "mlflow.db.lock"), pytest.raises(TrackingError, match="another process held"):
+        log(study)
+
+
+def test_a_deleted_experiment_is_told_with_both_remedies_and_they_work(
+    finished_study: Path, study: tuple[Params, Results]
+) -> None:
+    log(study)
+    store = client(finished_study)
+    experiment = store.get_experiment_by_name("rendered_aircraft")
+    assert experiment is not None
+    store.delete_experiment(experiment.experiment_id)
+    said = rf"'rendered_aircraft' of sqlite:.* was deleted: restore it .*restore -x {experiment.experiment_id}\)"
+    with pytest.raises(TrackingError, match=said + ", or set tracking.experiment to another name$"):
+        log(study)
+    store.restore_experiment(experiment.experiment_id)
+    assert log(study).startswith("experiment 'rendered_aircraft'")
+
+
+def as_text(path: Path) -> None:
+    path.write_text("this is no database, but a text of some length that somebody wrote here")
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def of_revision(number: str):
+    def change(path: Path) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute(f"update alembic_version set version_num='{number}'")
+            database.commit()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (as_text, "file is not a database; move that file away, or name another store in MLFLOW_TRACKING_URI"),
+        (as_folder, "unable to open database file; it is a folder or may not be opened"),
+        (of_revision("0584bdc529eb"), "mlflow db upgrade"),
+        (of_revision("ffffffffffff"), "a newer MLflow made it: install that one"),
+    ],
+)
+def test_a_store_in_trouble_is_told_with_its_remedy_within_seconds(
+    finished_study: Path, study: tuple[Params, Results], spoil, said: str
+) -> None:
+    spoil(finished_study / "mlflow.db")
+    start = time.monotonic()
+    with pytest.raises(TrackingError, match=said) as caught:
+        log(study)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - start < 30
+
+
+def test_a_locked_store_is_told_within_seconds(finished_study: Path, study: tuple[Params, Results]) -> None:
+    with contextlib.closing(sqlite3.connect(finished_study / "mlflow.db", isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingError, match="database is locked; another program holds it"):
+            log(study)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("mysql://nobody@127.0.0.1:9/x", "needs the package mysqlclient, which is not installed: pip install mysqlcl"),
+        ("postgresql://nobody@127.0.0.1:9/x", r"needs the package psycopg(2-binary|\[binary\])|[Cc]onnection refused"),
+        ("mlruns", "stores of files are no longer taken: set MLFLOW_TRACKING_URI to sqlite"),
+    ],
+)
+def test_stores_of_other_kinds_are_told_with_their_remedy(
+    study: tuple[Params, Results], monkeypatch: pytest.MonkeyPatch, uri: str, said: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(TrackingError, match=said):
+        log(study)
+
+
+def test_artifacts_in_a_bucket_without_its_package_are_told(
+    finished_study: Path, study: tuple[Params, Results]
+) -> None:
+    if importlib.util.find_spec("boto3") is not None:
+        pytest.skip("boto3 is installed")
+    client(finished_study).create_experiment("rendered_aircraft", artifact_location="s3://bucket/x")
+    with pytest.raises(TrackingError, match="needs the package boto3, which is not installed"):
+        log(study)
