@@ -31,16 +31,15 @@ COUNTS = {
     "stanford_cars": {"train": 3, "test": 2},
     "waterbirds": {"per_split": 6},
 }
-# what paints in place of SDXL's networks, which are refined where no other family stands here
-FAMILIES = {
-    "waterbirds": [
-        "edit.inpaint.checkpoint=models/tiny/z-image",
-        "+edit.inpaint.family=z_image",
-        "+edit.inpaint.emphasis=false",
-        "+edit.inpaint.guidance_scale=2.0",
-        "edit.refine.checkpoint=null",
-    ]
-}
+# what paints in place of SDXL's networks, which alone are refined here
+Z_IMAGE = [
+    "edit.inpaint.checkpoint=models/tiny/z-image",
+    "+edit.inpaint.family=z_image",
+    "+edit.inpaint.emphasis=false",
+    "+edit.inpaint.guidance_scale=2.0",
+    "edit.refine.checkpoint=null",
+]
+STUDIES = {**{name: (name, []) for name in sorted(COUNTS)}, "waterbirds by Z-Image": ("waterbirds", Z_IMAGE)}
 EDIT_CELLS = [(attribute, feasibility) for attribute in ATTRIBUTES for feasibility in FEASIBILITIES]
 CONDITIONS = ("feasible", "mixed")  # the third one is made as the first
 MIX_CELLS = [(attribute, condition) for attribute in ATTRIBUTES for condition in CONDITIONS]
@@ -53,17 +52,18 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=sorted(COUNTS))
+@pytest.fixture(scope="module", params=STUDIES)
 def study(
     request: pytest.FixtureRequest, tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
     """A working folder in which all stages have run, as the current folder; yields params.yaml."""
-    root = tmp_path_factory.mktemp(request.param)
-    getattr(layouts, request.param)(root / "data" / "raw" / request.param, **COUNTS[request.param])
+    dataset, painter = STUDIES[request.param]
+    root = tmp_path_factory.mktemp(dataset)
+    getattr(layouts, dataset)(root / "data" / "raw" / dataset, **COUNTS[dataset])
     (root / "data" / "banks").symlink_to(REPOSITORY / "data" / "banks")
     (root / "models").mkdir()
     (root / "models" / "tiny").symlink_to(tiny_zoo)
-    chosen = [f"dataset={request.param}", "study=original", "models=tiny", "dataset.complete=false"]
+    chosen = [f"dataset={dataset}", "study=original", "models=tiny", "dataset.complete=false"]
     # half precision takes a CPU several times as long (tests/editing/test_model_groups.py edits in it)
     here = ["compute.device=cpu", "compute.dtype=float32", "compute.num_threads=1", "compute.workers=1"]
     less = [
@@ -73,7 +73,7 @@ def study(
         "dataset.train_per_class=2",
         "filter.max_attempts=1",
     ]
-    params = compose(root / "params.yaml", [*chosen, *here, *less, *FAMILIES.get(request.param, [])])
+    params = compose(root / "params.yaml", [*chosen, *here, *less, *painter])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))
