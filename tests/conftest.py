@@ -77,7 +77,7 @@ def _study_params(root: Path, controls: list[str]) -> dict[str, Any]:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["grid"] |= {"attributes": ["color", "texture"], "seeds": [0, 1]}
     params["grid"] |= {"controls": controls, "control_attributes": ["color"]}
-    params["report"]["examples"] = 2
+    params["report"] |= {"examples": 2, "margin": 0.3}
     (root / paths.PARAMS).write_text(yaml.safe_dump(params, sort_keys=False))
     return params
 

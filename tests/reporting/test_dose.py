@@ -59,7 +59,8 @@ def with_predictions(swept: SweepExperiment, **changes: object) -> SweepExperime
 def params() -> Params:
     found = load_params(REPOSITORY / "params.yaml")
     grid = found.grid.model_copy(update={"attributes": ["color", "texture"], "seeds": list(SEEDS)})
-    return found.model_copy(update={"grid": grid})
+    report = found.report.model_copy(update={"margin": 0.3})
+    return found.model_copy(update={"grid": grid, "report": report})
 
 
 @pytest.fixture(scope="module")

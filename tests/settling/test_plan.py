@@ -47,7 +47,7 @@ def test_what_cannot_be_looked_at_is_refused(settings: list[str], message: str) 
 
 def test_a_plan_may_not_change_once_a_look_was_taken_but_another_study_has_its_own(tmp_path: Path) -> None:
     path = tmp_path / "settle.json"
-    plan = plan_json(plan_looks([], CONF))
+    plan = plan_json(plan_looks(["report.margin=0.3"], CONF))
     check_plan(plan, path)  # none was taken
     write_json(path, {"plan": plan})
     check_plan(plan, path)
