@@ -178,7 +178,8 @@ def written(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_what_a_data_set_decides_stands_nowhere_else(name) -> None:
-    others = [path.relative_to(CONF).as_posix() for group in ("models", "scale") for path in (CONF / group).glob("*.yaml")]
+    groups = [path for group in ("models", "scale") for path in (CONF / group).glob("*.yaml")]
+    others = [path.relative_to(CONF).as_posix() for path in groups]
     elsewhere = set().union(*(written(other) for other in ("config.yaml", *others)))
     assert written(f"dataset/{name}.yaml") & elsewhere == DECIDED_BY_THE_DATA_SET.get(name, set())
 
