@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +85,22 @@ def laid_over_each_other(dataset: str, models: str, scale: str) -> dict[str, Any
     return OmegaConf.to_container(merged, resolve=True)
 
 
-@pytest.mark.parametrize("names", list(product(*GROUPS.values())), ids=str)
-def test_every_combination_of_groups_is_valid_and_holds_their_settings_only(
-    names: tuple[str, ...], tmp_path: Path
-) -> None:
+# every data set with all models and all scales, and all models with all scales: a Latin square, a quarter of all
+PAIRED = [
+    (dataset, models, GROUPS["scale"][(row + column) % len(GROUPS["scale"])])
+    for row, dataset in enumerate(GROUPS["dataset"])
+    for column, models in enumerate(GROUPS["models"])
+]
+
+
+def test_each_two_choices_of_groups_are_tried_together() -> None:
+    for first, second in combinations(range(3), 2):
+        asked = set(product(*(list(GROUPS.values())[place] for place in (first, second))))
+        assert {(names[first], names[second]) for names in PAIRED} == asked
+
+
+@pytest.mark.parametrize("names", PAIRED, ids=str)
+def test_combined_groups_are_valid_and_hold_their_settings_only(names: tuple[str, ...], tmp_path: Path) -> None:
     chosen = dict(zip(GROUPS, names))
     found = compose(tmp_path / "params.yaml", [f"{group}={name}" for group, name in chosen.items()])
     load_params(tmp_path / "params.yaml")
