@@ -69,7 +69,7 @@ def test_writes_results_first_and_warns_once_where_mlflow_is_away(
     verdicts = json.loads((finished_study / "metrics/verdicts.json").read_text())
     pair = verdicts["comparisons"]["feasibility"]["color"]["synthetic"]["feasible_minus_infeasible"]
     assert (verdicts["margin"], pair["points"], pair["outcome"]) == (0.3, 3.0, "different")
-    assert "│ texture │ infeasible │ 5 │ yes │ 0.50 │ 12.0 dB │ 30.0 │ +10.0 │ 2.000 │" in " ".join(output.split())
+    assert "│ texture │ infeasible │ 5 │ yes │ 0.50 │ 12.0 │ – │ – │ 30.0 │ +10.0 │ 2.000 │" in " ".join(output.split())
     assert "Does feasibility matter? By less than 4.1 points in all 12 comparisons" in " ".join(output.split())
     rows = list(csv.DictReader((finished_study / "metrics/table.csv").open()))
     assert len(rows) == 2 + 2 * 3 * 2

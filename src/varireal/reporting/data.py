@@ -25,18 +25,18 @@ EXPLAIN = {  # figures that accuracy is drawn against, in the words of an axis
 }
 HEADS = (
     "edits",
-    "exact outside",
-    "SSIM inside",
-    "PSNR inside",
+    "exact",
+    "SSIM",
+    "PSNR",
     "ΔE",
-    "wrongly changed",
-    "CLIP score",
+    "changed",
+    "CLIP",
     "gained",
     "CMMD",
     "diversity",
-    "pass rate",
+    "passed",
 )
-CELL = columns("attribute", "feasibility")
+CELL = (*columns("attribute", min_width=10), *columns("feasibility", min_width=11))  # the longest words: the table fits 120 columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _cells(results: Results, cell: tuple[str, str]) -> Iterator[str]:
     yield "–" if leaks is None else f"no: {leaks:,}" if leaks else "yes"
     yield _number(measured["ssim_inside"], 2)
     # nothing differs inside where SSIM is 1; there is no such number of decibels
-    yield _number(measured["psnr_inside"], 1) + (" dB" if measured["psnr_inside"] is not None else "")
+    yield _number(measured["psnr_inside"], 1)
     yield _number(measured.get("delta_e"), 1)  # which results of earlier versions lack, as the next
     yield "–" if measured.get("lost") is None else percent(measured["lost"])
     yield _number(measured["clip_score"], 1)
