@@ -36,7 +36,8 @@ HEADS = (
     "diversity",
     "passed",
 )
-CELL = (*columns("attribute", min_width=10), *columns("feasibility", min_width=11))  # the longest words: the table fits 120 columns
+# the longest words, so that the table fits 120 columns
+CELL = (*columns("attribute", min_width=10), *columns("feasibility", min_width=11))
 
 
 @dataclasses.dataclass(frozen=True)
