@@ -12,9 +12,9 @@ import yaml
 from tests.tracking.logged import MADE, client, log, runs
 
 from varireal.config import Params
-from varireal.reporting.results import Results
+from varireal.reporting.results import CellResult, Results
 from varireal.tracking import TrackingError
-from varireal.tracking.entries import study_entries, study_name
+from varireal.tracking.entries import short_name, study_entries, study_name
 from varireal.tracking.notes import experiment_note, study_note
 
 if TYPE_CHECKING:
@@ -136,6 +136,19 @@ def test_sending_again_replaces_every_run(finished_study: Path, study: tuple[Par
     after = runs(finished_study)
     assert after.keys() == before.keys()
     assert not {run.info.run_id for run in after.values()} & {run.info.run_id for run in before.values()}
+
+
+@pytest.mark.parametrize(
+    ("condition", "source", "name"),
+    [
+        ("infeasible", "real+synthetic", "bg+r inf"),
+        ("harm-20", "real+synthetic", "bg+r h20"),
+        ("null-b", "synthetic", "bg nb"),
+    ],
+)
+def test_names_on_the_axis_fit_the_eight_characters_that_are_shown(condition: str, source: str, name: str) -> None:
+    cell = CellResult("background", condition, source, ())
+    assert short_name(cell) == name and len(name) <= 8
 
 
 def test_a_study_is_described_by_its_verdict_and_a_low_figure() -> None:

@@ -127,7 +127,8 @@ def short_name(cell: CellResult) -> str:
     if cell.attribute is None or cell.condition is None:
         return cell.name
     source = "+r" if cell.source == "real+synthetic" else ""
-    return f"{SHORT[cell.attribute]}{source} {SHORT.get(cell.condition, cell.condition)}"
+    control = cell.condition.replace("harm-", "h").replace("null-", "n")  # MLflow's axis shows eight characters
+    return f"{SHORT[cell.attribute]}{source} {SHORT.get(cell.condition, control)}"
 
 
 def _cell_params(cell: str, attribute: str, condition: str, source: str, ratio: str, seed: str) -> dict[str, str]:
