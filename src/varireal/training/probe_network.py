@@ -59,5 +59,5 @@ class ProbeNetwork(nn.Module):
         """Let the backbone keep the inputs of its blocks alone while it is trained."""
         if enable:
             self.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        else:
+        elif self.backbone.is_gradient_checkpointing:
             self.backbone.gradient_checkpointing_disable()
