@@ -23,8 +23,7 @@ from varireal.reporting.experiments import Experiment, parse_experiment, read_ex
 from varireal.reporting.side_by_side import as_json, compare, model_words, summary_lines
 
 COLOR = Model("synthetic", "color", "feasible")
-SETTINGS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
-STEPS = SETTINGS["train"]["max_steps"]
+STEPS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())["train"]["max_steps"]
 
 
 def experiment(
@@ -199,12 +198,7 @@ def test_the_command_shows_tables_and_names_as_they_are(other_study: Path) -> No
 
 def test_the_command_writes_json_with_the_same_figures(other_study: Path) -> None:
     found = json.loads(run(".", str(other_study / paths.PREDICTIONS), "--json"))
-    assert (found["A"], found["margin"], found["photos"], len(found["models"])) == (
-        ".",
-        SETTINGS["report"]["margin"],
-        400,
-        14,
-    )
+    assert (found["A"], found["margin"], found["photos"], len(found["models"])) == (".", 0.3, 400, 14)
     color = next(m for m in found["models"] if (m["attribute"], m["condition"]) == ("color", "mixed"))
     assert color["top1"] == {"A": 71.0, "B": 61.0} and color["difference"]["points"] == 10.0
     assert color["difference"]["outcome"] == "different" and color["verdict"].startswith("different: A is 10.0")
