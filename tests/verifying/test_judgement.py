@@ -107,6 +107,12 @@ def test_a_planted_difference_and_another_verdict_do_not_agree(project: Path) ->
     assert "1 figure outside of tolerance, 1 other verdict, 1 file on one side only" in str(result.exception)
 
 
+def test_looks_of_settle_are_no_results_of_a_stage_and_may_stand_on_one_side(project: Path) -> None:
+    write("settle.json", {"state": "decided"})
+    result = verify()
+    assert result.exit_code == 0 and "settle" not in result.output
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -45,7 +45,9 @@ def judge_states(before: State, now: State) -> Judgement:
         UserError: a file is no JSON, or what tolerances depend on is missing.
     """
     both = [path for path in before.files if path in now.files and path.endswith(".json")]
-    lacking = sorted(path for path in before.files.keys() ^ now.files.keys() if path.endswith(".json"))
+    # looks of `varireal settle` are no results of a stage: one side may well have none
+    of_stages = (before.files.keys() ^ now.files.keys()) - {paths.SETTLED.as_posix()}
+    lacking = sorted(path for path in of_stages if path.endswith(".json"))
     unlike = [path for path in both if before.files[path] != now.files[path]]
     scale = _scale(before) if unlike else Scale(0, 1, 1, 1)
     counts = [count_figures(before.figures(path)) for path in both]
