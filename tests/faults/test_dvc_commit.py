@@ -22,7 +22,7 @@ from varireal.base.seeding import generator
 
 pytestmark = pytest.mark.faults
 
-RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "20")) // 5
+RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "15")) // 5
 PROCESS = Path(__file__).with_name("dvc_process.py")
 TARGET = "mix@color-mixed"
 BEFORE = Path("before")  # all that changes, as it was before the faults

@@ -25,7 +25,7 @@ from varireal.store.batches import item_keys
 
 pytestmark = pytest.mark.faults
 
-RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "20"))
+RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "15"))
 CONDITION = ["--attribute", "color", "--condition", "mixed"]
 
 
