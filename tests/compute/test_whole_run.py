@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,18 @@ def test_what_dvc_yaml_says_is_kept_until_it_is_changed(study: Study) -> None:
     assert list(read_stages(pipeline, SETTINGS, kept))[-1] == "page"
     keep_parsed(pipeline, kept)
     assert list(read_stages(pipeline, SETTINGS, kept))[-1] == "page"
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0\0\0\0", b'{"seconds": 1', b"[]", b"\xff\xfe"])
+def test_what_a_crash_leaves_of_notes_stops_no_stage(rest: bytes, tmp_path: Path) -> None:
+    (tmp_path / "edit@color-feasible.json").write_bytes(rest)
+    assert read_notes(tmp_path) == {}
+    pipeline, kept = tmp_path / "dvc.yaml", tmp_path / "pipeline"
+    pipeline.write_text("stages: {shares: {cmd: python -m varireal shares}}")
+    kept.write_bytes(rest)
+    assert list(read_stages(pipeline, {}, kept)) == ["shares"]
+    keep_parsed(pipeline, kept)
+    assert json.loads(kept.read_bytes())[1]["stages"].keys() == {"shares"}
 
 
 def test_what_is_asked_of_dvc_is_what_counts(study: Study) -> None:

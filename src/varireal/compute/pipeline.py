@@ -49,23 +49,29 @@ def read_stages(pipeline: Path, settings: Mapping[str, Any], kept: Path | None =
 
 def keep_parsed(pipeline: Path, kept: Path) -> None:
     """Leave what a dvc.yaml says in a file that is read in a millisecond: to load a parser of YAML takes twenty."""
-    state = _state(pipeline)
-    if not kept.is_file() or json.loads(kept.read_bytes())[0] != state:
+    if _kept(pipeline, kept) is None:
         with named_os_errors(kept):
             temporary = kept.with_suffix(".tmp")
-            temporary.write_bytes(json.dumps([state, _parsed(pipeline, None)]).encode())
+            temporary.write_bytes(json.dumps([_state(pipeline), _parsed(pipeline, None)]).encode())
             temporary.replace(kept)
 
 
 def _parsed(pipeline: Path, kept: Path | None) -> dict[str, Any]:
-    if kept is not None and kept.is_file():
-        state, parsed = json.loads(kept.read_bytes())
-        if state == _state(pipeline):
-            return parsed
+    if kept is not None and (parsed := _kept(pipeline, kept)) is not None:
+        return parsed
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the file takes the other one a tenth of a second
     return yaml.load(pipeline.read_bytes(), loader)
+
+
+def _kept(pipeline: Path, kept: Path) -> dict[str, Any] | None:
+    """Return what was kept of a dvc.yaml, None if that is nothing, spoilt, or of an older one."""
+    try:
+        state, parsed = json.loads(kept.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return parsed if state == _state(pipeline) else None
 
 
 def _state(path: Path) -> list[int]:
@@ -81,15 +87,15 @@ def _cells(matrix: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[t
 
 
 def _list(values: Any, settings: Mapping[str, Any]) -> Sequence[Any]:
-    found = _look_up(whole.group(1), settings) if (whole := PLACE.fullmatch(str(values))) else values
+    found = look_up(whole.group(1), settings) if (whole := PLACE.fullmatch(str(values))) else values
     return found if isinstance(found, list | tuple) else ()
 
 
 def _filled(text: str, values: Mapping[str, Any]) -> str:
-    return PLACE.sub(lambda place: str(_look_up(place.group(1), values)), text)
+    return PLACE.sub(lambda place: str(look_up(place.group(1), values)), text)
 
 
-def _look_up(key: str, values: Mapping[str, Any]) -> Any:
+def look_up(key: str, values: Mapping[str, Any]) -> Any:
     """Return the value of a dotted key; None where there is none, which DVC itself refuses."""
     found: Any = values
     for name in key.split("."):

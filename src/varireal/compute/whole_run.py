@@ -24,7 +24,7 @@ import click
 
 from varireal import paths
 from varireal.base.files import json_bytes, named_os_errors
-from varireal.compute.pipeline import PlannedStage, in_order, keep_parsed, read_stages, sources
+from varireal.compute.pipeline import PlannedStage, in_order, keep_parsed, look_up, read_stages, sources
 from varireal.compute.processes import is_first
 from varireal.compute.progress import whole_as
 from varireal.compute.starter import STAGE, starting_dvc
@@ -102,7 +102,10 @@ def read_notes(folder: Path) -> dict[str, Note]:
     fields = {field.name for field in dataclasses.fields(Note)}
     notes = {}
     for path in sorted(folder.glob("*.json")):
-        held = json.loads(path.read_bytes() or b"null")
+        try:
+            held = json.loads(path.read_bytes())
+        except ValueError:  # cut short where the machine went down: notes are written without fsync
+            continue
         if isinstance(held, dict) and held.keys() == fields:
             notes[path.stem] = Note(**held)
     return notes
@@ -246,7 +249,7 @@ class WholeRun:
         return self._lock[start : end.start() if end else None]
 
     def _settings_of(self, name: str) -> str:
-        values = {key: _picked(key, self._settings) for key in self._stages[name].params}
+        values = {key: look_up(key, self._settings) for key in self._stages[name].params}
         return _digest(json.dumps(values, sort_keys=True).encode())
 
     def _code_of(self, name: str) -> str:
@@ -270,13 +273,6 @@ def _state(path: str) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
-def _picked(key: str, settings: Mapping[str, Any]) -> Any:
-    found: Any = settings
-    for name in key.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
 
 
 def spoken(seconds: float) -> str:
