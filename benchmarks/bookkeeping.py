@@ -114,11 +114,11 @@ def edit(count: int, folder: Path) -> dict[str, float]:
 
 
 def mix(rows: int, folder: Path) -> dict[str, float]:
-    """Run the stage `mix` on two manifests of together ``rows`` rows."""
+    """Run the stage `mix` on two manifests of together ``rows`` rows: three conditions, no control."""
     from varireal.stages.mix import command
 
     os.chdir(folder)
-    command.main(["--attribute", "color", "--condition", "mixed", "--params", "params.yaml"], standalone_mode=False)
+    command.main(["--attribute", "color", "--params", "params.yaml"], standalone_mode=False)
     return {}
 
 

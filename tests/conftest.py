@@ -138,10 +138,12 @@ def _study_metrics(root: Path, grid: dict[str, Any]) -> None:
             figures = {"edits": 6, "accepted": 5, "exhausted": 1, "failed": 0, "pass_rate": 0.83, "mean_attempts": 1.5}
             causes = {"failed_photos": {}, "failed_edits": {}, "first_pass_rate_by_question": {"attribute": 0.75}}
             write_json(metrics / "edit" / f"{attribute}_{feasibility}.json", figures | causes)
-        for condition in grid["conditions"] + (grid["controls"] if attribute in grid["control_attributes"] else []):
+        mixes = grid["conditions"] + (grid["controls"] if attribute in grid["control_attributes"] else [])
+        figures = {name: {"images": 4, "infeasible_share": 0.5} for name in mixes}
+        write_json(paths.mixes_figures(attribute, metrics), figures)
+        for condition in mixes:
             runs = [trained(source, seed) for source in grid["sources"] for seed in seeds]
             write_json(metrics / "train" / f"{attribute}_{condition}.json", {"val": {}, "runs": runs})
-            write_json(metrics / "mix" / f"{attribute}_{condition}.json", {"images": 4, "infeasible_share": 0.5})
             where = {"attribute": attribute, "condition": condition}
             cells += [{**where, "source": s, **tested(condition, s, seed)} for s in grid["sources"] for seed in seeds]
     write_json(metrics / "train" / "real.json", {"val": {}, "runs": [trained("real", seed) for seed in seeds]})

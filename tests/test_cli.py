@@ -48,7 +48,7 @@ def test_help_imports_no_slow_library(names, slow):
 
 
 def test_a_users_error_is_one_line_on_standard_error_and_exit_code_1(tmp_path):
-    done = python("-m", "varireal", "mix", "--attribute", "color", "--condition", "mixed", cwd=tmp_path)
+    done = python("-m", "varireal", "mix", "--attribute", "color", cwd=tmp_path)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.splitlines() == [
         "Error: params.yaml does not exist; run from the repository's root or give --params"

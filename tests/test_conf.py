@@ -131,7 +131,7 @@ def test_another_classifier_makes_no_edit_anew(classifier: str, tmp_path: Path) 
     load_params(tmp_path / "b.yaml")
     assert {key for key in before if before[key] != after[key]} <= {"clip", "train", "measure", "watch"}
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-    for name in ("prepare", "prompt", "segment", "edit", "shares", "mix", "mix_control"):
+    for name in ("prepare", "prompt", "segment", "edit", "mix"):
         keys = stages[name]["params"]
         keys += [dep.strip("${}") for dep in stages[name]["deps"] if dep.startswith("${watch.")]
         assert keys and all(setting(before, key) == setting(after, key) for key in keys), name

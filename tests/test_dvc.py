@@ -18,11 +18,9 @@ from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 
 from varireal import paths
-from varireal.base.manifest import CONDITIONS
 from varireal.cli import STAGES
 from varireal.compute.pipeline import in_order, read_stages
 from varireal.config import Params, load_params
-from varireal.stages import shares
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = REPOSITORY / "src"
@@ -110,17 +108,15 @@ def test_every_cell_of_the_grid_is_a_stage(stages: list[PipelineStage]) -> None:
     for attribute in params.grid.attributes:
         assert {f"edit@{attribute}-{feasibility}" for feasibility in params.grid.feasibilities} <= names
         for condition in params.grid.conditions:
-            assert {f"mix@{attribute}-{condition}", f"train@{attribute}-{condition}"} <= names
+            assert {f"mix@{attribute}", f"train@{attribute}-{condition}"} <= names
 
 
-def test_every_control_is_a_stage_that_depends_on_nothing_of_the_others(stages: list[PipelineStage]) -> None:
+def test_every_control_is_trained_by_a_stage_that_depends_on_nothing_of_the_others(stages: list[PipelineStage]) -> None:
     grid = load_params(REPOSITORY / "params.yaml").grid
     assert grid.control_cells() == [("background", name) for name in grid.controls]
     for attribute, control in grid.control_cells():
-        (mix, train) = (
-            next(s for s in stages if s.name == f"{name}_control@{attribute}-{control}") for name in ("mix", "train")
-        )
-        keys = {key for s in (mix, train) for dep in s.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+        train = next(s for s in stages if s.name == f"train_control@{attribute}-{control}")
+        keys = {key for dep in train.deps if isinstance(dep, ParamsDependency) for key in dep.params}
         assert not keys & {"grid", "grid.controls", "grid.conditions", "mix", "mix.ratio"}
         assert REPOSITORY / paths.mix_folder(attribute, control) in dependencies(train)
 
@@ -143,30 +139,14 @@ def test_no_stage_depends_on_code_it_does_not_run(stages: list[PipelineStage]) -
                 assert any(path.is_relative_to(watched) for path in files), f"{stage.name}: {watched} is not run"
 
 
-def test_a_pure_condition_does_not_depend_on_the_ratio(stages: list[PipelineStage]) -> None:
+def test_the_ratio_reaches_training_through_the_mixed_set_alone(stages: list[PipelineStage]) -> None:
+    """What `mix` writes for the other conditions is the same at any ratio (tests/stages/test_mix.py)."""
     for stage in stages:
         keys = {key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
-        read = {path for path in dependencies(stage) if path.is_relative_to(REPOSITORY / paths.SHARES)}
-        condition = stage.name.rsplit("-", 1)[1] if stage.name.startswith("mix@") else None
-        assert read == ({REPOSITORY / paths.SHARES / f"{condition}.json"} if condition else set())
-        if stage.name not in ("shares", "report"):
-            assert not keys & {"mix", "mix.ratio"}, stage.name
-
-
-@pytest.mark.parametrize("ratio", [0.0, 0.25, 1.0])
-def test_a_changed_ratio_changes_what_the_mixed_condition_depends_on_alone(
-    ratio: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    written = {}
-    for value in (0.5, ratio):
-        params["mix"]["ratio"] = value
-        paths.PARAMS.write_text(yaml.safe_dump(params))
-        shares.command([], standalone_mode=False)
-        written[value] = {path.stem: path.read_bytes() for path in paths.SHARES.iterdir()}
-    assert set(written[ratio]) == set(CONDITIONS)
-    assert {name for name in CONDITIONS if written[ratio][name] != written[0.5][name]} == {"mixed"}
+        assert ("mix" in keys) == (command_of(stage) in ("mix", "report")), stage.name
+        mixes = [path for path in dependencies(stage) if path.is_relative_to(REPOSITORY / paths.MIXES)]
+        assert len(mixes) == (stage.name.startswith(("train@", "train_control@"))), stage.name
+        assert all(path.name == stage.name.partition("-")[2] for path in mixes)
 
 
 def test_every_setting_is_read_by_some_stage(stages: list[PipelineStage]) -> None:

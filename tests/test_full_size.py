@@ -81,7 +81,7 @@ def study(
             patch.delenv(name, raising=False)
         run_stages([["prepare"], ["prompt"], ["segment"]])
         run_stages([["edit", "--attribute", a, "--feasibility", f] for a, f in EDIT_CELLS] + [["measure"]])
-        run_stages([["mix", "--attribute", a, "--condition", c] for a, c in MIX_CELLS])
+        run_stages([["mix", "--attribute", a] for a in ATTRIBUTES])
         run_stages([["train", "--real-only"], *(["train", "--attribute", a, "--condition", c] for a, c in MIX_CELLS)])
         run_stages([["evaluate"], ["report"]])
         yield params

@@ -27,7 +27,7 @@ BANK = {
 }
 CELLS = [["--attribute", "color", "--feasibility", kind] for kind in ("feasible", "infeasible")]
 CONDITIONS = [["--attribute", "color", "--condition", kind] for kind in ("feasible", "infeasible", "mixed")]
-TO_MIX = [["prepare"], ["prompt"], ["segment"], *(["edit", *c] for c in CELLS), *(["mix", *c] for c in CONDITIONS)]
+TO_MIX = [["prepare"], ["prompt"], ["segment"], *(["edit", *c] for c in CELLS), ["mix", "--attribute", "color"]]
 TO_REPORT = [
     *TO_MIX,
     ["measure"],

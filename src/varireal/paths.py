@@ -18,8 +18,7 @@ PROMPTS = Path("data/prompts/prompts.json")
 SEGMENTED = Path("data/segmented")  # masks/ and a manifest of the photos with mask_path and status
 MASKS_MANIFEST = SEGMENTED / "manifest.parquet"
 
-SHARES = Path("data/shares")  # <condition>.json: the share of infeasible images
-
+MIXES = Path("data/mixes")
 PREDICTIONS = Path("data/predictions/predictions.parquet")
 
 METRICS = Path("metrics")
@@ -45,9 +44,19 @@ def edit_folder(attribute: str, feasibility: str) -> Path:
     return Path("data/edits") / attribute / feasibility
 
 
+def mixes_folder(attribute: str) -> Path:
+    """Return the folder of one attribute's training sets: a folder for each condition and control."""
+    return MIXES / attribute
+
+
 def mix_folder(attribute: str, condition: str) -> Path:
     """Return the folder of one synthetic training set: ``manifest.parquet``."""
-    return Path("data/mixes") / f"{attribute}_{condition}"
+    return mixes_folder(attribute) / condition
+
+
+def mixes_figures(attribute: str, metrics: Path = METRICS) -> Path:
+    """Return the file that describes one attribute's training sets, by condition and control."""
+    return metrics / "mix" / f"{attribute}.json"
 
 
 def adapter_folder(attribute: str, condition: str) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from tests.tiny_repository import environment, make_repository, run
 
 REPOSITORY = Path(__file__).parents[2]
-SHARES = Path("src/varireal/stages/shares.py")
+PREPARE = Path("src/varireal/stages/prepare.py")
 PROGRAM = Path(sys.executable).with_name("varireal")
 
 
@@ -25,10 +25,10 @@ def call(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, env=installed_elsewhere(), timeout=300, cwd=cwd)
 
 
-def let_shares_say(word: str, folder: Path = Path()) -> None:
+def let_prepare_say(word: str, folder: Path = Path()) -> None:
     """Change the code of a stage: it prints a word, and where its code lies."""
-    text, start = (REPOSITORY / SHARES).read_text(), "    with staged_folder"
-    (folder / SHARES).write_text(text.replace(start, f"    click.echo(f'{word} from {{__file__}}')\n{start}"))
+    text, start = (REPOSITORY / PREPARE).read_text(), "    with staged_folder"
+    (folder / PREPARE).write_text(text.replace(start, f"    click.echo(f'{word} from {{__file__}}')\n{start}"))
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VARIREAL_SOURCES", raising=False)
     make_repository()
-    let_shares_say("first")
+    let_prepare_say("first")
     Path("conf").mkdir()
     shutil.copy("params.yaml", "conf/config.yaml")  # so that `dvc exp run` composes the tiny study
     for command in (["add", "-A"], ["commit", "-qm", "first"]):
@@ -47,21 +47,21 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 @pytest.mark.parametrize("program", [[sys.executable, "-m", "varireal"], [str(PROGRAM)]], ids=["module", "script"])
 def test_a_worktree_runs_its_own_code(repository: Path, program: list[str]) -> None:
     run("git", "worktree", "add", "-q", "tree")
-    let_shares_say("second", Path("tree"))
+    let_prepare_say("second", Path("tree"))
     for folder, word in ((repository, "first"), (repository / "tree", "second")):
-        done = call(*program, "shares", cwd=folder)
-        assert (done.returncode, done.stdout) == (0, f"{word} from {folder.resolve() / SHARES}\n"), done.stderr
+        done = call(*program, "prepare", cwd=folder)
+        assert (done.returncode, done.stdout) == (0, f"{word} from {folder.resolve() / PREPARE}\n"), done.stderr
 
 
 def test_arguments_errors_and_exit_codes_are_those_of_the_first_start(repository: Path) -> None:
-    done = call(sys.executable, "-m", "varireal", "shares", "--params", "no such file")
+    done = call(sys.executable, "-m", "varireal", "prepare", "--params", "no such file")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == "Error: no such file does not exist; run from the repository's root or give --params\n"
 
 
 def test_code_that_cannot_be_replaced_is_an_error_before_anything_is_written(repository: Path) -> None:
     start = f"import sys; sys.path.insert(0, {str(REPOSITORY / 'src')!r}); from varireal.cli import program; program()"
-    done = call(sys.executable, "-E", "-c", start, "shares")
+    done = call(sys.executable, "-E", "-c", start, "prepare")
     assert done.returncode == 1 and not Path("data").exists()
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"Error: this folder has its own code in {repository.resolve() / 'src'}, but {REPOSITORY}")
@@ -69,31 +69,31 @@ def test_code_that_cannot_be_replaced_is_an_error_before_anything_is_written(rep
 
 def test_a_folder_without_code_of_its_own_uses_what_is_installed(repository: Path) -> None:
     shutil.rmtree("src")
-    done = call(sys.executable, "-m", "varireal", "shares")
+    done = call(sys.executable, "-m", "varireal", "prepare")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_workers_run_the_same_code(repository: Path) -> None:
-    let_shares_say("workers")
-    text, said = SHARES.read_text(), "    click.echo("
+    let_prepare_say("workers")
+    text, said = PREPARE.read_text(), "    click.echo("
     asked = f"    click.echo(sorted(set(map_in_order(where, range(32), 2))))\n{said}"
     names = "from varireal.compute.processes import map_in_order\nfrom tests_of_workers import where\n"
-    SHARES.write_text(text.replace("import click\n", f"import click\n{names}", 1).replace(said, asked, 1))
+    PREPARE.write_text(text.replace("import click\n", f"import click\n{names}", 1).replace(said, asked, 1))
     Path("src/tests_of_workers.py").write_text("import varireal\n\ndef where(_):\n    return varireal.__file__\n")
-    done = call(sys.executable, "-m", "varireal", "shares")
+    done = call(sys.executable, "-m", "varireal", "prepare")
     assert done.stdout.splitlines()[0] == str([str(repository.resolve() / "src/varireal/__init__.py")]), done.stderr
 
 
 @pytest.mark.slow
 def test_an_experiment_in_the_queue_runs_the_code_it_was_queued_with(repository: Path) -> None:
-    assert call("dvc", "exp", "run", "--queue", "--name", "early", "shares").returncode == 0
-    let_shares_say("second")
+    assert call("dvc", "exp", "run", "--queue", "--name", "early", "prepare").returncode == 0
+    let_prepare_say("second")
     started = call("dvc", "queue", "start")
     assert started.returncode == 0, started.stderr
     log = call("dvc", "queue", "logs", "--follow", "early")
     said = [line for line in log.stdout.splitlines() if " from /" in line]
     assert len(said) == 1 and said[0].startswith(f"first from {repository.resolve() / '.dvc/tmp/exps'}"), log
-    assert "second" in call(sys.executable, "-m", "varireal", "shares").stdout
+    assert "second" in call(sys.executable, "-m", "varireal", "prepare").stdout
 
 
 CLUSTER = """

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from tests.tiny_repository import environment, make_repository
 
-SHARES = Path("src/varireal/stages/shares.py")
+PREPARE = Path("src/varireal/stages/prepare.py")
 PATIENCE = 60.0
 COMMANDS = {"in place of the shell": "{}", "below a shell": "{}; echo $? > code"}
 
@@ -42,7 +42,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"    for _ in range({int(2 * PATIENCE)} * 20):\n        if pathlib.Path('go on').exists():\n"
         "            break\n        time.sleep(0.05)\n"
     )
-    SHARES.write_text(SHARES.read_text().replace(start, wait + start))
+    PREPARE.write_text(PREPARE.read_text().replace(start, wait + start))
     return tmp_path
 
 
@@ -52,40 +52,40 @@ def test_a_stage_whose_dvc_was_killed_leaves_its_outputs_alone(
     repository: Path, number: signal.Signals, command: str
 ) -> None:
     pipeline = yaml.safe_load(Path("dvc.yaml").read_text())
-    pipeline["stages"] = {"shares": pipeline["stages"]["shares"]}
-    pipeline["stages"]["shares"]["cmd"] = command.format("python -m varireal shares")
+    pipeline["stages"] = {"prepare": pipeline["stages"]["prepare"]}
+    pipeline["stages"]["prepare"]["cmd"] = command.format("python -m varireal prepare")
     pipeline.pop("plots", None)
     Path("dvc.yaml").write_text(yaml.safe_dump(pipeline))
     with Path("said").open("w") as said:
         dvc = subprocess.Popen(
-            ["dvc", "repro", "shares"], env=environment() | {"SHELL": "/bin/bash"}, stdout=said, stderr=said
+            ["dvc", "repro", "prepare"], env=environment() | {"SHELL": "/bin/bash"}, stdout=said, stderr=said
         )
     wait_for(lambda: Path("begun").exists() and Path("begun").read_text() != "")
     dvc.send_signal(number)
     dvc.wait()
     stage = int(Path("begun").read_text())
     wait_for(lambda: ended(stage))
-    assert not Path("data/shares").exists()
+    assert not Path("data/prepared").exists()
     errors = [line for line in Path("said").read_text().splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1 and "DVC ended without its stage shares" in errors[0]
+    assert len(errors) == 1 and "DVC ended without its stage prepare" in errors[0]
     assert "Traceback" not in Path("said").read_text()
     if "code" in command:
         wait_for(lambda: Path("code").exists() and Path("code").read_text() != "")
         assert Path("code").read_text() == "1\n"
 
     Path("go on").touch()  # the same command again does the work
-    again = subprocess.run(["dvc", "repro", "shares"], env=environment(), capture_output=True, text=True)
-    assert again.returncode == 0 and len(list(Path("data/shares").iterdir())) == 3, again.stderr
+    again = subprocess.run(["dvc", "repro", "prepare"], env=environment(), capture_output=True, text=True)
+    assert again.returncode == 0 and Path("data/prepared/dataset.json").exists(), again.stderr
 
 
 def test_a_stage_that_was_called_by_hand_outlives_the_shell(repository: Path) -> None:
     variables = {name: value for name, value in environment().items() if name != "DVC_STAGE"}
-    subprocess.run(["sh", "-c", f"'{sys.executable}' -m varireal shares 2> said &"], env=variables, check=True)
+    subprocess.run(["sh", "-c", f"'{sys.executable}' -m varireal prepare 2> said &"], env=variables, check=True)
     wait_for(lambda: Path("begun").exists() and Path("begun").read_text() != "")
     time.sleep(1.5)  # three looks of a stage of DVC's
     Path("go on").touch()
     wait_for(lambda: ended(int(Path("begun").read_text())))
-    assert len(list(Path("data/shares").iterdir())) == 3 and Path("said").read_text() == ""
+    assert Path("data/prepared/dataset.json").exists() and "Error" not in Path("said").read_text()
 
 
 def test_an_interrupt_of_the_terminal_shows_no_workers_traceback(tmp_path: Path) -> None:

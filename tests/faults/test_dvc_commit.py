@@ -24,7 +24,7 @@ pytestmark = pytest.mark.faults
 
 RUNS = int(os.environ.get("VARIREAL_FAULT_RUNS", "15")) // 5
 PROCESS = Path(__file__).with_name("dvc_process.py")
-TARGET = "mix@color-mixed"
+TARGET = "mix@color"
 BEFORE = Path("before")  # all that changes, as it was before the faults
 CHANGES = (".dvc", "dvc.lock", "data", "metrics", ".work")
 KINDS = ("kill", "SIGINT", "full disk")
@@ -57,7 +57,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("repository"))
         make_repository()
-        run("dvc", "repro", "edit@color-feasible", "shares")
+        run("dvc", "repro", "edit@color-feasible")
         run("git", "add", "-A")
         run("git", "commit", "-qm", "half a study")
         for name in CHANGES:

@@ -48,7 +48,7 @@ STAGES = [
               ("edit", "verdict"), 3)
         for cell in CELLS
     ),
-    Stage(("mix", *CONDITION), ("data/mixes/color_mixed", "metrics/mix/color_mixed.json")),
+    Stage(("mix", *CONDITION[:2]), ("data/mixes/color", "metrics/mix/color.json")),
     Stage(("measure",), ("metrics/measure.json",), ("measure",)),
     Stage(("train", "--real-only"), ("models/adapters/real", "metrics/train/real.json"),
           ("train", "train-unfinished", "pixels-*")),

@@ -145,7 +145,7 @@ def test_experiments_side_by_side_fit_a_screen(
     def state(rev: str, name: str | None, ratio: float) -> ExpState:
         figures = three.figures(ratio=ratio) | {"bound": 17.5 + ratio}
         params = three.params.model_dump(mode="json") | {"mix": {"ratio": ratio}}
-        deps = {"data/shares/mixed.json": ExpDep(f"{ratio}" * 8, 1, 1)}
+        deps = {"data/mixes/color/mixed": ExpDep(f"{ratio}" * 8, 1, 1)}
         found = {"metrics": {str(paths.STUDY): {"data": figures}}, "params": {"params.yaml": {"data": params}}}
         return ExpState(rev, name, SerializableExp(rev, datetime(2026, 1, 1), deps=deps, **found))
 

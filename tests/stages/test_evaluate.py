@@ -32,7 +32,7 @@ def trained_to_copy(workspace_to_copy, tiny_clip, tmp_path_factory) -> Path:
         patch.delenv("DVC_ROOT", raising=False)
         change(clip__model=f"local-dir:{tiny_clip}", grid__conditions=["feasible"], grid__sources=["synthetic"])
         cell = ("--attribute", "color", "--condition", "feasible")
-        run("mix", *cell)
+        run("mix", *cell[:2])
         run("train", *cell)
         run("train", "--real-only")
     return folder

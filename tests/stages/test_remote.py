@@ -13,7 +13,7 @@ from varireal.base.files import sha256_file
 
 pytestmark = pytest.mark.slow
 
-MIX = "mix@color-mixed"
+MIX = "mix@color"
 OUTPUTS = (paths.PREPARED, paths.SEGMENTED, Path("data/edits"), Path("data/mixes"))
 
 
@@ -38,7 +38,7 @@ def test_a_fresh_clone_pulls_all_and_makes_nothing_again(
 ) -> None:
     run("dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
     made = run("dvc", "repro", MIX)
-    assert made.count("Running stage") == 7  # prepare, prompt, segment, two cells of edits, shares, mix
+    assert made.count("Running stage") == 6  # prepare, prompt, segment, two cells of edits, mix
     run("git", "add", "-A")
     run("git", "commit", "-qm", "a study")
     run("dvc", "push")

@@ -104,7 +104,7 @@ def test_rejected_attempts_are_trained_on_by_nobody(both) -> None:
             shutil.rmtree(attempts)
         shutil.rmtree(".work/train", ignore_errors=True)
         out = f"out-{len(found)}"
-        run_stages([["mix", *CONDITIONS[2]], ["measure"], TRAIN, ["export", "--data", "color_mixed", out]])
+        run_stages([["mix", *CONDITIONS[2][:2]], ["measure"], TRAIN, ["export", "--data", "color_mixed", out]])
         mixed = read_manifest(paths.mix_folder("color", "mixed") / "manifest.parquet")
         assert not any("attempt" in record.path for record in mixed)
         adapters = sorted(sha256_file(path) for path in paths.ADAPTERS.rglob("*.safetensors"))

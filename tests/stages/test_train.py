@@ -39,7 +39,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_cell_trains_every_source_and_seed_in_processes_and_in_one_alike(clip_workspace, change_params):
-    run("mix", *CELL)
+    run("mix", "--attribute", "color")
     change_params("compute.num_threads", None)  # as many processes as cores
     run("train", *CELL)
     first = files(ADAPTER)
@@ -126,7 +126,7 @@ def test_a_fine_tuning_with_a_defect_is_tried_again_and_then_ends_the_stage(clip
 
 
 def test_only_what_is_not_kept_is_trained_again_and_gives_the_same_bytes(clip_workspace):
-    run("mix", *CELL)
+    run("mix", "--attribute", "color")
     run("train", *CELL)
     before = files(ADAPTER)
     kept = {path: path.stat().st_ino for path in Path(".work/train").glob("*/*")}
@@ -192,7 +192,7 @@ def test_a_change_of_seed_images_or_settings_changes_the_keys(clip_workspace, ch
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_loaded(clip_workspace, change_params, key, value, message):
-    run("mix", *CELL)
+    run("mix", "--attribute", "color")
     change_params(key, value)
     with pytest.raises(UserError, match=message):
         run("train", *CELL)
@@ -225,7 +225,7 @@ def curves(name: str) -> list[float]:
 
 
 def test_two_processes_train_the_adapter_that_one_does(clip_workspace, change_params):
-    run("mix", *CELL)
+    run("mix", "--attribute", "color")
     change_params("grid.sources", ["real+synthetic"])
     change_params("grid.seeds", [0])
     change_params("train.accumulation_steps", 2)

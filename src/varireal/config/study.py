@@ -244,6 +244,10 @@ class GridConfig(Section):
         """Return attribute and name of every control, in the order of params.yaml."""
         return list(itertools.product(self.control_attributes, self.controls)) if self.controls else []
 
+    def mixes(self, attribute: str) -> list[str]:
+        """Return the conditions and controls of which an attribute has a training set, in the order of params.yaml."""
+        return [*self.conditions, *(name for of, name in self.control_cells() if of == attribute)]
+
     @model_validator(mode="after")
     def _consistent(self) -> GridConfig:
         for name, values in self:

@@ -114,6 +114,10 @@ def _read_results(grid: GridConfig, folder: Path) -> Results:
             yield from (cell(attribute, condition, source, trained, path) for source in grid.sources)
 
     named = list(itertools.product(grid.attributes, grid.conditions))
+    mixed = {
+        attribute: read_mapping(paths.mixes_figures(attribute, folder), *grid.mixes(attribute))
+        for attribute in grid.attributes
+    }
     measured = read_mapping(folder / paths.MEASURED.name, "cells", "real")
     return Results(
         zero_shot=None if not grid.zero_shot else _zero_shot(tested["zero_shot"]),
@@ -122,7 +126,7 @@ def _read_results(grid: GridConfig, folder: Path) -> Results:
         controls=tuple(trained_on(grid.control_cells())),
         segment=read_mapping(folder / "segment.json"),
         edits=_by_cell(folder / "edit", list(itertools.product(grid.attributes, grid.feasibilities))),
-        mixes=_by_cell(folder / "mix", [*named, *grid.control_cells()]),
+        mixes={(attribute, name): mixed[attribute][name] for attribute, name in [*named, *grid.control_cells()]},
         measured=_measured(measured, grid, folder / paths.MEASURED.name),
         photos=measured["real"],
     )
@@ -133,15 +137,18 @@ def left_metrics(grid: GridConfig, folder: Path = paths.METRICS) -> list[Path]:
 
     They are of no stage of this grid, so DVC keeps them, and would commit them with an experiment on a part of it.
     """
-    rooms = (("edit", FEASIBILITIES, grid.feasibilities), ("mix", CONDITIONS, grid.conditions),
-             ("train", CONDITIONS, grid.conditions))  # fmt: skip
+    rooms = (("edit", FEASIBILITIES, grid.feasibilities), ("train", CONDITIONS, grid.conditions))
     found = []
     for room, known, named in rooms:
         for attribute, other in itertools.product(ATTRIBUTES, known):
             path = folder / room / f"{attribute}_{other}.json"
             if path.is_file() and not (attribute in grid.attributes and other in named):
                 found.append(path)
-    for path in sorted(path for room in ("mix", "train") for path in (folder / room).glob("*.json")):
+    for attribute in ATTRIBUTES:
+        path = paths.mixes_figures(attribute, folder)
+        if path.is_file() and attribute not in grid.attributes:
+            found.append(path)
+    for path in sorted((folder / "train").glob("*.json")):
         attribute, _, name = path.stem.partition("_")
         if attribute in ATTRIBUTES and is_control(name) and (attribute, name) not in grid.control_cells():
             found.append(path)

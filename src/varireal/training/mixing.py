@@ -51,15 +51,15 @@ def choose_from_manifests(
     manifests: Mapping[Feasibility, Path],
     classes: Sequence[str],
     attribute: Attribute,
-    condition: str,
+    conditions: Sequence[str],
     config: MixConfig,
     seed: int,
-) -> list[Candidate]:
-    """Return the edits that a condition trains on, in the order of their names.
+) -> dict[str, list[Candidate]]:
+    """Return the edits that each condition trains on, in the order of their names.
 
     Args:
         manifests: of all cells of the attribute, by feasibility.
-        condition: or the name of a control: the edits of a control of harm are those of the condition feasible.
+        conditions: and names of controls: the edits of a control of harm are those of the condition feasible.
 
     Raises:
         UserError: as for :func:`candidates` and :func:`choose`.
@@ -68,9 +68,21 @@ def choose_from_manifests(
         edits: Edits[Candidate] = {
             name: usable(candidates(path), config.include_exhausted) for name, path in manifests.items()
         }
-        share, swapped = config.share(condition), condition == NULLS[1]
-        chosen = choose(edits, classes, attribute, share, config.images_per_class, seed, swapped=swapped)
-        return sorted(chosen, key=lambda candidate: candidate.image_id)
+        return {
+            condition: sorted(
+                choose(
+                    edits,
+                    classes,
+                    attribute,
+                    config.share(condition),
+                    config.images_per_class,
+                    seed,
+                    swapped=condition == NULLS[1],
+                ),
+                key=lambda candidate: candidate.image_id,
+            )
+            for condition in conditions
+        }
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from varireal import paths
 from varireal.base.files import read_file, read_mapping, sha256_bytes, write_json
-from varireal.base.manifest import ImageRecord, read_manifest, usable
+from varireal.base.manifest import ATTRIBUTES, ImageRecord, read_manifest, usable
 from varireal.config.controls import is_control
 from varireal.errors import UserError
 from varireal.serving.export.folder import ABOUT
@@ -75,15 +75,17 @@ def read_edits(name: str, attributes: Sequence[str], feasibilities: Sequence[str
 
 
 def _mix(name: str) -> Path:
-    attribute, _, condition = name.partition("_")
-    folder = paths.mix_folder(attribute, condition)
-    found = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
-    mixes = [mix for mix in found if not is_control(mix.partition("_")[2])]  # some of their labels are wrong on purpose
-    if name not in mixes:
+    found = {
+        f"{folder.parent.name}_{folder.name}": folder
+        for attribute in ATTRIBUTES
+        for folder in sorted(paths.mixes_folder(attribute).glob("*"))
+        if folder.is_dir() and not is_control(folder.name)  # some of their labels are wrong on purpose
+    }
+    if name not in found:
         raise UserError(
-            f"--data {name}: there is no such mix in {folder.parent}; allowed here: {', '.join([EVERYTHING, *mixes])}"
+            f"--data {name}: there is no such mix in {paths.MIXES}; allowed here: {', '.join([EVERYTHING, *found])}"
         )
-    return folder
+    return found[name]
 
 
 def stem(record: ImageRecord) -> str:
