@@ -33,7 +33,7 @@ from tests.tiny_repository import environment, make_repository
 from tests.tiny_study import REPOSITORY, change
 
 SCREEN = 120
-SHARES = Path("src/varireal/stages/shares.py")
+PREPARE = Path("src/varireal/stages/prepare.py")
 COPIED = ["src", ".dvc", "dvc.yaml", ".gitignore", ".dvcignore", "params.yaml",
           "models/demo/dvc.yaml", "models/demo/metrics"]  # fmt: skip
 ELSEWHERE = re.compile(r"""(?:src|href)=["'](https?://[^/"']+)""")
@@ -58,7 +58,7 @@ class Place:
             own: find the code here; else where an editable installation has it.
         """
         variables = self.variables(own)
-        done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=cwd, timeout=600)
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=cwd, timeout=1800)
         lines = (done.stdout + done.stderr).replace("\r", "\n").splitlines()
         return "\n".join(
             line.rstrip() for line in lines if line.strip() and not re.search(r"\d+%\|| \[\d\d:\d\d", line)
@@ -114,9 +114,9 @@ def changed(path: Path, text: str) -> Iterator[None]:
 
 
 def saying(word: str) -> str:
-    """Return the code of the stage shares that prints a word too."""
+    """Return the code of the stage prepare that prints a word too."""
     start = "    with staged_folder"
-    return SHARES.read_text().replace(start, f"    click.echo('{word}')\n{start}")
+    return PREPARE.read_text().replace(start, f"    click.echo('{word}')\n{start}")
 
 
 @flow("dvc repro, with nothing changed")
@@ -168,7 +168,7 @@ def wrong(place: Place) -> str:
     place.call("git", "checkout", "-q", ".")
     state, said = place.call("git", "status", "--short"), []
     for setting in ("mix.ratio=1.5", "grid.seeds=3", "mix.ratoi=0.5"):
-        said.append(last(place.call("dvc", "exp", "run", "-S", setting, "shares")))
+        said.append(last(place.call("dvc", "exp", "run", "-S", setting, "prepare")))
         touched = place.call("git", "status", "--short") != state
         said[-1] += " [files were changed]" if touched else ""
         place.call("git", "checkout", "-q", ".")
@@ -179,7 +179,7 @@ def wrong(place: Place) -> str:
 def dropped(place: Place) -> str:
     """What goes back to the defaults is named."""
     change(train__max_steps=3)
-    said = place.call("dvc", "exp", "run", "-S", "mix.ratio=0.25", "shares")
+    said = place.call("dvc", "exp", "run", "-S", "mix.ratio=0.25", "prepare")
     place.call("git", "checkout", "-q", ".")
     return next((line for line in said.splitlines() if "max_steps" in line), "no word of train.max_steps")
 
@@ -188,8 +188,8 @@ def dropped(place: Place) -> str:
 def worktree(place: Place) -> str:
     """The working folder's own code runs, wherever the installation leads to."""
     place.call("git", "worktree", "add", "-q", "--detach", "../tree")
-    (Path("../tree") / SHARES).write_text(saying("code of the worktree"))
-    said = place.stage("shares", cwd=Path("../tree"), own=False)
+    (Path("../tree") / PREPARE).write_text(saying("code of the worktree"))
+    said = place.stage("prepare", cwd=Path("../tree"), own=False)
     place.call("git", "worktree", "remove", "--force", "../tree")
     return said or "the installed code ran, and no word"
 
@@ -197,9 +197,9 @@ def worktree(place: Place) -> str:
 @flow("code changed after dvc exp run --queue")
 def queue(place: Place) -> str:
     """The queue runs the code that was queued."""
-    with changed(SHARES, saying("queued code")):
-        place.call("dvc", "exp", "run", "--queue", "--name", "late", "shares", own=False)
-    with changed(place.source / SHARES, saying("later code")):
+    with changed(PREPARE, saying("queued code")):
+        place.call("dvc", "exp", "run", "--queue", "--name", "late", "prepare", own=False)
+    with changed(place.source / PREPARE, saying("later code")):
         place.call("dvc", "queue", "start", own=False)
         said = place.call("dvc", "queue", "logs", "--follow", "late", own=False)
     return next((line for line in said.splitlines() if line.endswith(" code")), last(said))
@@ -209,17 +209,17 @@ def queue(place: Place) -> str:
 def orphan(place: Place) -> str:
     """A stage without its DVC leaves its outputs alone."""
     wait = "    import time\n    open('begun', 'w').close()\n    time.sleep(8)\n"
-    with changed(SHARES, SHARES.read_text().replace("    with staged_folder", f"{wait}    with staged_folder")):
-        dvc = subprocess.Popen(["dvc", "repro", "--single-item", "shares"], env=environment(), text=True,
+    with changed(PREPARE, PREPARE.read_text().replace("    with staged_folder", f"{wait}    with staged_folder")):
+        dvc = subprocess.Popen(["dvc", "repro", "--single-item", "prepare"], env=environment(), text=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
         while not Path("begun").exists():
             time.sleep(0.05)
         dvc.send_signal(signal.SIGTERM)
         _, said = dvc.communicate()  # until the stage closes it too
         time.sleep(0.5)
-    wrote = "the orphan wrote data/shares" if Path("data/shares").exists() else "nothing was written"
+    wrote = "the orphan wrote data/prepared" if Path("data/prepared").exists() else "nothing was written"
     Path("begun").unlink()
-    place.call("dvc", "checkout", "--force", "data/shares")
+    place.call("dvc", "checkout", "--force", "data/prepared")
     errors = [line for line in said.splitlines() if line.startswith("Error: ")]
     return "\n".join([*errors, wrote])
 
@@ -254,6 +254,8 @@ def part(place: Place) -> str:
     place.call("git", "checkout", "-q", ".")
     place.call("dvc", "checkout")
     stale = [line for line in held.splitlines() if line.endswith("_mixed.json")]
+    if '"mixed"' in place.call("git", "show", f"{revision}:metrics/mix/color.json"):
+        stale.append("metrics/mix/color.json")
     return f"{len(held.splitlines())} files, of them stale: {', '.join(stale) or 'none'}"
 
 
