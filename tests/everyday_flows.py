@@ -234,6 +234,7 @@ def interrupted(place: Place) -> str:
         "    with ending_on_signals():\n        for each in map_in_order(work, range(200), 2):\n"
         "            print(each, flush=True)\n"
     )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it, and its own
     program = subprocess.Popen([sys.executable, "program.py"], env=environment(), stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
     assert program.stdout is not None
