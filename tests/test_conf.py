@@ -70,7 +70,7 @@ TOGETHER = "models_scale"  # holds what is laid over a choice of models and scal
 
 
 # models that change a few settings of others
-PARENT = dict.fromkeys(("flux2", "qwen_image", "sd15", "sdxl_fast", "tiny", "z_image"), "sdxl")
+PARENT = dict.fromkeys(("flux", "flux2", "qwen_image", "sd15", "sdxl_fast", "tiny", "z_image"), "sdxl")
 SCALE = {"demo": "laptop", "sdxl": "full"}  # what is taken where no scale is asked for
 
 

@@ -7,6 +7,7 @@ part of `study=original` runs, and leaves behind what it promises.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from tests.datasets import published_layouts as layouts
 from tests.test_conf import compose
 from tests.tiny_checkpoints import save_all
 from tests.tiny_study import run_stages
+from tests.tracking.conftest import empty_store
 
 from varireal import paths
 from varireal.base.files import read_image
 from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES
+
+__all__ = ["empty_store"]
 
 pytestmark = pytest.mark.slow
 
@@ -31,15 +35,6 @@ COUNTS = {
     "stanford_cars": {"train": 3, "test": 2},
     "waterbirds": {"per_split": 6},
 }
-# what paints in place of SDXL's networks, which alone are refined here
-Z_IMAGE = [
-    "edit.inpaint.checkpoint=models/tiny/z-image",
-    "+edit.inpaint.family=z_image",
-    "+edit.inpaint.emphasis=false",
-    "+edit.inpaint.guidance_scale=2.0",
-    "edit.refine.checkpoint=null",
-]
-STUDIES = {**{name: (name, []) for name in sorted(COUNTS)}, "waterbirds by Z-Image": ("waterbirds", Z_IMAGE)}
 EDIT_CELLS = [(attribute, feasibility) for attribute in ATTRIBUTES for feasibility in FEASIBILITIES]
 CONDITIONS = ("feasible", "mixed")  # the third one is made as the first
 MIX_CELLS = [(attribute, condition) for attribute in ATTRIBUTES for condition in CONDITIONS]
@@ -52,16 +47,17 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=STUDIES)
+@pytest.fixture(scope="module", params=sorted(COUNTS))
 def study(
-    request: pytest.FixtureRequest, tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tiny_zoo: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
     """A working folder in which all stages have run, as the current folder; yields params.yaml."""
-    dataset, painter = STUDIES[request.param]
+    dataset = request.param
     root = tmp_path_factory.mktemp(dataset)
     getattr(layouts, dataset)(root / "data" / "raw" / dataset, **COUNTS[dataset])
     (root / "data" / "banks").symlink_to(REPOSITORY / "data" / "banks")
     (root / "models").mkdir()
+    shutil.copy(empty_store, root / "mlflow.db")
     (root / "models" / "tiny").symlink_to(tiny_zoo)
     chosen = [f"dataset={dataset}", "study=original", "models=tiny", "dataset.complete=false"]
     # half precision takes a CPU several times as long (tests/editing/test_model_groups.py edits in it)
@@ -72,8 +68,12 @@ def study(
         "grid.controls=[]",
         "dataset.train_per_class=2",
         "filter.max_attempts=1",
+        "edit.prior.num_inference_steps=2",
+        "edit.prior.material_steps=2",
+        "edit.inpaint.num_inference_steps=4",
+        "edit.refine.num_inference_steps=4",
     ]
-    params = compose(root / "params.yaml", [*chosen, *here, *less, *painter])
+    params = compose(root / "params.yaml", [*chosen, *here, *less])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))

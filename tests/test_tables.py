@@ -36,4 +36,4 @@ def test_a_narrow_terminal_wraps_as_the_column_says(wrap, shown) -> None:
 def test_a_log_file_gets_wide_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
-    assert results_console().width == 130
+    assert results_console().width == 120

@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 
 from tests.editing.filters.tiny_vlms import save_tiny_vlm
-from tests.editing.tiny_flow_pipelines import save_flow_pipeline
 from tests.editing.tiny_pipelines import save_pipeline, save_refiner
 from tests.segmentation.tiny_checkpoints import save_clipseg, save_grounding_dino, save_sam2, save_sam3, seeded
 
@@ -58,7 +57,6 @@ def save_all(folder: Path) -> None:
         save_pipeline(made / "sd2-base", xl=False)
         save_pipeline(made / "sdxl-inpaint", xl=True, inpaint=True)
         save_refiner(made / "refine", xl=True)
-        save_flow_pipeline("z_image", made / "z-image")
         save_tiny_vlm("llava_next", made / "llava-next")
         save_clip(made / "clip")
         made.rename(folder)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Kind = Literal["", "number", "words"]  # of a column's cells: a CSS class; numbers are aligned to the right
 Wrap = Literal["words", "fold", "never"]  # in a narrow terminal: between words, within words too, or not at all
 
-WIDTH_OF_LOGS = 130  # characters, where there is no terminal to ask, as under `dvc repro` in a pipe
+WIDTH_OF_LOGS = 120  # characters, where there is no terminal to ask, as under `dvc repro` in a pipe
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,9 @@
 them, with every id replaced by the folder of a tiny network of the same architecture (tests/tiny_hub.py).
 
 Beside the ids only this is changed: pictures are squares of 16 pixels in place of 1024 or 512, the photos are a
-miniature (`dataset.complete`) with one edit each in place of five, all runs in one process on the CPU, and in bfloat16
-where sd15 says float16, which takes a CPU 16 times as long (test_networks.py has a step in float16).
+miniature (`dataset.complete`) with one edit each in place of five and one picture of a place or material in place of
+four, all runs in one process on the CPU, and in bfloat16 where sd15 says float16, which takes a CPU 16 times as long
+(test_networks.py has a step in float16).
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def settings(hub: dict[str, str], tiny_clip: Path, tmp_path_factory: pytest.Temp
         tiny["dataset"]["complete"] = False
         assert tiny["edit"]["edits_per_photo"] == 5
         tiny["edit"]["edits_per_photo"] = 1
+        tiny["edit"]["prior"]["bank_size"] = 1
         for part in ("prior", "inpaint", "refine"):
             tiny["edit"][part]["image_size"] = SIDE
         tiny["compute"] |= {"device": "cpu", "workers": 1, "dtype": "bfloat16"}

@@ -178,6 +178,31 @@ def test_a_transformer_that_gives_no_numbers_is_one_line(kind, checkpoint, given
     assert "\n" not in str(error.value)
 
 
+def test_low_rank_weights_are_added_to_the_transformer_or_refused(kind, checkpoint, inpainter, tmp_path) -> None:
+    import torch
+
+    before = dict(inpainter._pipeline.pipe.transformer.named_parameters())
+    layer = next(name for name in before if name.endswith("to_q.weight")).removesuffix(".weight")
+    width, deep = before[f"{layer}.weight"].shape
+    rng = torch.Generator().manual_seed(0)
+    down, up = (torch.randn(*shape, generator=rng) for shape in ((2, deep), (width, 2)))
+    pair = {f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}
+    save_file(pair, tmp_path / "lora.safetensors")
+    told = {"checkpoint": str(tmp_path), "weight_name": "lora.safetensors", "scale": 0.7}
+    changed = make_inpainter(kind, checkpoint, lora=told)
+    after = dict(changed._pipeline.pipe.transformer.named_parameters())
+    assert torch.allclose(after[f"{layer}.weight"], before[f"{layer}.weight"] + 0.7 * up @ down, atol=1e-5)
+    assert all(torch.equal(after[name], before[name]) for name in before if name != f"{layer}.weight")
+    assert changed.identity["lora"] and inpainter.identity["lora"] is None
+
+    save_file(
+        {name.replace("transformer.", "unet."): each for name, each in pair.items()}, tmp_path / "lora.safetensors"
+    )
+    with pytest.raises(UserError, match=r"^edit\.inpaint\.lora\.checkpoint = ") as error:
+        make_inpainter(kind, checkpoint, lora=told).load()
+    assert "\n" not in str(error.value)
+
+
 # --- what a family lacks ---
 
 
