@@ -12,7 +12,7 @@ from tests.editing.refining import SETTINGS, inputs, section
 from tests.editing.tiny_pipelines import IP_WEIGHTS, SIDE
 
 from varireal.config import ComputeConfig, MemoryConfig
-from varireal.editing.refine import Refiner
+from varireal.editing.refine import RefinePipeline, Refiner
 from varireal.prompts.templates import Sentence
 
 
@@ -133,6 +133,15 @@ def test_a_hub_layout_is_read_too(refiners, compute, tmp_path) -> None:
     )  # fmt: skip
     expected = Refiner(section(refiners), compute, 1.0).refine(**inputs(1), **SETTINGS)[0]
     assert np.array_equal(Refiner(config, compute, 1.0).refine(**inputs(1), **SETTINGS)[0], expected)
+
+
+def test_the_blank_image_prompt_may_be_written_to(refiners, compute, monkeypatch) -> None:
+    """Of one that may not be, torch warns everybody who begins to edit."""
+    given: list[np.ndarray] = []
+    monkeypatch.setattr(RefinePipeline, "pipe", None)
+    monkeypatch.setattr(RefinePipeline, "run", lambda self, *values, **_: given.extend(values[4]["examples"]))
+    Refiner(section(refiners, image_size=SIDE), compute, 1.0).load()
+    assert [picture.flags.writeable for picture in given] == [True]
 
 
 def test_the_gpu_and_cpu_configuration_share_one_path(refiners) -> None:
