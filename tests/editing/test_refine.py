@@ -151,6 +151,14 @@ def test_the_gpu_and_cpu_configuration_share_one_path(refiners) -> None:
     assert picture.shape == (SIDE, SIDE, 3)
 
 
+def test_the_networks_that_work_at_every_step_are_compiled_and_the_autoencoder_too(refiners, compute, monkeypatch):
+    compiled: list[str] = []
+    monkeypatch.setattr("torch.nn.Module.compile", lambda module: compiled.append(type(module).__name__))
+    for compiles in (False, True):
+        _ = Refiner(section(refiners), compute, 1.0, MemoryConfig(compile=compiles))._pipeline.pipe
+        assert compiled == ["UNet2DConditionModel", "ControlNetModel", "Encoder", "Decoder"] * compiles
+
+
 def test_offloaded_networks_refine_the_same(refiners, compute, monkeypatch) -> None:
     """The hooks that bring networks to the GPU and back are told that it is the CPU, which they do not mind."""
     monkeypatch.setattr("varireal.editing.pipelines.check_memory", lambda *_: None)

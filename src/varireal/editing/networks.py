@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +189,9 @@ def place(pipe: Any, family: Family, section: str, device: torch.device, memory:
     if memory.vae_tile:
         family.tile(pipe, memory.vae_tile)
     if memory.compile:
-        getattr(pipe, family.network).compile()
+        for name in family.compiled:
+            if getattr(pipe, name.partition(".")[0], None) is not None:
+                operator.attrgetter(name)(pipe).compile()
     _know_device(pipe, device)
     if memory.offload:
         pipe.enable_model_cpu_offload(device=device)

@@ -64,7 +64,8 @@ class Family(Protocol):
     abilities: Abilities
     classes: frozenset[str]  # what model_index.json calls pipelines whose weights are of this family
     any_class: bool  # whether others that no family names are tried, too
-    network: str  # the pipeline's part that is asked at every step: it is compiled, and takes LoRA weights
+    network: str  # the pipeline's part that is asked at every step: it takes LoRA weights
+    compiled: tuple[str, ...]  # the parts, and parts of those, that torch.compile makes faster where they are there
     encoders: tuple[str, ...]  # the pipeline's parts that read sentences, and nothing beside them
 
     @property
