@@ -45,7 +45,7 @@ def count_cell(params: Params, table: PromptTable, attribute: Attribute, feasibi
     plan = plan_jobs(params, table, lambda: iterate_manifest(paths.MASKS_MANIFEST), attribute, feasibility)
     count, specs = plan.survey()
     engine = ProbedEngine(build_engine(params, attribute))
-    run = build_run(params, table, specs, attribute, feasibility, engine)
+    run = build_run(params, table, specs, attribute, feasibility, engine, plan.wordings)
     run.prepare(specs)
     drawn = engine.take().uses
     edits = list(run.finish(plan, count, f"{attribute} {feasibility}"))

@@ -86,6 +86,9 @@ def main() -> None:
         refine = inpaint + sum(sizes[name] for name in leading)
         judge = sizes[FILTER[family]] if family in FILTER else 0.3
         print(f"| {family} | {inpaint:.1f} | {refine:.1f} | {judge:.1f} | {inpaint + refine + judge:.1f} |")
+        gone = sum(sizes[name] for name in INPAINT[family] if name.startswith("text encoder"))  # once all is embedded
+        left = (inpaint - gone, refine - gone, judge, inpaint + refine + judge - 2 * gone)
+        print(f"| {family}, text encoders gone | {' | '.join(f'{size:.1f}' for size in left)} |")
 
 
 if __name__ == "__main__":

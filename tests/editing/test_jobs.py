@@ -37,6 +37,7 @@ def plan(photos, edits_per_photo: int = 2, seed: int = 0, feasibility: str = "fe
     jobs = list(made)
     count, specs = made.survey()
     assert count >= len(jobs) and {job.spec for job in jobs} <= set(specs)
+    assert {job.wording for job in jobs} <= set(made.wordings) and len(set(made.wordings)) == len(made.wordings)
     return jobs, made.failures
 
 

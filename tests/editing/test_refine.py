@@ -12,7 +12,7 @@ from tests.editing.refining import SETTINGS, inputs, section
 from tests.editing.tiny_pipelines import IP_WEIGHTS, SIDE
 
 from varireal.config import ComputeConfig, MemoryConfig
-from varireal.editing.refine import Refiner
+from varireal.editing.refine import RefinePipeline, Refiner
 from varireal.prompts.templates import Sentence
 
 
@@ -135,11 +135,28 @@ def test_a_hub_layout_is_read_too(refiners, compute, tmp_path) -> None:
     assert np.array_equal(Refiner(config, compute, 1.0).refine(**inputs(1), **SETTINGS)[0], expected)
 
 
+def test_the_blank_image_prompt_may_be_written_to(refiners, compute, monkeypatch) -> None:
+    """Of one that may not be, torch warns everybody who begins to edit."""
+    given: list[np.ndarray] = []
+    monkeypatch.setattr(RefinePipeline, "pipe", None)
+    monkeypatch.setattr(RefinePipeline, "run", lambda self, *values, **_: given.extend(values[4]["examples"]))
+    Refiner(section(refiners, image_size=SIDE), compute, 1.0).load()
+    assert [picture.flags.writeable for picture in given] == [True]
+
+
 def test_the_gpu_and_cpu_configuration_share_one_path(refiners) -> None:
     """bf16, as on a GPU, runs on a CPU too."""
     refiner = Refiner(section(refiners), ComputeConfig(device="cpu", dtype="bfloat16"), 1.0)
     [picture] = refiner.refine(**inputs(1), **SETTINGS)
     assert picture.shape == (SIDE, SIDE, 3)
+
+
+def test_the_networks_that_work_at_every_step_are_compiled_and_the_autoencoder_too(refiners, compute, monkeypatch):
+    compiled: list[str] = []
+    monkeypatch.setattr("torch.nn.Module.compile", lambda module: compiled.append(type(module).__name__))
+    for compiles in (False, True):
+        _ = Refiner(section(refiners), compute, 1.0, MemoryConfig(compile=compiles))._pipeline.pipe
+        assert compiled == ["UNet2DConditionModel", "ControlNetModel", "Encoder", "Decoder"] * compiles
 
 
 def test_offloaded_networks_refine_the_same(refiners, compute, monkeypatch) -> None:

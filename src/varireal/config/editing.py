@@ -143,7 +143,8 @@ class MemoryConfig(Section):
     vae_slicing: bool = False  # the autoencoder takes the pictures of a batch one by one: equal to the last bits
     # side in pixels of the overlapping tiles that the autoencoder cuts larger pictures into: they differ a little
     vae_tile: Annotated[int, Field(ge=16, multiple_of=8)] | None = None
-    compile: bool = False  # torch.compile on the UNet: slow at first, then faster on a GPU; equal to the last bits
+    # torch.compile on UNet, ControlNet and autoencoder: slow at first, then faster on a GPU; equal to the last bits
+    compile: bool = False
 
     @model_validator(mode="after")
     def _not_both(self) -> MemoryConfig:

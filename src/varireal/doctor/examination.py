@@ -19,6 +19,7 @@ from varireal.doctor.doubts import doubts, expected_power
 from varireal.doctor.findings import Finding, readable_bytes
 from varireal.doctor.hub import Hub
 from varireal.doctor.inputs import look_at_masks, look_at_networks, look_at_pictures, without_masks
+from varireal.doctor.stated import hours_finding, published_photos
 from varireal.doctor.workload import Workload, count_workload, workload_findings
 from varireal.errors import UserError
 from varireal.prompts import SOURCES
@@ -61,14 +62,26 @@ def examine(params: Params, folder: Path) -> Examination:
     finding, dataset, listed = look_at_dataset(params)
     findings.append(finding)
     if dataset is None:
-        return Examination([*findings, *doubts(params)], None, None)
+        return Examination([*findings, *_published_hours(params), *doubts(params)], None, None)
     findings += [*look_at_masks(params, dataset, listed), *look_at_networks(params, dataset.classes)]
     photos = dict(Counter(photo.split for photo in listed))
-    work = count_workload(params, photos, without_masks(params, listed))
+    unmasked = without_masks(params, listed)
+    work = count_workload(params, photos, unmasked)
     prompts, table = look_at_prompts(params, dataset.classes)
     findings += [prompts, *(look_at_pictures(params, table) if table else []), *workload_findings(work)]
+    if params.compute.require_accelerator:
+        findings.append(hours_finding(params, photos, len(dataset.classes), unmasked))
     findings += [expected_power(params, photos), *doubts(params)]
     return Examination(findings, dataset, work)
+
+
+def _published_hours(params: Params) -> list[Finding]:
+    """Return the hours of a full-size run on a published data set that is not here yet."""
+    published = published_photos(params.dataset)
+    if published is None or not params.compute.require_accelerator:
+        return []
+    classes, photos = published
+    return [hours_finding(params, photos, classes)]
 
 
 def _room_for_downloads(checkpoints: Sequence[Finding]) -> list[Finding]:

@@ -43,6 +43,8 @@ class CallCosts:
             KeyError: nobody counted this network at this size.
         """
         name = network if side is None else f"{network} {side}"
+        if name not in self.work:
+            raise KeyError(f"a {network} for squares of {side} pixels")
         return self.step * self.work[name] / self.work[f"UNet {LARGEST}"]
 
 

@@ -66,7 +66,7 @@ def time_edits(params: Params, folder: Path, attribute: Attribute, feasibility: 
     jobs = list(itertools.islice(plan, count))
     if not jobs:
         raise UserError(f"not one photo of the sample can get a {attribute} edit: {plan.failures[0].note}")
-    run = build_run(params, table, specs, attribute, feasibility, engine)
+    run = build_run(params, table, specs, attribute, feasibility, engine, plan.wordings)
     run.prepare(specs)
     drawn = engine.take()
     edits = list(run.finish(jobs, len(jobs), "edits"))

@@ -14,7 +14,7 @@ from varireal.editing import EDITORS
 from varireal.editing.drafts import photo_scale
 from varireal.editing.filters import FILTERS
 from varireal.editing.inpaint import PictureMaker
-from varireal.editing.jobs import JobPlan
+from varireal.editing.jobs import JobPlan, Wording
 from varireal.editing.outputs import CellFigures, write_cell
 from varireal.editing.pictures import FolderPictures, GeneratedPictures, PictureSource
 from varireal.editing.pixels import edited_region
@@ -109,7 +109,7 @@ def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) ->
     jobs = plan_jobs(params, table, lambda: iterate_manifest(paths.MASKS_MANIFEST), attribute, feasibility)
     most, specs = jobs.survey()
     engine = build_engine(params, attribute)
-    run = build_run(params, table, specs, attribute, feasibility, engine)
+    run = build_run(params, table, specs, attribute, feasibility, engine, jobs.wordings)
     watch = CellWatch(
         f"{attribute} {feasibility}",
         jobs,
@@ -147,8 +147,12 @@ def build_run(
     attribute: Attribute,
     feasibility: Feasibility,
     engine: Engine,
+    wordings: Sequence[Wording] = (),
 ) -> EditRun:
     """Put the cell's editor, pictures and filter together, and check them; nothing expensive is loaded yet.
+
+    Args:
+        wordings: of all edits that will be asked for, where they are known.
 
     Raises:
         UserError: a picture or a checkpoint is missing or wrong.
@@ -161,6 +165,7 @@ def build_run(
         pictures.check(specs)
     editor = EDITORS[config.method](config, config.recipe(attribute, feasibility), pictures, compute)
     editor.check(specs)
+    editor.expect(wordings)
     return EditRun(
         editor,
         FILTERS[params.filter.name](params.filter, compute, table),

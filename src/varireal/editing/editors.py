@@ -12,7 +12,7 @@ from varireal.config import ComputeConfig, EditConfig, Recipe
 from varireal.editing.drafts import Draft, lay_out, look_at
 from varireal.editing.inpaint import Inpainter
 from varireal.editing.instruct import Instruct, Instructed
-from varireal.editing.jobs import EditJob
+from varireal.editing.jobs import EditJob, Wording
 from varireal.editing.matting import Matte
 from varireal.editing.pictures import PictureSource
 from varireal.editing.recipe import (
@@ -24,6 +24,7 @@ from varireal.editing.recipe import (
     prior_step,
 )
 from varireal.editing.refine import Refiner
+from varireal.prompts.templates import Sentence
 
 if TYPE_CHECKING:
     from varireal.prompts import AttributeSpec
@@ -71,6 +72,10 @@ class Editor(Protocol):
         """
         ...
 
+    def expect(self, wordings: Sequence[Wording]) -> None:
+        """Take the words of all edits to come, so that what reads words need not stay in memory."""
+        ...
+
     def load(self) -> None:
         """Load the models now, and let each draw a blank picture.
 
@@ -103,6 +108,9 @@ class PasteEditor:
 
     def check(self, specs: Sequence[AttributeSpec]) -> None:
         """Take all values."""
+
+    def expect(self, wordings: Sequence[Wording]) -> None:
+        """Read no words."""
 
     def load(self) -> None:
         """Load nothing."""
@@ -155,6 +163,10 @@ class DiffusionEditor:
     def check(self, specs: Sequence[AttributeSpec]) -> None:
         self._inpainter.check(specs)
 
+    def expect(self, wordings: Sequence[Wording]) -> None:
+        for model in (self._inpainter, *([self._refiner] if self._refiner else [])):
+            model.expect([wording.sentence for wording in wordings])
+
     def load(self) -> None:
         self._inpainter.load(self._recipe.guidance_scale)
         if self._refiner:
@@ -178,10 +190,8 @@ class InstructEditor:
         self._recipe = recipe.model_copy(update={"region": "full", "refine": False})
         self._config = config
         self._model = Instructed(config.inpaint, compute, config.memory)
-        self._steps: list[RecipeStep] = [
-            Instruct(self._recipe, self._model, config.instruct),
-            Composite(self._recipe),
-        ]
+        self._instruct = Instruct(self._recipe, self._model, config.instruct)
+        self._steps: list[RecipeStep] = [self._instruct, Composite(self._recipe)]
 
     @property
     def identity(self) -> dict[str, object]:
@@ -196,6 +206,9 @@ class InstructEditor:
 
     def check(self, specs: Sequence[AttributeSpec]) -> None:
         """Take all values: an instruction has no emphasis."""
+
+    def expect(self, wordings: Sequence[Wording]) -> None:
+        self._model.expect([Sentence(self._instruct.told(wording)) for wording in wordings])
 
     def load(self) -> None:
         self._model.load(self._recipe.guidance_scale)

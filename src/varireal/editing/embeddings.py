@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from varireal.prompts.templates import Sentence
 
-KEPT = 1024  # sentences whose embeddings are kept, in the CPU's memory: 0.3 GB of SDXL's in half precision
+KEPT = 4096  # sentences whose embeddings are kept, in the CPU's memory: 1.3 GB of SDXL's in half precision
 _NAMES = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
@@ -30,6 +30,21 @@ class Embedder:
         self._pipe, self._device = pipe, device
         self._encoded: OrderedDict[Sentence, dict[str, torch.Tensor]] = OrderedDict()  # the longest unused ones first
         self._away: dict[str, dict[str, torch.Tensor]] = {}
+
+    def embed(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        """Compute and keep all embeddings, as :class:`.families.base.Prompts` says, where so many are kept."""
+        if len(set(sentences)) > KEPT:
+            return False
+        self._negative(negative)
+        for sentence in sentences:
+            self._row(sentence)
+        return True
+
+    def has(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        return negative in self._away and all(sentence in self._encoded for sentence in sentences)
+
+    def forget_encoders(self) -> None:
+        self.__dict__.pop("_providers", None)
 
     def pieces(self, sentence: Sentence) -> int:
         """Return in how many pieces the encoders take the sentence; only sentences of equal numbers share a batch."""

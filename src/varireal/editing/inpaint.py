@@ -11,6 +11,7 @@ import numpy as np
 from varireal.config import MemoryConfig
 from varireal.editing.families import INPAINT
 from varireal.editing.families.choosing import choose_family, refuse_emphasis
+from varireal.editing.model import SquareModel
 from varireal.editing.pipelines import Pipeline
 from varireal.errors import UserError
 from varireal.prompts.templates import Sentence
@@ -22,25 +23,25 @@ if TYPE_CHECKING:
 _PLAIN = MemoryConfig()
 
 
-class Inpainter:
+class Inpainter(SquareModel):
     """Paints the masked part of pictures as a sentence says."""
 
     def __init__(self, config: InpaintConfig, compute: ComputeConfig, memory: MemoryConfig = _PLAIN) -> None:
         section = "edit.inpaint"
         family = choose_family(section, config)
-        self._pipeline = Pipeline(INPAINT, section, config, compute, memory, family)
-        self._size, self._config = config.image_size, config
+        super().__init__(Pipeline(INPAINT, section, config, compute, memory, family), config.image_size)
+        self._config = config
 
     @property
     def identity(self) -> dict[str, object]:
-        """Return what decides the pictures besides the settings of a call, as JSON values."""
-        plain = {} if self._config.emphasis else {"emphasis": False}
-        return {**self._pipeline.identity, "image_size": self._size, **plain}
+        return {**super().identity, **({} if self._config.emphasis else {"emphasis": False})}
 
-    @property
-    def image_size(self) -> int:
-        """Return the side of the square that the model works on."""
-        return self._size or self._pipeline.own_size
+    def expect(self, sentences: Sequence[Sentence]) -> None:
+        super().expect(self._read(sentences))
+
+    def _read(self, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+        """Return the sentences as the model reads them: without emphasis, where the settings say so."""
+        return sentences if self._config.emphasis else [Sentence(each.text) for each in sentences]
 
     def check(self, specs: Sequence[AttributeSpec]) -> None:
         """Check that the family reads all that values say.
@@ -82,7 +83,7 @@ class Inpainter:
         from PIL import Image
 
         painted = self._pipeline.run(
-            sentences if self._config.emphasis else [Sentence(each.text) for each in sentences],
+            self._read(sentences),
             seeds,
             guidance_scale,
             self.image_size,

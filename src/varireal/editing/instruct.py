@@ -11,16 +11,17 @@ import numpy as np
 from varireal.editing.drafts import Draft, letterbox
 from varireal.editing.families import INSTRUCT
 from varireal.editing.families.choosing import choose_family
+from varireal.editing.model import SquareModel
 from varireal.editing.pipelines import Pipeline
 from varireal.editing.pixels import difference
 from varireal.prompts.templates import Sentence, filled
 
 if TYPE_CHECKING:
     from varireal.config import ComputeConfig, InpaintConfig, InstructConfig, MemoryConfig, Recipe
-    from varireal.editing.jobs import EditJob
+    from varireal.editing.jobs import EditJob, Wording
 
 
-class Instructed:
+class Instructed(SquareModel):
     """Draws pictures anew as it is told."""
 
     def __init__(self, config: InpaintConfig, compute: ComputeConfig, memory: MemoryConfig) -> None:
@@ -31,18 +32,7 @@ class Instructed:
         """
         section = "edit.inpaint"
         family = choose_family(section, config, INSTRUCT)
-        self._pipeline = Pipeline(INSTRUCT, section, config, compute, memory, family)
-        self._size = config.image_size
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """Return what decides the pictures besides the settings of a call, as JSON values."""
-        return {**self._pipeline.identity, "image_size": self._size}
-
-    @property
-    def image_size(self) -> int:
-        """Return the side of the square that the model works on."""
-        return self._size or self._pipeline.own_size
+        super().__init__(Pipeline(INSTRUCT, section, config, compute, memory, family), config.image_size)
 
     def load(self, guidance_scale: float = 1.0) -> None:
         """Load the networks now, and let them draw a blank picture.
@@ -106,10 +96,14 @@ class Instruct:
 
     def instruction(self, job: EditJob) -> str:
         """Return what the model is told for a job."""
-        spec = job.spec
+        return self.told(job.wording)
+
+    def told(self, wording: Wording) -> str:
+        """Return what the model is told for a class and a value."""
+        spec = wording.spec
         return filled(
-            self.words.sentences[job.attribute],
-            job.photo.class_name,
+            self.words.sentences[wording.attribute],
+            wording.class_name,
             self.words.domain_word,
             spec.name,
             spec.phrase,

@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,21 @@ from varireal.prompts.templates import Sentence
 
 if TYPE_CHECKING:
     from varireal.prompts import AttributeSpec, PromptTable
+
+
+class Wording(NamedTuple):
+    """What edits of many photos share: a value that their class shall get, and the words for it."""
+
+    attribute: Attribute
+    class_name: str
+    spec: AttributeSpec
+    prompt: str
+
+    @property
+    def sentence(self) -> Sentence:
+        """Return the prompt with the value's phrase, or else its name, emphasised by its weight."""
+        part = self.spec.phrase if self.spec.phrase in self.prompt else self.spec.name
+        return Sentence(self.prompt, part, self.spec.weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +54,13 @@ class EditJob:
         return f"{self.photo.image_id}#{self.attribute}-{self.feasibility}-{self.index}"
 
     @property
+    def wording(self) -> Wording:
+        return Wording(self.attribute, self.photo.class_name, self.spec, self.prompt)
+
+    @property
     def sentence(self) -> Sentence:
-        """Return the prompt with the value's phrase, or else its name, emphasised by its weight."""
-        part = self.spec.phrase if self.spec.phrase in self.prompt else self.spec.name
-        return Sentence(self.prompt, part, self.spec.weight)
+        """Return the prompt with the value's part of it emphasised, as :class:`Wording` has it."""
+        return self.wording.sentence
 
     def attempt_seed(self, attempt: int) -> int:
         """Return the seed of an attempt, counted from 0."""
@@ -98,6 +116,7 @@ class JobPlan:
         self._edits_per_photo, self._seed = edits_per_photo, seed
         self.failures: list[Failure] = []  # the photos that cannot be edited, once all jobs were asked for
         self._most: Counter[str] = Counter()  # jobs of each class, as far as the photos' records say
+        self._asked: dict[tuple[str, AttributeSpec], None] = {}  # classes with the values that they get
         self._dropped: Counter[str] = Counter()  # of those, the ones that masks forbade so far
 
     def survey(self) -> tuple[int, list[AttributeSpec]]:
@@ -106,19 +125,27 @@ class JobPlan:
         Raises:
             UserError: the prompts lack a class.
         """
-        specs: dict[AttributeSpec, None] = {}
+        self._asked.clear()
         self._most.clear()
         for photo in self._train_photos():
             self._most[photo.class_name] += 0  # so that a class without a usable photo is known, too
             if _known_problem(photo) is None:
                 self._most[photo.class_name] += self._edits_per_photo
-                specs.update(dict.fromkeys(self._values(photo)))
-        return self._most.total(), list(specs)
+                self._asked.update(dict.fromkeys((photo.class_name, spec) for spec in self._values(photo)))
+        return self._most.total(), list(dict.fromkeys(spec for _, spec in self._asked))
 
     @property
     def classes(self) -> list[str]:
         """Return the classes of all training photos, after a survey."""
         return sorted(self._most)
+
+    @property
+    def wordings(self) -> list[Wording]:
+        """Return the words of all jobs, each once, after a survey."""
+        attribute = self._cell[0]
+        return [
+            Wording(attribute, name, spec, self._table.sentence(attribute, spec, name)) for name, spec in self._asked
+        ]
 
     def count(self, class_name: str) -> int:
         """Return how many jobs a class has at most, after a survey: exactly so many once its photos were looked at."""

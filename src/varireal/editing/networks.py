@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varireal.editing.families.choosing import refuse_another, refuse_task
 from varireal.errors import UserError
 from varireal.networks.finite import no_numbers
-from varireal.networks.memory import out_of_memory
+from varireal.networks.memory import free_memory, out_of_memory
 
 if TYPE_CHECKING:
     import torch
 
     from varireal.config import LoraConfig, MemoryConfig, PipelineConfig
-    from varireal.editing.families import Family
+    from varireal.editing.families import Family, Prompts
+    from varireal.prompts.templates import Sentence
 
 
 @contextlib.contextmanager
@@ -152,6 +154,30 @@ def check_memory(device: torch.device, memory: MemoryConfig) -> None:
         )
 
 
+def embed_ahead(
+    pipe: Any, family: Family, prompts: Prompts, section: str, device: torch.device, sentences: Sequence[Sentence]
+) -> bool:
+    """Embed all sentences to come while text encoders alone are on the device, and take them out of the pipeline.
+
+    Return False, with the encoders left where they are, if not all embeddings can be kept.
+
+    Raises:
+        UserError: the device's memory does not hold the encoders.
+    """
+    encoders = [name for name in family.encoders if getattr(pipe, name, None) is not None]
+    if not encoders:
+        return False
+    for name in encoders:
+        _move(getattr(pipe, name), section, device)
+    if not prompts.embed(sentences):
+        return False
+    prompts.forget_encoders()
+    for name in encoders:
+        setattr(pipe, name, None)
+    free_memory()
+    return True
+
+
 def place(pipe: Any, family: Family, section: str, device: torch.device, memory: MemoryConfig) -> None:
     """Bring the networks to the device, and apply the memory settings.
 
@@ -163,13 +189,20 @@ def place(pipe: Any, family: Family, section: str, device: torch.device, memory:
     if memory.vae_tile:
         family.tile(pipe, memory.vae_tile)
     if memory.compile:
-        getattr(pipe, family.network).compile()
+        for name in family.compiled:
+            if getattr(pipe, name.partition(".")[0], None) is not None:
+                operator.attrgetter(name)(pipe).compile()
     _know_device(pipe, device)
     if memory.offload:
         pipe.enable_model_cpu_offload(device=device)
         return
+    _move(pipe, section, device)
+
+
+def _move(networks: Any, section: str, device: torch.device) -> None:
+    """Bring a pipeline, or one of its networks, to the device."""
     try:
-        pipe.to(device)
+        networks.to(device)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from varireal.editing.families import FAMILIES, Family, Prompts
 from varireal.editing.networks import (
     add_lora,
     check_memory,
+    embed_ahead,
     load_pipeline,
     place,
     refuse_what_is_no_number,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+BLANK = Sentence("a photo")  # what networks are tried out with
 REMEDY = "set edit.memory.offload to true, edit.memory.vae_tile to 512, or take smaller networks (models=sd15)"
 
 
@@ -43,6 +45,14 @@ def part_identity(part: NetworkConfig) -> dict[str, object] | None:
     if not part.checkpoint:
         return None
     return {**part.model_dump(mode="json"), "weights": checkpoint_identity(part.checkpoint, part.revision)}
+
+
+class _Loaded(NamedTuple):
+    """Holds networks in memory."""
+
+    pipe: Any
+    prompts: Prompts
+    alone: bool  # without text encoders
 
 
 class Pipeline:
@@ -78,6 +88,7 @@ class Pipeline:
             key = f"{section}.lora.weight_name"
             check_file(config.lora.checkpoint, key, config.lora.subfolder, str(config.lora.weight_name))
         self._kept: dict[str, torch.Tensor] = {}  # embeddings that stay the same
+        self._expected: dict[Sentence, None] = {}  # sentences to come, if they are known
         self._fitting = Fitting(section, REMEDY)
 
     @functools.cached_property
@@ -109,7 +120,14 @@ class Pipeline:
 
         return resolve_device(self._compute)
 
-    @functools.cached_property
+    def expect(self, sentences: Sequence[Sentence]) -> None:
+        """Take sentences to come: networks that are loaded afterwards embed them first, and do without encoders then.
+
+        A sentence that nobody expected loads all networks once more.
+        """
+        self._expected.update(dict.fromkeys(sentences))
+
+    @property
     def pipe(self) -> Any:
         """Return the loaded pipeline, ready to run.
 
@@ -117,6 +135,10 @@ class Pipeline:
             UserError: a checkpoint cannot be loaded from safetensors, or belongs to another family; or the memory
                 settings ask for what this machine lacks.
         """
+        return self._loaded.pipe
+
+    @functools.cached_property
+    def _loaded(self) -> _Loaded:
         from varireal.compute.devices import resolve_dtype
 
         check_memory(self.device, self._memory)
@@ -127,8 +149,11 @@ class Pipeline:
         add_lora(pipe, self.family, self._section, self._config.lora)
         self._complete(pipe)
         refuse_what_is_no_number(pipe, self.family, self._key, self._checkpoint)
-        place(pipe, self.family, self._section, self.device, self._memory)
-        return pipe
+        prompts, parts = self.family.prompts(pipe, self.device), (self._section, self.device)
+        expected = [BLANK, *self._expected] if self._expected else []
+        alone = bool(expected) and embed_ahead(pipe, self.family, prompts, *parts, expected)
+        place(pipe, self.family, *parts, self._memory)
+        return _Loaded(pipe, prompts, alone)
 
     def _parts(self, dtype: torch.dtype) -> dict[str, Any]:
         """Return the networks that do not come from the checkpoint, by their names in the pipeline."""
@@ -137,14 +162,24 @@ class Pipeline:
     def _complete(self, pipe: Any) -> None:
         """Add to the loaded pipeline what its own loading leaves out."""
 
-    @functools.cached_property
+    @property
     def _prompts(self) -> Prompts:
-        return self.family.prompts(self.pipe, self.device)
+        return self._loaded.prompts
+
+    def prepare(self, sentences: Sequence[Sentence], negative: str = "") -> None:
+        """Load all networks once more if the text encoders are gone and a sentence came that nobody expected.
+
+        Raises:
+            UserError: they cannot be loaded.
+        """
+        if self._loaded.alone and not self._prompts.has(sentences, negative):
+            logger.info("loading %s again, for a sentence that was not expected", self._checkpoint)
+            self._expected.clear()
+            self.release()
 
     def release(self) -> None:
         """Give the networks' memory back; the next picture loads them again."""
-        self.__dict__.pop("pipe", None)
-        self.__dict__.pop("_prompts", None)
+        self.__dict__.pop("_loaded", None)
         self._kept.clear()
 
     def guided(self, guidance_scale: float) -> bool:
@@ -181,7 +216,7 @@ class Pipeline:
         _ = self.pipe
         with answering(self._key, self._checkpoint, "model_index.json and the parts that edit names beside it"):
             steps = {"num_inference_steps": blank.STEPS, **settings}
-            self.run([Sentence("a photo")], [0], 2.0, size, pictures, **steps)
+            self.run([BLANK], [0], 2.0, size, pictures, **steps)
 
     def run(
         self,
@@ -211,6 +246,7 @@ class Pipeline:
         """
         if size % (multiple := self.family.abilities.multiple):
             raise UserError(f"image_size = {size} beside {self._key}: pipelines need a multiple of {multiple}")
+        self.prepare(sentences, negative)
         guided = self.guided(guidance_scale)
         settings |= self.family.settings(self.pipe, size, guidance_scale)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from varireal.config import MemoryConfig
+from varireal.editing.model import SquareModel
 from varireal.editing.networks import loading
 from varireal.editing.pipelines import Pipeline, part_identity
 from varireal.errors import UserError
@@ -150,7 +151,7 @@ class RefinePipeline(Pipeline):
         return self._kept["no image"]
 
 
-class Refiner:
+class Refiner(SquareModel):
     """Makes pictures anew, led by edges and by a picture of the object."""
 
     def __init__(
@@ -164,19 +165,8 @@ class Refiner:
         Raises:
             UserError: a folder, file or its safetensors weights are missing.
         """
-        self._pipeline = RefinePipeline(config, compute, memory, from_noise=strength == 1)
-        self._size = config.image_size
+        super().__init__(RefinePipeline(config, compute, memory, from_noise=strength == 1), config.image_size)
         self._strength = strength
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """Return what decides the pictures besides the settings of a call, as JSON values."""
-        return {**self._pipeline.identity, "image_size": self._size}
-
-    @property
-    def image_size(self) -> int:
-        """Return the side of the square that the model works on."""
-        return self._size or self._pipeline.own_size
 
     def load(self) -> None:
         """Load the networks now, and let them draw a blank picture.
@@ -188,7 +178,7 @@ class Refiner:
 
         side = self._pipeline.blank_side(self.image_size)
         black, grey = (Image.new("RGB", (side, side), level) for level in ("black", "grey"))
-        inputs: dict[str, Sequence[Any]] = {"examples": [np.asarray(grey)], "image": [black]}
+        inputs: dict[str, Sequence[Any]] = {"examples": [np.array(grey)], "image": [black]}
         settings: dict[str, Any] = {}
         if self._strength < 1:
             inputs |= {"image": [grey], "control_image": [black]}
@@ -225,6 +215,7 @@ class Refiner:
         if self._strength < 1:
             inputs |= {"image": [Image.fromarray(picture) for picture in pictures], "control_image": lines}
             settings = {"strength": self._strength}
+        self._pipeline.prepare(sentences)  # before anything is set that loading would undo
         self._pipeline.pipe.set_ip_adapter_scale(ip_adapter_scale)
         refined = self._pipeline.run(
             sentences,

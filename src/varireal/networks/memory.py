@@ -47,7 +47,7 @@ class Fitting:
                 )
             else:
                 self._most = (len(part) + 1) // 2
-                _free_memory()
+                free_memory()
                 logger.warning(
                     "%s: the device's memory does not hold %d of the %s; going on with %d at a time",
                     self._section, len(part), what, self._most,
@@ -78,8 +78,8 @@ def _try_to_draw(draw: Callable[[Sequence[int]], list[Result]], part: Sequence[i
         return None
 
 
-def _free_memory() -> None:
-    """Give back what Python and torch still hold of a failed attempt."""
+def free_memory() -> None:
+    """Give back what Python and torch still hold of what nobody needs any more, such as a failed attempt."""
     import torch
 
     gc.collect()

@@ -92,7 +92,8 @@ def preview_cell(
     jobs = [job for job in plan if job.index == 0]
     specs = list(dict.fromkeys(job.spec for job in jobs))
     engine = ProbedEngine(build_engine(params, attribute))
-    run = build_run(params, table, specs, attribute, feasibility, engine)
+    wordings = list(dict.fromkeys(job.wording for job in jobs))
+    run = build_run(params, table, specs, attribute, feasibility, engine, wordings)
     run.prepare(specs)
     settings = {
         "run": run.settings,

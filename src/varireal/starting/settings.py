@@ -12,12 +12,12 @@ from typing import Any
 from varireal import paths
 from varireal.base.files import atomic_write_bytes, read_yaml
 from varireal.config import load_params
+from varireal.config.composing import compose
 from varireal.doctor.repository import pictures_to_be_committed
 from varireal.errors import UserError
 
 DEFAULT = re.compile(r"^(  - dataset: *)([\w.-]+)", re.MULTILINE)  # in the defaults of conf/config.yaml
 NETWORKS = paths.CONF / "models/sdxl.yaml"  # what finds objects by their names
-PLUGINS = Path(".dvc/plugins")
 HEAD = """# @package _global_
 # Written by `varireal init` for {root}
 # It is yours to change. What is not set here is as image_folder.yaml has it; `make params` brings
@@ -100,16 +100,8 @@ def _composed(conf: Path) -> bytes:
     Raises:
         UserError: the settings cannot be composed, or are wrong.
     """
-    from dvc.exceptions import DvcException
-    from dvc.utils.hydra import compose_and_dump
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     written = conf.parent / "params.yaml"
-    try:
-        compose_and_dump(str(written), str(conf), None, "config.yaml", str(PLUGINS.resolve()), [])
-    except (DvcException, HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"the settings cannot be composed: {(str(error).splitlines() or ['?'])[0]}") from error
+    compose(conf, written)
     try:
         load_params(written)
     except UserError as error:

@@ -19,6 +19,18 @@ INSTRUCT = "pipeline that draws by instruction"  # for which there is no auto cl
 class Prompts(Protocol):
     """Turns sentences into a pipeline's arguments; what can be kept of a sentence is computed once."""
 
+    def embed(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        """Compute what is kept of sentences, and of ``negative``, ahead; return False where not all of it is kept."""
+        ...
+
+    def has(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        """Return whether all of that is kept already."""
+        ...
+
+    def forget_encoders(self) -> None:
+        """Let go of what computes it."""
+        ...
+
     def pieces(self, sentence: Sentence) -> int:
         """Return a number of the sentence; only sentences of equal numbers share a batch."""
         ...
@@ -52,7 +64,9 @@ class Family(Protocol):
     abilities: Abilities
     classes: frozenset[str]  # what model_index.json calls pipelines whose weights are of this family
     any_class: bool  # whether others that no family names are tried, too
-    network: str  # the pipeline's part that is asked at every step: it is compiled, and takes LoRA weights
+    network: str  # the pipeline's part that is asked at every step: it takes LoRA weights
+    compiled: tuple[str, ...]  # the parts, and parts of those, that torch.compile makes faster where they are there
+    encoders: tuple[str, ...]  # the pipeline's parts that read sentences, and nothing beside them
 
     @property
     def identity(self) -> dict[str, object]:

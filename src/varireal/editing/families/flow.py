@@ -17,6 +17,8 @@ class FlowFamily:
     classes: frozenset[str]
     any_class = False
     network = "transformer"
+    compiled: tuple[str, ...] = ("transformer",)
+    encoders: tuple[str, ...] = ("text_encoder",)
     tasks: ClassVar[dict[str, str]] = {}  # diffusers' class by task
 
     @property

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from varireal.prompts.templates import Sentence
 
-KEPT_BYTES = 2**29  # of embeddings: some 70 sentences of FLUX.2's, which are the longest
+KEPT_BYTES = 2**32  # of embeddings: some 540 sentences of FLUX.2's, which are the longest; its encoder takes 8 GB
 
 
 class KeptPrompts:
@@ -34,6 +34,20 @@ class KeptPrompts:
     def pieces(self, sentence: Sentence) -> int:
         """Return one number for all sentences: any of them share a batch."""
         return 1
+
+    def embed(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        """Compute and keep all embeddings, as :class:`.base.Prompts` says; stop where more would be forgotten."""
+        for count, text in enumerate(dict.fromkeys([negative, *(each.text for each in sentences)]), 1):
+            self._row(text)
+            if len(self._rows) < count:
+                return False
+        return True
+
+    def has(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        return all(text in self._rows for text in [negative, *(each.text for each in sentences)])
+
+    def forget_encoders(self) -> None:
+        """The pipeline alone holds them."""
 
     def arguments(self, sentences: Sequence[Sentence], guided: bool, negative: str = "") -> dict[str, Any]:
         """Return the pipeline's arguments for a batch of sentences, as :class:`.base.Prompts` says."""

@@ -19,6 +19,15 @@ PLUS = "QwenImageEditPlusPipeline"  # reads several photos, and knows no mask
 class SeenPrompts:
     """Gives sentences as they stand: the pipeline encodes them beside each photo, so that nothing can be kept."""
 
+    def embed(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        return False
+
+    def has(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
+        return False
+
+    def forget_encoders(self) -> None:
+        """There is nothing that can be done without."""
+
     def pieces(self, sentence: Sentence) -> int:
         return 1
 
@@ -34,6 +43,7 @@ class QwenImage(FlowFamily):
     # whatever is asked for, the pipelines scale what they draw, or what they look at, to a million pixels
     abilities = Abilities("Qwen-Image-Edit and its Plus versions", multiple=16, only=1024, schedulers=FLOW)
     classes = frozenset({"QwenImageEditPipeline", "QwenImageEditInpaintPipeline", PLUS})
+    encoders = ()  # what reads sentences looks at each photo too
 
     def pipeline_class(self, task: str, kind: str) -> str | None:
         if kind == PLUS:

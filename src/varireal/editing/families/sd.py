@@ -22,6 +22,8 @@ class StableDiffusion:
     })  # fmt: skip
     any_class = True  # diffusers' auto classes find the one for the task
     network = "unet"
+    compiled: tuple[str, ...] = ("unet", "controlnet", "vae.encoder", "vae.decoder")
+    encoders: tuple[str, ...] = ("text_encoder", "text_encoder_2")
 
     @property
     def identity(self) -> dict[str, object]:
