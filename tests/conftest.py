@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.split("[")[0] in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+_looked_through = 0  # how many modules there were when the collector last saw all
+
+
+def pytest_runtest_setup() -> None:
+    """Keep the garbage collector from going through all libraries each time that a test calls it: seconds a call."""
+    global _looked_through
+    if len(sys.modules) > _looked_through + 200:
+        gc.collect()
+        gc.freeze()
+        _looked_through = len(sys.modules)
 
 
 @pytest.fixture(scope="session")

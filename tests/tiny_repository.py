@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import yaml
 from tests.tiny_study import REPOSITORY, change, make_study
 
@@ -34,6 +36,14 @@ def run(*command: str) -> str:
 def run_freely(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a command that may fail."""
     return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
+
+
+def end_queue_workers(folder: Path) -> None:
+    """End the workers of DVC's queue in a folder, which else wait there for another experiment."""
+    for process in psutil.process_iter(["cmdline"]):
+        with contextlib.suppress(psutil.Error):
+            if "queue-worker" in (process.info["cmdline"] or []) and process.cwd() == str(folder.resolve()):
+                process.kill()
 
 
 def make_repository(source: Path = REPOSITORY) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.stages.conftest import change_params, clip_workspace, workspace, workspace_to_copy
+from tests.tiny_repository import end_queue_workers
 from tests.tracking.conftest import empty_store
 
 __all__ = ["change_params", "clip_workspace", "empty_store", "repository", "workspace", "workspace_to_copy"]
@@ -48,7 +50,7 @@ stages:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A repository with DVC, the settings, and a pipeline of two stages that take no time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -68,4 +70,5 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(REPOSITORY / ".dvc/plugins", ".dvc/plugins", ignore=shutil.ignore_patterns("__pycache__"))
     for command in (["git", "add", "-A"], ["git", "commit", "-qm", "start"]):
         subprocess.run(command, check=True)
-    return tmp_path
+    yield tmp_path
+    end_queue_workers(tmp_path)

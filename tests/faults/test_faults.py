@@ -106,7 +106,7 @@ class Laboratory:
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Iterator[Laboratory]:
+def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path, empty_store: Path) -> Iterator[Laboratory]:
     folder = tmp_path_factory.mktemp("laboratory")
     server = FakeEndpoint()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -117,6 +117,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Ite
         for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "OPENAI_API_KEY"):
             patch.delenv(name, raising=False)
         make_study(tiny_clip)
+        shutil.copy(empty_store, "mlflow.db")
         counts = {attribute: {"feasible": 3, "infeasible": 3} for attribute in ("background", "color", "texture")}
         llm = {"model": "m", "base_url": server.url, "counts": counts, "min_wait": 0.01, "max_attempts": 2}
         change(prompt__source="openai", prompt__llm=llm, grid__conditions=["mixed"], grid__sources=["synthetic"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,6 +48,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     queue = Queue(repo)
     queue.played, queue.asked = played, asked
     monkeypatch.setattr(queue, "_dvc", dvc)
+    monkeypatch.setattr(queue, "_start", lambda workers: asked.append(("queue", "start", "-j", str(workers))))
     monkeypatch.setattr("varireal.sweeping.queue.time.sleep", lambda seconds: None)
     return queue
 
@@ -66,7 +69,6 @@ def test_a_status_that_cannot_be_read_is_an_error(queue: Queue) -> None:
 
 def test_stages_are_counted_and_each_run_ends_with_its_commit_or_its_log(queue: Queue) -> None:
     queue.played += [
-        listing(0, task(FIRST, "Queued"), task(SECOND, "Queued")),
         listing(1, task(FIRST, "Running"), task(SECOND, "Queued")),
         listing(1, task(FIRST, "Success"), task(SECOND, "Running")),
         listing(1, task(FIRST, "Success"), task(SECOND, "Failed")),
@@ -78,6 +80,18 @@ def test_stages_are_counted_and_each_run_ends_with_its_commit_or_its_log(queue: 
     assert steps == [1, 0, 3, 1, 3]
 
 
+def test_nobody_waits_for_the_end_of_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC leaves a process behind that waits for each worker, and has the outputs of `dvc queue start`."""
+    dvc = tmp_path / "dvc"
+    dvc.write_text('#!/bin/sh\necho "$@" > said\nsleep 20 &\n')
+    dvc.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    begin = time.monotonic()
+    Queue(SimpleNamespace(root_dir=tmp_path))._start(3)
+    assert time.monotonic() - begin < 15
+    assert (tmp_path / "said").read_text() == "queue start -j 3\n"
+
+
 def test_an_experiment_that_the_queue_no_longer_lists_has_failed(queue: Queue) -> None:
     queue.played.append(listing(1, task(FIRST, "Success")))
     (run,) = queue.run([SECOND], 1, 4, lambda count: None)
@@ -85,10 +99,11 @@ def test_an_experiment_that_the_queue_no_longer_lists_has_failed(queue: Queue) -
 
 
 def test_workers_that_gave_up_are_started_again_or_named_with_the_remedy(queue: Queue) -> None:
-    queue.played += [listing(1, task(FIRST, "Queued")), *[listing(0, task(FIRST, "Queued"))] * 5]
+    start = ("queue", "start", "-j", "1")
+    queue.played += [listing(0, task(FIRST, "Queued"))] * 5
     queue.played += [listing(1, task(FIRST, "Success"))]
     assert queue.run([FIRST], 1, 4, lambda count: None)[0].rev == "a" * 40
-    assert queue.asked[0] == ("queue", "start", "-j", "1")
-    queue.played[:] = [listing(1, task(FIRST, "Running")), listing(0, task(FIRST, "Running"))]
+    assert queue.asked.count(start) == 2 and queue.asked[0] == start
+    queue.played[:] = [listing(0, task(FIRST, "Running"))]
     with pytest.raises(UserError, match=r"workers ended before the experiments did .*`dvc queue kill`"):
         queue.run([FIRST], 1, 4, lambda count: None)

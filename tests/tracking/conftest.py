@@ -1,11 +1,13 @@
-"""An empty MLflow store, made once: its schema takes seconds."""
+"""An empty MLflow store, and a study for it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from varireal.config import Params, load_params
 from varireal.reporting.results import Results, read_results
@@ -13,11 +15,17 @@ from varireal.reporting.results import Results, read_results
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store whose schema is made, which takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    from mlflow import MlflowClient
+    """A store whose schema is made, which takes MLflow seconds: once for all processes of the tests."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    path = folder / "mlflow.db"
+    with FileLock(folder / "mlflow.lock"):
+        if not path.exists():
+            from mlflow import MlflowClient
 
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+            half = own / "half-made.db"
+            MlflowClient(f"sqlite:///{half}").search_experiments()
+            half.replace(path)
     return path
 
 

@@ -83,8 +83,8 @@ def finish(
     if not missing:
         return
     engine = ENGINES[compute.engine](compute, modules)
-    if isinstance(engine, LocalEngine) and len(missing) > 1:
-        engine.warm_up()
+    if isinstance(engine, LocalEngine):
+        engine.warm_up(len(missing))
     worker = build_worker(compute.model_copy(update={"device": engine.device()}))
     failed: list[str] = []
     start = time.monotonic()

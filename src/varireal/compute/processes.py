@@ -30,7 +30,7 @@ LARGEST_KEPT = 2**25  # bytes of one block; the most that glibc allows
 
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 
-SMALLEST_POOL = 16  # fewer items are done sooner than the worker processes have imported what they need
+SMALLEST_POOL = 32  # fewer items are done sooner than the worker processes have imported what they need
 CHUNKS_PER_WORKER = 16
 
 

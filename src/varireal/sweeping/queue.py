@@ -119,8 +119,7 @@ class Queue:
         Raises:
             UserError: the workers ended before the experiments did.
         """
-        if self.status().workers < workers:
-            self._start(workers)
+        self._start(workers)  # those that are there already are not started again
         ended: dict[SavedExperiment, EndedRun] = {}
         passed: Counter[SavedExperiment] = Counter()
         unlisted: Counter[SavedExperiment] = Counter()
@@ -148,7 +147,10 @@ class Queue:
         return [ended[experiment] for experiment in wanted]
 
     def _start(self, workers: int) -> None:
-        self._dvc("queue", "start", "-j", str(workers))
+        """Start workers, and don't wait for their end: a process of DVC's that does holds what `dvc` prints to."""
+        nowhere = subprocess.DEVNULL
+        command = ["dvc", "queue", "start", "-j", str(workers)]
+        subprocess.run(command, cwd=self._root, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False)
 
     def _restart(self, status: QueueStatus, wanted: Sequence[SavedExperiment], workers: int) -> None:
         """Start workers again where they gave up; they do when none of them answers in time on a busy machine."""

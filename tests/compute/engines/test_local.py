@@ -225,6 +225,27 @@ def test_workers_on_gpus_are_never_forked(stage: str, device: str, monkeypatch: 
     assert set(modules) <= set(preloaded) if device == "cpu" else not preloaded
 
 
+@pytest.mark.parametrize(
+    ("settings", "batches", "forked"),
+    [
+        ({}, 2, True),
+        ({"num_threads": 2}, 2, True),
+        ({"num_threads": 4}, 2, False),
+        ({"workers": 1}, 2, False),
+        ({}, 1, False),
+    ],
+)
+def test_what_workers_need_is_imported_ahead_for_several_only(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, int], batches: int, forked: bool
+) -> None:
+    """One worker is this process, on four cores as on one: nobody would fork from what was imported."""
+    preloaded: list[str] = []
+    monkeypatch.setattr("varireal.compute.engines.local.warm_up", lambda *modules: preloaded.extend(modules))
+    monkeypatch.setattr("varireal.compute.processes.available_cores", lambda: 4)
+    LocalEngine(ComputeConfig(device="cpu", **settings), ("colorsys",)).warm_up(batches)
+    assert preloaded == ["colorsys"] * forked
+
+
 def test_a_process_that_must_not_be_forked_starts_afresh() -> None:
     for fork, kind in ((False, "SpawnProcess"), (True, "ForkServerProcess")):
         process = start_process(os.getpid, fork=fork)

@@ -47,10 +47,20 @@ class LocalEngine:
     def device(self) -> str:
         return self._device
 
-    def warm_up(self) -> None:
-        """Begin to import what workers need, where they will surely be forked, while this process imports torch."""
-        if is_surely_cpu(self._compute) and self._compute.workers != 1:
+    def warm_up(self, most: int) -> None:
+        """Begin to import what workers need, where several will surely be forked, while this process imports torch."""
+        if is_surely_cpu(self._compute) and self._plan(True, most)[0] > 1:
             warm_up(*self._modules)
+
+    def _plan(self, on_cpu: bool, most: int) -> tuple[int, int | None]:
+        """Return how many workers do up to ``most`` batches at a time, and the threads of each."""
+        count, threads = worker_plan(on_cpu, self._compute.num_threads, most)
+        if not on_cpu:
+            count = min(max(1, most), max(1, len(self._gpus())))
+        return min(count, self._compute.workers or count), threads
+
+    def _gpus(self) -> list[str]:
+        return visible_gpus() if self._device == "cuda" else []
 
     @contextlib.contextmanager
     def open(
@@ -62,16 +72,12 @@ class LocalEngine:
         finish_running: bool = True,
     ) -> Iterator[Pool[Item, Result]]:
         on_cpu = self._device == "cpu"
-        count, threads = worker_plan(on_cpu, self._compute.num_threads, most)
-        gpus = visible_gpus() if self._device == "cuda" else []
-        if not on_cpu:
-            count = min(max(1, most), max(1, len(gpus)))
-        count = min(count, self._compute.workers or count)
+        count, threads = self._plan(on_cpu, most)
         prepare = functools.partial(set_up, threads, bool(self._modules))
         if count == 1 and on_cpu:  # an accelerator may fail for good, and then its process has to go
             crew: InProcess | Processes = InProcess(worker, prepare)
         else:
-            crew = Processes(worker, prepare, count, gpus, self._modules if on_cpu else None)
+            crew = Processes(worker, prepare, count, self._gpus(), self._modules if on_cpu else None)
         with deferring() if finish_running else contextlib.nullcontext():
             try:
                 yield CrewPool(crew, on_units)
