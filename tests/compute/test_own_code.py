@@ -13,12 +13,8 @@ import pytest
 from tests.tiny_repository import end_queue_workers, environment, make_repository, run
 
 REPOSITORY = Path(__file__).parents[2]
-<<<<<<< HEAD
 PREPARE = Path("src/varireal/stages/prepare.py")
-=======
-SHARES = Path("src/varireal/stages/shares.py")
 SECONDS = 240  # after which a test is broken, not slow
->>>>>>> shorter
 PROGRAM = Path(sys.executable).with_name("varireal")
 
 
@@ -93,18 +89,8 @@ def test_workers_run_the_same_code(repository: Path) -> None:
 
 @pytest.mark.slow
 def test_an_experiment_in_the_queue_runs_the_code_it_was_queued_with(repository: Path) -> None:
-<<<<<<< HEAD
     assert call("dvc", "exp", "run", "--queue", "--name", "early", "prepare").returncode == 0
     let_prepare_say("second")
-    started = call("dvc", "queue", "start")
-    assert started.returncode == 0, started.stderr
-    log = call("dvc", "queue", "logs", "--follow", "early")
-    said = [line for line in log.stdout.splitlines() if " from /" in line]
-    assert len(said) == 1 and said[0].startswith(f"first from {repository.resolve() / '.dvc/tmp/exps'}"), log
-    assert "second" in call(sys.executable, "-m", "varireal", "prepare").stdout
-=======
-    assert call("dvc", "exp", "run", "--queue", "--name", "early", "shares").returncode == 0
-    let_shares_say("second")
     nowhere = subprocess.DEVNULL  # a process that waits for the worker's end has the outputs, too
     subprocess.run(["dvc", "queue", "start"], check=True, stdout=nowhere, stderr=nowhere, env=installed_elsewhere())
     said, end = [], time.monotonic() + SECONDS
@@ -114,8 +100,7 @@ def test_an_experiment_in_the_queue_runs_the_code_it_was_queued_with(repository:
         logs = [path.read_text() for path in Path(".dvc/tmp/exps/run").glob("*/*.out")]
         said = [line for log in logs for line in log.splitlines(keepends=True) if " from /" in line and "\n" in line]
     assert len(said) == 1 and said[0].startswith(f"first from {repository.resolve() / '.dvc/tmp/exps'}"), logs
-    assert "second" in call(sys.executable, "-m", "varireal", "shares").stdout
->>>>>>> shorter
+    assert "second" in call(sys.executable, "-m", "varireal", "prepare").stdout
 
 
 CLUSTER = """
