@@ -44,7 +44,7 @@ def command(params: Params, full: bool) -> None:
     for grid in report.grids if full else ():
         console.print(rich_table(grid))
     for line in report.sentences if full else report.headline:
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=not console.is_terminal)  # in a log a line each
     tables = f"Tables: {paths.TABLES}" if full else f"Tables: varireal report --full, or {paths.TABLES}"
     console.print(f"{tables}. Page with pictures: {paths.PAGE}", highlight=False)
     log_results(params, click.echo)
