@@ -74,9 +74,7 @@ def test_curves_have_an_empty_column_for_a_source_outside_the_grid(finished_stud
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", ["evaluate.json", "train/real.json", "edit/color_feasible.json", "mix/color.json"]
-)
+@pytest.mark.parametrize("name", ["evaluate.json", "train/real.json", "edit/color_feasible.json", "mix/color.json"])
 def test_a_missing_metrics_file_is_named(finished_study: Path, name: str) -> None:
     (finished_study / "metrics" / name).unlink()
     with pytest.raises(UserError, match=f"metrics/{name} is missing"):
