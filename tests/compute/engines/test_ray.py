@@ -167,7 +167,7 @@ def test_adapters_predictions_and_measures_are_those_of_one_worker(
     make_study(tiny_clip)
     change(grid__conditions=["feasible"], grid__sources=["real+synthetic"], grid__seeds=[0, 1])
     change(compute__num_threads=1, compute__workers=1)
-    run_stages([*TO_MIX[:-2], ["train", "--real-only"]])
+    run_stages([*TO_MIX, ["train", "--real-only"]])
     stages = [["measure"], ["train", *CONDITIONS[0]], ["evaluate"]]
     made, folders = [], (paths.adapter_folder("color", "feasible"), paths.PREDICTIONS.parent, paths.METRICS)
     for engine in ("local", "ray"):

@@ -20,7 +20,7 @@ class Flux(FlowFamily):
     name = "flux"
     abilities = Abilities("FLUX.1 and FLUX.1 Fill", multiple=16, schedulers=FLOW)
     classes = frozenset({"FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline", FILL})
-    encoders = ("text_encoder", "text_encoder_2")
+    encoders: tuple[str, ...] = ("text_encoder", "text_encoder_2")
     tasks: ClassVar[dict[str, str]] = {INPAINT: "FluxInpaintPipeline"}
 
     def pipeline_class(self, task: str, kind: str) -> str | None:

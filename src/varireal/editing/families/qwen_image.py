@@ -43,7 +43,7 @@ class QwenImage(FlowFamily):
     # whatever is asked for, the pipelines scale what they draw, or what they look at, to a million pixels
     abilities = Abilities("Qwen-Image-Edit and its Plus versions", multiple=16, only=1024, schedulers=FLOW)
     classes = frozenset({"QwenImageEditPipeline", "QwenImageEditInpaintPipeline", PLUS})
-    encoders = ()  # what reads sentences looks at each photo too
+    encoders: tuple[str, ...] = ()  # what reads sentences looks at each photo too
 
     def pipeline_class(self, task: str, kind: str) -> str | None:
         if kind == PLUS:
