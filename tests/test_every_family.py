@@ -139,7 +139,7 @@ def study(
 
 def test_a_whole_study_runs_and_leaves_what_it_promises(study: Whole) -> None:
     run_stages([["edit", *cell] for cell in CELLS])
-    run_stages([["mix", *cell] for cell in CONDITIONS] + [["measure"]])
+    run_stages([["mix", *CONDITIONS[0][:2]], ["measure"]])
     run_stages([["train", "--real-only"], *(["train", *cell] for cell in CONDITIONS), ["evaluate"], ["report"]])
     params = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
     for feasibility in FEASIBILITIES:
