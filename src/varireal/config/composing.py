@@ -7,11 +7,9 @@ from pathlib import Path
 
 from varireal.errors import UserError
 
-PLUGINS = Path(".dvc/plugins")
-
 
 def compose(conf: Path, target: Path, chosen: Sequence[str] = ()) -> None:
-    """Write settings into ``target``: those of a folder ``conf``, with some groups or values chosen.
+    """Write settings into ``target``: those of a project's ``conf``, with some groups or values chosen.
 
     Raises:
         UserError: they cannot be composed.
@@ -23,7 +21,11 @@ def compose(conf: Path, target: Path, chosen: Sequence[str] = ()) -> None:
 
     if not (conf / "config.yaml").is_file():
         raise UserError(f"{conf / 'config.yaml'} does not exist; run from the repository's root")
+    plugins = conf.resolve().parent / ".dvc/plugins"
     try:
-        compose_and_dump(str(target), str(conf.resolve()), None, "config.yaml", str(PLUGINS.resolve()), list(chosen))
-    except (DvcException, HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"the settings cannot be composed: {(str(error).splitlines() or ['?'])[0]}") from error
+        compose_and_dump(str(target), str(conf.resolve()), None, "config.yaml", str(plugins), list(chosen))
+    except DvcException as error:  # what .dvc/plugins says of them
+        raise UserError(str(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise UserError(" ".join(["the settings", *chosen, f"cannot be composed: {lines[0]}"])) from error

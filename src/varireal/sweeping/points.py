@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from varireal.config import Params, load_params
+from varireal.config import Params, composing, load_params
 from varireal.errors import UserError
 
 SWEPT = ("mix.ratio", "edit.edits_per_photo")  # what a sweep sets itself
@@ -69,25 +69,14 @@ def compose(overrides: Sequence[str], conf: Path, name: str) -> Params:
     Raises:
         UserError: an override is wrong, or the settings it leads to are; ``name`` says of which experiment.
     """
-    from dvc.exceptions import DvcException
-    from dvc.utils.hydra import compose_and_dump
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "params.yaml"
         try:
-            plugins = conf.resolve().parent / ".dvc/plugins"
-            compose_and_dump(str(written), str(conf.resolve()), None, "config.yaml", str(plugins), list(overrides))
-        except DvcException as error:  # what .dvc/plugins says of them
-            raise UserError(f"the experiment {name}: {error}") from error
-        except (HydraException, OmegaConfBaseException) as error:
-            lines = str(error).splitlines() or [type(error).__name__]
-            raise UserError(f"the settings {' '.join(overrides)} cannot be composed: {lines[0]}") from error
-        try:
+            composing.compose(conf, written, overrides)
             return load_params(written)
         except UserError as error:
-            raise UserError(str(error).replace(str(written), f"the experiment {name}")) from error
+            message = str(error).replace(f"{written}: ", "").replace(str(written), "params.yaml")
+            raise UserError(f"the experiment {name}: {message}") from error
 
 
 def count_stages(pipeline: dict[str, Any], params: Params) -> int:
