@@ -31,6 +31,18 @@ def test_long_work_shows_a_line_every_tenth_with_what_is_left(clock, capsys):
     assert written[-1] == "edit: 40/40, 40 s passed, about 0 s left"
 
 
+def test_starting_up_is_not_taken_for_the_pace(clock, capsys):
+    """Twenty seconds go by before the first four of forty items; then each four take one second."""
+    with progress("edit", 40) as advance:
+        clock[0] += 20.0
+        advance(4)
+        for _ in range(9):
+            clock[0] += 1.0
+            advance(4)
+    written = capsys.readouterr().err.splitlines()
+    assert written[:2] == ["edit: 4/40, 20 s passed", "edit: 12/40, 22 s passed, about 7 s left"]
+
+
 def test_quick_work_shows_no_line_before_two_seconds_and_its_end(clock, capsys):
     assert lines(clock, capsys, 0.01) == ["edit: 40/40, 0 s passed, about 0 s left"]
     assert lines(clock, capsys, 0.125) == [

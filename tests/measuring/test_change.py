@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from varireal.base.manifest import ImageRecord
 from varireal.errors import UserError
-from varireal.measuring.change import measure_change, region_of, ssim_map
+from varireal.measuring.change import kept_share, measure_change, region_of, ssim_map
+from varireal.measuring.strength import measure_strength
 
 HEIGHT, WIDTH = 40, 52
 
@@ -129,6 +130,21 @@ def test_a_rim_may_change_for_either(mask: np.ndarray) -> None:
     assert kept.sum() < 7 * 7 + 12  # at corners, where it gets thin, a little more
     grown = region_of(edit("color", paste(0, None, rim=2)), square)
     assert grown.sum() == 11 * 11 + 4 * 11  # a pixel beyond
+
+
+def test_a_background_that_was_laid_by_a_matte_tells_what_it_kept() -> None:
+    """The mask is two pixels too wide on every side: the matte keeps the white square and gives those away."""
+    photo = np.zeros((20, 40, 3), np.uint8)
+    photo[7:14, 12:19] = 255
+    wide = np.zeros((20, 40), bool)
+    wide[5:16, 10:21] = True
+    kept = kept_share(edit("background", paste(0, None, rim=3)), photo, wide)
+    assert kept is not None and kept[8:13, 13:18].min() > 0.9 and kept[5, 10:21].max() < 0.1
+    pasted = np.where(kept[..., None] > 0.5, photo, np.uint8(128))
+    whole, soft = (measure_strength("background", photo, pasted, wide, each).lost for each in (None, kept))
+    assert whole == pytest.approx((11 * 11 - 7 * 7) / (11 * 11), abs=0.02) and whole - 0.05 < soft <= whole
+    assert kept_share(edit("background", paste(0, None)), photo, wide) is None
+    assert kept_share(edit("color", paste(0, None, rim=3)), photo, wide) is None
 
 
 def test_a_square_that_the_manifest_does_not_tell_leaves_the_region_unknown(mask: np.ndarray) -> None:

@@ -43,3 +43,16 @@ def test_a_single_differing_pixel_is_no_equal_edit() -> None:
     edit[1, 1, 2] = 1
     found = measure_strength("color", flat(BLACK), edit, mask)
     assert not found.same and found.untouched == 1.0
+
+
+def test_a_soft_rim_loses_what_it_gave_away_and_no_more() -> None:
+    """Of four columns of the object one is half kept and one kept whole; both change, as does one outside."""
+    mask = np.zeros((4, 8), bool)
+    mask[:, :4] = True
+    kept = mask.astype(np.float32)
+    kept[:, 3], kept[:, 4] = 0.5, 0.25
+    edit = np.zeros((4, 8, 3), np.uint8)
+    edit[:, (0, 3, 4)] = 255
+    photo = np.zeros_like(edit)
+    assert measure_strength("background", photo, edit, mask, kept).lost == (1 + 0.5) / 4
+    assert measure_strength("background", photo, edit, mask).lost == 2 / 4

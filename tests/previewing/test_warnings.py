@@ -74,6 +74,15 @@ def test_the_table_counts_edits_attempts_and_photos_that_the_filter_accepts() ->
     assert line.cells == ("color feasible", "2 of 3", "5", "attribute 0.37", "1 of 3", "30", "10 %", "0 %", "88 %")
 
 
+def test_edits_that_nothing_judges_are_called_so() -> None:
+    unasked = FilterAnswer(True, {}, 0.0)
+    free = dataclasses.replace(cell([edit([unasked], unedited=unasked)] * 3), thresholds={})
+    [line] = warn(masks(), [free], [1.0])
+    assert line.startswith("nothing judges the edits (filter.name: none)")
+    [row] = cells_grid([free], [1.0]).lines
+    assert row.cells[:5] == ("color feasible", "3, not judged", "3", "–", "–")
+
+
 def test_photos_are_spread_over_classes_and_more_are_the_same_and_others() -> None:
     photos = [
         dataclasses.replace(PHOTO, image_id=f"{name}/{number}", class_name=name)

@@ -165,3 +165,18 @@ def test_kept_pictures_of_attempts_are_shown_beside_their_scores(edits: list[Ima
     assert [item.count("<img") for item in items] == [1, 0]
     assert 'alt="Attempt 1, not kept: ' in items[0] and "rejected, attribute 0.25" in items[0]
     assert "accepted, attribute 0.75 " in items[1] and "(shown above)" in items[1]
+
+
+def test_an_edit_that_nothing_judged_is_called_so(edits: list[ImageRecord]) -> None:
+    unasked = json.dumps([{"accepted": True, "scores": {}, "seed": 3}])
+    rejected = json.dumps([{"accepted": False, "scores": {}, "seed": 3}])  # by what precedes the filter
+    free, failed = build_examples(
+        [
+            dataclasses.replace(edits[0], attempts=unasked, status="accepted"),
+            dataclasses.replace(edits[1], attempts=rejected, status="exhausted"),
+        ]
+    )
+    assert (free.status, failed.status) == ("not judged", "exhausted")
+    page = page_environment().get_template("gallery.html.j2").render(examples=[free, failed], choices={}, words=CHOSEN)
+    items = [item.partition("</li>")[0].split(",")[0].split(">")[-1] for item in page.split("<li>")[1:]]
+    assert items == ["not judged", "rejected"]

@@ -72,8 +72,9 @@ def command(
         f"Written  {paths.CONF}/dataset/{name}.yaml, the default of {paths.CONF}/config.yaml, and {paths.PARAMS}"
     )
     click.echo(
-        "Next     varireal doctor   what is missing yet, and how much work it is\n"
-        "         dvc repro         the study; then for example: dvc exp run -S mix.ratio=0.25"
+        "Next     varireal doctor    what is missing yet, and how much work it is\n"
+        "         varireal preview   a few photos through every cell on one page: look before the run\n"
+        "         dvc repro          the study; then for example: dvc exp run -S mix.ratio=0.25"
     )
 
 

@@ -103,16 +103,18 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
 def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int], None]]:
     start, done, shown, whole = time.monotonic(), 0, 0, _whole.get()
     last = start
+    first: tuple[int, float] | None = None  # what was done first, and when: starting up is no pace
 
     def advance(count: int) -> None:
-        nonlocal done, shown, last
+        nonlocal done, shown, last, first
         done += count
         tenth, now = done * 10 // max(total, 1), time.monotonic()
+        first = first or (done, now)
         if tenth > shown and (now - last >= PAUSE or done >= total):
             shown, last = tenth, now
-            passed = now - start
-            left = passed / done * (total - done)
-            line = f"{description}: {done}/{total}, {passed:.0f} s passed, about {left:.0f} s left"
+            left = (now - first[1]) / (done - first[0]) * (total - done) if done > first[0] else None
+            line = f"{description}: {done}/{total}, {now - start:.0f} s passed"
+            line += "" if left is None else f", about {left:.0f} s left"
             console.print(f"{line} · {whole(left)}" if whole else line, highlight=False, soft_wrap=True)
 
     yield advance

@@ -123,6 +123,11 @@ class Params(Section):
     tracking: TrackingConfig
     watch: dict[str, str]  # files and folders beside code that DVC watches; conf/ derives them from the rest
 
+    @property
+    def study_name(self) -> str:
+        """Return the name that pages show: that of MLflow's experiment if it is set, else the data set's."""
+        return self.tracking.experiment or self.dataset.name
+
     @model_validator(mode="after")
     def _masks_from_somewhere(self) -> Params:
         if self.segment.source == "dataset" and not self.dataset.has_masks:

@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from varireal.base.manifest import ImageRecord
-from varireal.editing.pixels import edited_region
+from varireal.editing.matting import find_matte
+from varireal.editing.pixels import edited_region, object_of
 from varireal.errors import UserError
 
 SSIM_SIGMA, SSIM_WINDOW = 1.5, 11  # of Wang et al. (2004)
@@ -52,6 +53,22 @@ def region_of(edit: ImageRecord, mask: np.ndarray) -> np.ndarray | None:
         return None
     scale = max(mask.shape) / settings.image_size if settings.image_size else 1.0
     return edited_region(str(edit.attribute), mask, settings.dilation * scale, settings.rim * scale)
+
+
+def kept_share(edit: ImageRecord, photo: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """Return which share of each pixel a background edit kept as object where it was laid by a matte, else None.
+
+    Returns:
+        float32 (H, W) in 0..1.
+
+    Raises:
+        UserError: as for :func:`region_settings`.
+    """
+    settings = region_settings(edit)
+    if edit.attribute != "background" or not settings.rim or not settings.known:
+        return None
+    scale = max(mask.shape) / settings.image_size if settings.image_size else 1.0
+    return find_matte(photo, object_of(mask, settings.dilation * scale), settings.rim * scale).alpha
 
 
 @dataclasses.dataclass(frozen=True)

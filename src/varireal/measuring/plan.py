@@ -18,7 +18,7 @@ from varireal.measuring.change import region_settings
 from varireal.networks.clip import clip_identity
 from varireal.store import content_key
 
-REVISION = 2  # raised when the meaning of the same inputs changes
+REVISION = 3  # raised when the meaning of the same inputs changes
 # arrays of an item: unit features of the pictures and of their sentences, (N, D); per edit the columns of CHANGES
 FEATURES, SENTENCES, CHANGED = "features.npy", "sentences.npy", "changed.npy"
 CHANGES = ("changed_outside", "psnr_inside", "psnr_outside", "ssim_inside", "ssim_outside", "region_share",

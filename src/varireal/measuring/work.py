@@ -15,7 +15,7 @@ from varireal.base.manifest import ImageRecord
 from varireal.compute.devices import resolve_device, resolve_dtype
 from varireal.compute.progress import report_units
 from varireal.errors import UserError
-from varireal.measuring.change import measure_change, region_of
+from varireal.measuring.change import kept_share, measure_change, region_of
 from varireal.measuring.plan import CHANGED, CHANGES, FEATURES, SENTENCES, FeatureSettings, PictureGroup
 from varireal.measuring.strength import measure_strength
 from varireal.networks.clip import Clip, load_clip
@@ -84,7 +84,7 @@ def changes(edit: ImageRecord) -> list[float]:
             f"the edit {edit.path}, its photo {edit.photo_path} and the mask {edit.mask_path} differ in size; "
             "make the edits anew with dvc repro"
         )
-    strength = measure_strength(str(edit.attribute), before, after, mask)
+    strength = measure_strength(str(edit.attribute), before, after, mask, kept_share(edit, before, mask))
     values: dict[str, float | None] = {name: getattr(strength, name) for name in ("delta_e", "untouched", "lost")}
     if (region := region_of(edit, mask)) is not None:
         values |= {**dataclasses.asdict(measure_change(before, after, region)), "region_share": float(region.mean())}

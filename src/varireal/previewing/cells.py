@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from varireal.base.files import decode_png, read_image, read_mask
+from varireal.base.files import read_image, read_mask
 from varireal.base.manifest import Attribute, Feasibility, ImageRecord, read_manifest
-from varireal.editing.attempts import IMAGE, Edit, FilterAnswer
+from varireal.editing.attempts import Edit, FilterAnswer
 from varireal.editing.cell import build_engine, build_run, plan_jobs
 from varireal.editing.jobs import Failure
 from varireal.editing.outputs import write_cell
+from varireal.measuring.change import kept_share
 from varireal.measuring.strength import Strength, measure_strength
 from varireal.previewing.notes import remembered
 from varireal.previewing.probe import Measured, ProbedEngine
@@ -108,13 +109,15 @@ def preview_cell(
     config = params.edit.model_copy(update={"save_rejected": True, "storage": "files"})
     folder.mkdir(parents=True)
     write_cell(folder, folder, run, edits, config)
+    records = read_manifest(folder / "manifest.parquet")
+    by_id = {record.image_id: record for record in records}
     return PreviewedCell(
         attribute=attribute,
         feasibility=feasibility,
         thresholds=run.thresholds,
-        edits=[_measured(run, edit, painted.photos.get(edit.job.image_id)) for edit in edits],
+        edits=[_measured(by_id.get(each.job.image_id), each, painted.photos.get(each.job.image_id)) for each in edits],
         failures=plan.failures,
-        records=read_manifest(folder / "manifest.parquet"),
+        records=records,
         painted=painted,
         drawn=drawn,
         attempt_bytes=_attempt_bytes(run, edits),
@@ -123,14 +126,14 @@ def preview_cell(
     )
 
 
-def _measured(run: EditRun, edit: Edit, unedited: FilterAnswer | None) -> PreviewedEdit:
-    if edit.status == "failed":
+def _measured(record: ImageRecord | None, edit: Edit, unedited: FilterAnswer | None) -> PreviewedEdit:
+    """Compare an edit with its photo; one that could not be made has no picture to compare."""
+    if record is None or edit.status == "failed":
         return PreviewedEdit(edit, None, unedited)
-    photo, mask = edit.job.photo, read_mask(Path(str(edit.job.photo.mask_path)))
-    picture = decode_png(run.files(edit.chosen)[IMAGE])
-    return PreviewedEdit(
-        edit, measure_strength(edit.job.attribute, read_image(Path(photo.path)), picture, mask), unedited
-    )
+    before, after = read_image(Path(str(record.photo_path))), read_image(Path(record.path))
+    mask = read_mask(Path(str(record.mask_path)))
+    kept = kept_share(record, before, mask)
+    return PreviewedEdit(edit, measure_strength(edit.job.attribute, before, after, mask, kept), unedited)
 
 
 def _attempt_bytes(run: EditRun, edits: Sequence[Edit]) -> float:

@@ -37,7 +37,7 @@ def make_preview(params: Params, count: int, show: Callable[[Preview], None]) ->
     for path, stage in ((paths.PHOTOS_MANIFEST, "prepare"), (paths.PROMPTS, "prompt")):
         if not path.is_file():
             raise UserError(f"{path} is not there to preview; run `dvc repro {stage}` first")
-    info = read_mapping(paths.DATASET_INFO, "name", "domain_word")
+    info = read_mapping(paths.DATASET_INFO, "domain_word")
     table, photos = load_prompts(paths.PROMPTS), read_manifest(paths.PHOTOS_MANIFEST)
     train = [photo for photo in photos if photo.split == "train"]
     chosen = choose_photos(train, count, params.seed)
@@ -53,7 +53,7 @@ def make_preview(params: Params, count: int, show: Callable[[Preview], None]) ->
         ]
         chances = [mix_chance(params, photos, masks, cell) for cell in cells]
         forecast = forecast_run(params, table, photos, masks, cells)
-        show(Preview(info["name"], chosen, masks, cells, chances, forecast, warn(masks, cells, chances)))
+        show(Preview(params.study_name, chosen, masks, cells, chances, forecast, warn(masks, cells, chances)))
 
 
 def write_preview(preview: Preview) -> Path:

@@ -30,7 +30,7 @@ def cells_grid(cells: Sequence[PreviewedCell], chances: Sequence[float | None]) 
             Line(
                 (
                     cell.name,
-                    f"{cell.accepted} of {len(cell.made)}",
+                    f"{cell.accepted} of {len(cell.made)}" if cell.thresholds else f"{len(cell.made)}, not judged",
                     str(cell.attempts),
                     _scores(cell),
                     f"{sum(unedited)} of {len(unedited)}" if unedited else DASH,

@@ -44,6 +44,8 @@ def _masks(masks: FoundMasks) -> Iterator[str]:
 def _judge(cells: Sequence[PreviewedCell]) -> Iterator[str]:
     """Judge the filter by its answers, where it asks anything."""
     asked = [cell for cell in cells if cell.thresholds]
+    if not asked:
+        yield "nothing judges the edits (filter.name: none), so each is trained on: look at them; see docs/filter.md"
     answers = [edit.unedited.accepted for cell in asked for edit in cell.made if edit.unedited is not None]
     made, attempts = sum(len(cell.made) for cell in asked), sum(cell.attempts for cell in asked)
     accepted = sum(cell.accepted for cell in asked)

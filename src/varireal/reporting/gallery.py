@@ -22,6 +22,7 @@ SIZES = ((384, 90), (256, 90), (192, 90), (128, 90), (96, 90), (96, 75), (64, 60
 ATTEMPT_SIZES = ((144, 90), (96, 80), (72, 70), (48, 40))  # the same for rejected attempts, shown at 72 pixels
 EXACT_QUALITY = 90  # from this quality on small pictures are kept to the last bit
 LOSSLESS_SIDE = 160  # pixels: up to it; costs about 20 kB at 128
+NOT_JUDGED = "not judged"  # status of an edit that no filter asked anything about
 EXACT = ("photo", "edit")  # kinds of pictures that differ on the page only where they differ in truth
 BUDGET = 6_000_000  # bytes of all data URIs of a page
 
@@ -54,7 +55,7 @@ class Example:
     class_name: str
     attribute: str
     feasibility: str
-    status: Status
+    status: str  # as in the manifest, or NOT_JUDGED
     value: str
     prompt: str
     seed: int | None
@@ -160,6 +161,7 @@ def _try(edit: ImageRecord, number: int, told: dict[str, Any], small: Mapping[st
 
 def _example(edit: ImageRecord, uris: Mapping[str, str], small: Mapping[str, str]) -> Example:
     value = edit.value or ""
+    tries = tuple(_try(edit, number, told, small) for number, told in enumerate(_attempts(edit), start=1))
     alts = {
         "photo": f"Photo of class {edit.class_name}",
         "mask": f"Mask of the object in the photo of class {edit.class_name}",
@@ -170,10 +172,10 @@ def _example(edit: ImageRecord, uris: Mapping[str, str], small: Mapping[str, str
         class_name=edit.class_name,
         attribute=edit.attribute or "",
         feasibility=edit.feasibility or "",
-        status=edit.status,
+        status=NOT_JUDGED if edit.status == "accepted" and not any(each.scores for each in tries) else edit.status,
         value=value,
         prompt=edit.prompt or "",
         seed=edit.seed,
         shots={kind: Shot(kind, alts[kind], uris[path]) for kind, path in picture_paths(edit).items()},
-        tries=tuple(_try(edit, number, told, small) for number, told in enumerate(_attempts(edit), start=1)),
+        tries=tries,
     )

@@ -54,7 +54,7 @@ def build_report(params: Params) -> StudyReport:
     """
     grid, margin = params.grid, params.report.margin
     results = read_results(grid)
-    dataset = read_mapping(paths.DATASET_INFO, "name", "classes", "domain_word")
+    dataset = {**read_mapping(paths.DATASET_INFO, "name", "classes", "domain_word"), "name": params.study_name}
     rows, made = build_rows(results), provenance()
     predictions = read_predictions(paths.PREDICTIONS, grid_models(grid))
     right = right_answers(predictions, grid)
