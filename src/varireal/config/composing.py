@@ -8,8 +8,11 @@ from pathlib import Path
 from varireal.errors import UserError
 
 
-def compose(conf: Path, target: Path, chosen: Sequence[str] = ()) -> None:
+def compose(conf: Path, target: Path, chosen: Sequence[str] = (), project: Path | None = None) -> None:
     """Write settings into ``target``: those of a project's ``conf``, with some groups or values chosen.
+
+    Args:
+        project: the root of the project, whose plugins derive settings from others; by default where ``conf`` lies.
 
     Raises:
         UserError: they cannot be composed.
@@ -21,7 +24,7 @@ def compose(conf: Path, target: Path, chosen: Sequence[str] = ()) -> None:
 
     if not (conf / "config.yaml").is_file():
         raise UserError(f"{conf / 'config.yaml'} does not exist; run from the repository's root")
-    plugins = conf.resolve().parent / ".dvc/plugins"
+    plugins = (project or conf.parent).resolve() / ".dvc/plugins"
     try:
         compose_and_dump(str(target), str(conf.resolve()), None, "config.yaml", str(plugins), list(chosen))
     except DvcException as error:  # what .dvc/plugins says of them

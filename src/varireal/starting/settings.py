@@ -101,7 +101,7 @@ def _composed(conf: Path) -> bytes:
         UserError: the settings cannot be composed, or are wrong.
     """
     written = conf.parent / "params.yaml"
-    compose(conf, written)
+    compose(conf, written, project=Path())
     try:
         load_params(written)
     except UserError as error:
