@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -14,7 +15,9 @@ from varireal.errors import UserError
 from varireal.sweeping.experiments import SavedExperiment
 from varireal.sweeping.queue import EndedRun, Queue
 
-FIRST, SECOND = SavedExperiment("ratio-0", "38cbca3"), SavedExperiment("ratio-1", "871b27e")
+FIRST, SECOND, THIRD = (
+    SavedExperiment(name, rev) for name, rev in (("ratio-0", "38cbca3"), ("ratio-1", "871b27e"), ("ratio-2", "0a1b2c3"))
+)
 LOG = "Reproducing experiment 'ratio-0'\nRunning stage 'one':\n> python\nhäh █\nStage 'two' is cached\n"
 
 
@@ -107,3 +110,22 @@ def test_workers_that_gave_up_are_started_again_or_named_with_the_remedy(queue: 
     queue.played[:] = [listing(0, task(FIRST, "Running"))]
     with pytest.raises(UserError, match=r"workers ended before the experiments did .*`dvc queue kill`"):
         queue.run([FIRST], 1, 4, lambda count: None)
+
+
+def test_what_nobody_runs_any_more_is_dropped_with_its_copy(queue: Queue, tmp_path: Path) -> None:
+    """A machine went down: DVC takes FIRST to be running for ever."""
+    folder = tmp_path / ".dvc/tmp/exps"
+    for name, copy in ((FIRST.rev, folder / "tmpabc"), (SECOND.rev, tmp_path / "elsewhere")):
+        (folder / "run" / f"{name}{'0' * 33}").mkdir(parents=True)
+        (folder / "run" / f"{name}{'0' * 33}" / "it.run").write_text(json.dumps({"root_dir": str(copy)}))
+        (copy / "src").mkdir(parents=True)
+    queue.played.append(listing(0, task(FIRST, "Running"), task(SECOND, "Running"), task(THIRD, "Queued")))
+    assert queue.drop_orphans() == [FIRST, SECOND]
+    assert queue.asked == [("queue", "kill", FIRST.rev), ("queue", "kill", SECOND.rev)]
+    assert not (folder / "tmpabc").exists() and (tmp_path / "elsewhere").exists()
+
+
+def test_nothing_is_dropped_while_a_worker_lives(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue.played.append(listing(0, task(FIRST, "Running")))
+    monkeypatch.setattr(queue, "_worker_lives", lambda: True)
+    assert queue.drop_orphans() == [] and queue.asked == []

@@ -151,7 +151,8 @@ def estimate_findings(estimates: list[PartEstimate], needed: Mapping[str, float]
         for part in [*estimates, total]
     ]  # fmt: skip
     shares = ", ".join(f"{cell} {share:.0%}" for cell, share in passed.items())
-    words = f"{shares}, of those tried here; the times in brackets: all edits pass at once, none ever passes"
+    brackets = "" if total.least == total.most else "; the times in brackets: all edits pass at once, none ever passes"
+    words = f"{shares}, of those tried here{brackets}"
     rows.append(Finding("estimate", "edits that pass", "ok", words, values=dict(passed)))
     return [*rows, _disk_finding(needed, free)]
 

@@ -57,7 +57,7 @@ def count_workload(params: Params, photos: Mapping[str, int], unmasked: int = 0)
         edits_per_cell=(photos["train"] - unmasked) * edit.edits_per_photo,
         denoising_steps=denoising,
         refining_steps=refining,
-        max_attempts=params.filter.max_attempts,
+        max_attempts=params.filter.max_attempts if params.filter.name != "none" else 1,  # it accepts the first
         training_processes=cells + 1,
         fine_tunings=(cells * len(grid.sources) + 1) * len(grid.seeds),
         steps=train.steps,
@@ -71,8 +71,9 @@ def workload_findings(work: Workload) -> list[Finding]:
     denoised = work.edits_per_cell * sum(work.denoising_steps.values())
     looked = work.fine_tunings * work.looks * work.photos["val"]
     tested = work.models * work.photos["test"]
+    tried = "once" if work.max_attempts == 1 else f"{work.max_attempts} times at most"
     rows = [
-        ("edits", f"{work.edits:,} in {len(work.denoising_steps)} cells, each tried {work.max_attempts} times at most",
+        ("edits", f"{work.edits:,} in {len(work.denoising_steps)} cells, each tried {tried}",
          {"edits": work.edits, "cells": len(work.denoising_steps), "max_attempts": work.max_attempts}),
         ("denoising", f"{denoised:,} steps, if every edit passes at once", {"denoising_steps": denoised}),
         ("fine-tunings", f"{work.fine_tunings:,} of {work.steps:,} steps with {work.batch_size} images",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varireal.base.files import read_mapping
 from varireal.errors import UserError
 from varireal.sweeping.experiments import SavedExperiment, finished
 
@@ -83,6 +84,38 @@ class Queue:
             said = _one_line(done.stderr)
             time.sleep(FIRST_PAUSE)
         raise UserError(f"`dvc queue status` does not say what the queue holds: {said or 'no error'}")
+
+    def drop_orphans(self) -> list[SavedExperiment]:
+        """Have DVC note as failed what it takes to be running though nobody runs it any more, and return it.
+
+        That is what a killed worker or a machine that went down leaves. While a worker lives nothing is touched.
+
+        Raises:
+            UserError: DVC does not say what the queue holds, or does not drop one.
+        """
+        running = [experiment for experiment, state in self.status().states.items() if state == "Running"]
+        if not running or self._worker_lives():
+            return []
+        for experiment in running:
+            done = self._dvc("queue", "kill", experiment.rev)
+            if done.returncode != 0:
+                raise UserError(
+                    f"{experiment.name} was cut off and `dvc queue kill {experiment.rev}` does not drop it: "
+                    f"{_one_line(done.stderr)}"
+                )
+            self._remove_copy(experiment)
+        return running
+
+    def _remove_copy(self, experiment: SavedExperiment) -> None:
+        """Remove the copy of the repository that an experiment was run in: DVC forgets those of killed ones."""
+        folder = self._root / ".dvc/tmp/exps"
+        for note in folder.glob(f"run/{experiment.rev}*/*.run"):
+            try:
+                copy = Path(str(read_mapping(note, "root_dir")["root_dir"]))
+            except UserError:  # cut short where the machine went down
+                continue
+            if copy.parent == folder and copy.name.startswith("tmp"):
+                shutil.rmtree(copy, ignore_errors=True)  # a leftover costs room alone
 
     def put(self, overrides: Mapping[str, Sequence[str]]) -> dict[str, SavedExperiment]:
         """Add experiments with these settings by their names, and return them by name.

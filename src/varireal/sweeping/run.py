@@ -78,6 +78,9 @@ def _run_missing(
     """Return the finished experiment of every point by the point's name."""
     queue = Queue(repo)
     pipeline = yaml.safe_load(paths.PIPELINE.read_text(encoding="utf-8"))
+    if orphans := queue.drop_orphans():
+        names = ", ".join(experiment.name for experiment in orphans)
+        tell(f"Cut off, and run again where wanted: {names}; finished parts are kept")
     ended, waiting = finished(repo), queue.status().waiting()
     done: dict[str, SavedExperiment] = {}
     queued: dict[str, SavedExperiment] = {}
