@@ -32,15 +32,15 @@ def test_long_work_shows_a_line_every_tenth_with_what_is_left(clock, capsys):
 
 
 def test_starting_up_is_not_taken_for_the_pace(clock, capsys):
-    """Twenty seconds go by before the first four of forty items; then each four take one second."""
+    """Twenty seconds go by before the first four of forty items; then each four take one second, item by item."""
     with progress("edit", 40) as advance:
-        clock[0] += 20.0
-        advance(4)
-        for _ in range(9):
+        clock[0] += 19.0
+        for _ in range(10):
             clock[0] += 1.0
-            advance(4)
+            for _ in range(4):
+                advance(1)
     written = capsys.readouterr().err.splitlines()
-    assert written[:2] == ["edit: 4/40, 20 s passed", "edit: 12/40, 22 s passed, about 7 s left"]
+    assert written[:2] == ["edit: 4/40, 20 s passed", "edit: 9/40, 22 s passed, about 12 s left"]
 
 
 def test_quick_work_shows_no_line_before_two_seconds_and_its_end(clock, capsys):

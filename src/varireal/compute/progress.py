@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 PAUSE = 2.0  # seconds between two lines of a log
+AT_ONCE = 1.0  # seconds after the first item in which others belong to the same batch
 
 Whole = Callable[[float | None], str]  # seconds left of the stage, if known -> where the whole run is
 _whole: ContextVar[Whole | None] = ContextVar("whole", default=None)
@@ -103,16 +104,19 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
 def _log_lines(console, description: str, total: int) -> Iterator[Callable[[int], None]]:
     start, done, shown, whole = time.monotonic(), 0, 0, _whole.get()
     last = start
-    first: tuple[int, float] | None = None  # what was done first, and when: starting up is no pace
+    began, first = 0.0, (0, 0.0)  # when the first items were done; how many at once: starting up is no pace
 
     def advance(count: int) -> None:
-        nonlocal done, shown, last, first
+        nonlocal done, shown, last, began, first
         done += count
         tenth, now = done * 10 // max(total, 1), time.monotonic()
-        first = first or (done, now)
+        began = began or now
+        if now - began < AT_ONCE:
+            first = (done, now)
         if tenth > shown and (now - last >= PAUSE or done >= total):
             shown, last = tenth, now
             left = (now - first[1]) / (done - first[0]) * (total - done) if done > first[0] else None
+            left = 0.0 if done >= total else left
             line = f"{description}: {done}/{total}, {now - start:.0f} s passed"
             line += "" if left is None else f", about {left:.0f} s left"
             console.print(f"{line} · {whole(left)}" if whole else line, highlight=False, soft_wrap=True)
