@@ -213,13 +213,14 @@ def test_what_is_asked_of_dvc_is_what_counts(study: Study) -> None:
 def test_a_log_says_where_the_whole_run_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    with whole_as(lambda left: f"stage 2 of 7 · {left:.0f} s and more"), progress("edit", 2) as advance:
-        for _ in range(2):
+    with whole_as(lambda left: f"stage 2 of 7 · {left} s and more"), progress("edit", 3) as advance:
+        for _ in range(3):
             clock[0] += 4
             advance(1)
     assert capsys.readouterr().err.splitlines() == [
-        "edit: 1/2, 4 s passed, about 4 s left · stage 2 of 7 · 4 s and more",
-        "edit: 2/2, 8 s passed, about 0 s left · stage 2 of 7 · 0 s and more",
+        "edit: 1/3, 4 s passed · stage 2 of 7 · None s and more",  # the stage's own notes say what is left
+        "edit: 2/3, 8 s passed, about 4 s left · stage 2 of 7 · 4.0 s and more",
+        "edit: 3/3, 12 s passed, about 0 s left · stage 2 of 7 · 0.0 s and more",
     ]
 
 
