@@ -93,8 +93,9 @@ class Queue:
         Raises:
             UserError: DVC does not say what the queue holds, or does not drop one.
         """
-        running = [experiment for experiment, state in self.status().states.items() if state == "Running"]
-        if not running or self._worker_lives():
+        status = self.status()
+        running = [experiment for experiment, state in status.states.items() if state == "Running"]
+        if not running or status.workers or self._worker_lives():
             return []
         for experiment in running:
             done = self._dvc("queue", "kill", experiment.rev)
