@@ -55,6 +55,13 @@ def test_an_equivalence_that_controls_do_not_bear_out_is_none_until_they_do() ->
     assert [(each.outcome, each.look) for each in second.verdicts] == [("equivalent", 2), ("different", 1)]
 
 
+def test_what_was_claimed_is_not_taken_back_by_a_later_look_of_less_error() -> None:
+    looks = Looks(margin=3.0)
+    looks.take([mean(0.0, 0.3), mean(0.0, 2.0)], 0.02)
+    second = looks.take([mean(0.0, 0.3), mean(0.0, 0.3)], 0.01, unproven=[0, 1])
+    assert [(each.outcome, each.look) for each in second.verdicts] == [("equivalent", 1), ("unproven", None)]
+
+
 def test_an_equivalence_takes_no_comparison_out_of_the_tests_of_difference() -> None:
     looks = Looks(margin=3.0)
     found = looks.take([mean(0.0, 0.3), mean(4.0, 2.0)], 0.02)

@@ -52,7 +52,7 @@ BOTH = ("synthetic", "real+synthetic")
 
 
 def test_the_report_opens_with_the_smallest_harm_seen_and_that_nothing_is_found(verdicts: list[Verdict]) -> None:
-    answer = controls_answer(verdicts)
+    answer = controls_answer(verdicts, 0.3)
     assert answer is not None and answer.able and answer.advice == ""
     smallest = verdicts[-3]  # the same 8 of 400 photos in every seed
     assert smallest.comparison.first.condition == "harm-10" and smallest.p_difference_holm < 0.001
@@ -73,7 +73,7 @@ def test_the_report_opens_with_the_smallest_harm_seen_and_that_nothing_is_found(
 def test_what_is_not_seen_is_said_first_and_no_comparison_is_equivalent(verdicts: list[Verdict]) -> None:
     feasibility = altered(verdicts, "feasibility", BOTH, outcome="equivalent")
     told = believed(altered(feasibility, "harm", ("synthetic",), p_difference_holm=0.4))
-    answer = controls_answer(told)
+    answer = controls_answer(told, 0.3)
     assert answer is not None and not answer.able and answer.advice == SEE_MORE
     assert answer.short.startswith("Edits alone: this study does not see 20 % wrong labels (−8.0, ")
     assert "p = 0.400). This study sees a harm of 2.0 points with real photos (" in answer.short
@@ -84,11 +84,21 @@ def test_what_is_not_seen_is_said_first_and_no_comparison_is_equivalent(verdicts
 
 
 def test_something_found_between_two_draws_is_said_first(verdicts: list[Verdict]) -> None:
-    answer = controls_answer(altered(verdicts, "null", BOTH, p_difference_holm=0.01))
+    answer = controls_answer(altered(verdicts, "null", BOTH, p_difference_holm=0.01), 0.3)
     assert answer is not None and not answer.able and answer.advice == DRAW_LESS
     assert answer.short.startswith("Edits alone: this study finds a difference where nothing is but the draw (0.0, ")
     assert answer.short.endswith("So no comparison is called equivalent, but “not shown to be able to see”.")
     assert "This study sees" not in answer.short
+
+
+def test_a_margin_wider_than_the_largest_known_harm_is_said(verdicts: list[Verdict]) -> None:
+    """20 % wrong labels cost 8 points of top-1 in both sources."""
+    for margin, said in ((7.9, 0), (8.1, 2)):
+        answer = controls_answer(verdicts, margin)
+        assert answer is not None and answer.able
+        words = f"even 20 % wrong labels cost less than the margin of {margin:g} points"
+        assert answer.short.count(words) == said
+    assert headline(verdicts, 8.1)[0].count("may hide a harm of that size") == 2
 
 
 def test_several_attributes_are_named(verdicts: list[Verdict]) -> None:
@@ -103,7 +113,7 @@ def test_several_attributes_are_named(verdicts: list[Verdict]) -> None:
         for v in verdicts
         if v.comparison.family in ("harm", "null")
     ]  # fmt: skip
-    answer = controls_answer([*verdicts, *altered(texture, "harm", BOTH, p_difference_holm=0.4)])
+    answer = controls_answer([*verdicts, *altered(texture, "harm", BOTH, p_difference_holm=0.4)], 0.3)
     assert answer is not None
     assert answer.short.startswith("Edits alone on texture: this study does not see 20 % wrong labels (")
     assert "sees a harm of 2.0 points alone on color (10 % wrong labels" in answer.short

@@ -14,7 +14,7 @@ Research 5, 2013). The same goes for bounds (:func:`varireal.evaluation.comparis
 all looks hold with 95 %, so the smallest one so far is stated.
 
 Equivalence is claimed only where the controls of its training source come out as they should at the same look, which
-takes claims away and adds none.
+takes claims away and adds none; a later look, of another level, does not take back what was claimed.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class Looks:
         self.taken: list[Look] = []
         self._different: set[int] = set()  # places of comparisons of which a difference was shown
         self._equivalent: set[int] = set()
+        self._claimed: set[int] = set()  # of those the ones that the controls bore out
 
     def take(self, means: Sequence[CrossedMean], level: float, unproven: Collection[int] = ()) -> Look:
         """Judge all comparisons with what is known by now, at this look's level.
@@ -90,6 +91,7 @@ class Looks:
         equivalent = _corrected([mean.equivalence_p_value(self.margin) for mean in means], self._equivalent)
         for found, p_values in ((self._different, different), (self._equivalent, equivalent)):
             found |= {k for k, p in enumerate(p_values) if p <= level}
+        self._claimed |= self._equivalent - set(unproven)
         outcomes: list[Outcome] = [self._outcome(k) for k in range(len(means))]
         bounds = [float(b) for b in family_bounds(means, outcomes, self.margin, level) if b is not None]
         common = common_bound(bounds, means, self.margin, level)
@@ -108,7 +110,7 @@ class Looks:
                     p_equivalence=p_equivalent,
                 )
                 for told, old, mean, bound, p_different, p_equivalent in zip(
-                    _borne_out(outcomes, unproven), before, means, bounds, different, equivalent
+                    _borne_out(outcomes, self._claimed), before, means, bounds, different, equivalent
                 )
             ),
             min([common, *(old.bound for old in self.taken)]),
@@ -166,9 +168,9 @@ def _corrected(p_values: Sequence[float], rejected: Collection[int]) -> list[flo
     return corrected
 
 
-def _borne_out(outcomes: Sequence[Outcome], unproven: Collection[int]) -> list[Outcome]:
-    """Return the outcomes, with no equivalence left that the controls do not bear out."""
-    return ["unproven" if each == "equivalent" and k in unproven else each for k, each in enumerate(outcomes)]
+def _borne_out(outcomes: Sequence[Outcome], claimed: Collection[int]) -> list[Outcome]:
+    """Return the outcomes, with no equivalence left but those that the controls bore out."""
+    return ["unproven" if each == "equivalent" and k not in claimed else each for k, each in enumerate(outcomes)]
 
 
 def _first(outcome: Outcome, old: LookVerdict | None, number: int) -> int | None:

@@ -41,8 +41,8 @@ REMEDY = (
     "train.learning_rate), more edits (edit.edits_per_photo)"
 )
 READING = (
-    "A question's bound holds for all its comparisons at once (95 %), as do the smaller ones below it; intervals hold "
-    "one by one."
+    "A question's bound holds for all its comparisons at once (95 %), and so do the smaller ones below it among "
+    "themselves (95 %); intervals hold one by one."
 )
 
 
@@ -86,7 +86,7 @@ def headline(verdicts: Sequence[Verdict], margin: float, caveats: Sequence[str] 
 
     What the controls say comes first, then the caveats, such as those of :func:`chance_words`.
     """
-    lines = [*controls_headline(verdicts), *caveats]
+    lines = [*controls_headline(verdicts, margin), *caveats]
     for answer in answers(verdicts, margin):
         parts = answer.parts if answer.family == "feasibility" else ()
         below = (*parts, *answer.baselines, *answer.power, *answer.advice)
@@ -96,7 +96,7 @@ def headline(verdicts: Sequence[Verdict], margin: float, caveats: Sequence[str] 
 
 def all_sentences(verdicts: Sequence[Verdict], margin: float, caveats: Sequence[str] = ()) -> list[str]:
     """Return everything that the answers say as lines: every attribute of every question, and which models differ."""
-    lines = [*controls_sentences(verdicts), *caveats]
+    lines = [*controls_sentences(verdicts, margin), *caveats]
     for answer in answers(verdicts, margin):
         below = (*answer.parts, *answer.baselines, *answer.power, *answer.advice, *answer.details)
         lines += [f"{answer.question} {answer.short}", *(f"  {each}" for each in below)]

@@ -34,8 +34,12 @@ class ControlsAnswer:
     advice: str  # what to change, where they are not as they should be
 
 
-def controls_answer(verdicts: Sequence[Verdict]) -> ControlsAnswer | None:
-    """Return what the controls show; None where the study has none."""
+def controls_answer(verdicts: Sequence[Verdict], margin: float) -> ControlsAnswer | None:
+    """Return what the controls show; None where the study has none.
+
+    Args:
+        margin: points of top-1 within which a difference does not matter.
+    """
     found = sights(verdicts)
     if not found:
         return None
@@ -45,6 +49,7 @@ def controls_answer(verdicts: Sequence[Verdict]) -> ControlsAnswer | None:
     if failing:
         everywhere = len(failing) == len(found)
         told.append(f"So no comparison {'' if everywhere else 'there '}is called equivalent, but “{UNPROVEN}”.")
+    told += [_within_margin(sight, margin, several) for sight in found if sight.able and _is_small(sight, margin)]
     parts = [f"{_place(sight, several)}: {_details(sight)}" for sight in found]
     if (real := baseline(verdicts)) is not None:
         seen = "found" if is_found(real) and real.difference.mean > 0 else "not found to help"
@@ -54,17 +59,17 @@ def controls_answer(verdicts: Sequence[Verdict]) -> ControlsAnswer | None:
     return ControlsAnswer(not failing, " ".join(told), tuple(parts), " ".join(advice))
 
 
-def controls_headline(verdicts: Sequence[Verdict]) -> list[str]:
+def controls_headline(verdicts: Sequence[Verdict], margin: float) -> list[str]:
     """Return what the controls show as lines for the terminal: one, or two where they are not as they should be."""
-    answer = controls_answer(verdicts)
+    answer = controls_answer(verdicts, margin)
     if answer is None:
         return []
     return [f"{QUESTION} {answer.short}", *([f"  {answer.advice}"] if answer.advice else [])]
 
 
-def controls_sentences(verdicts: Sequence[Verdict]) -> list[str]:
+def controls_sentences(verdicts: Sequence[Verdict], margin: float) -> list[str]:
     """Return everything that is to say of the controls as lines."""
-    answer = controls_answer(verdicts)
+    answer = controls_answer(verdicts, margin)
     if answer is None:
         return []
     below = (*answer.parts, *([answer.advice] if answer.advice else []))
@@ -86,6 +91,19 @@ def _failure(sight: Sight, several: bool) -> str:
     if sight.null is not None and not sight.finds_nothing:
         said.append(f"finds a difference where nothing is but the draw ({_figures(sight.null)})")
     return f"Edits {_place(sight, several)}: this study {' and '.join(said)}."
+
+
+def _is_small(sight: Sight, margin: float) -> bool:
+    """Tell whether even the largest harm made is less than what is taken to matter."""
+    return bool(sight.harms) and abs(sight.harms[-1].difference.mean) < margin
+
+
+def _within_margin(sight: Sight, margin: float, several: bool) -> str:
+    """Say what a margin wider than the largest known harm means: ICH E10 asks for one that is narrower."""
+    return (
+        f"Edits {_place(sight, several)}: even {label(sight.harms[-1].comparison.first)} cost less than the margin of "
+        f"{margin:g} points, so what is called equivalent there may hide a harm of that size; read the bounds."
+    )
 
 
 def _successes(able: Sequence[Sight], several: bool) -> list[str]:

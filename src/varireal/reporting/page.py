@@ -88,7 +88,7 @@ def render_page(
         dataset=dataset,
         splits={split: sum(dataset["counts"][split].values()) for split in SPLITS},
         results=results,
-        controls=controls_answer(verdicts),
+        controls=controls_answer(verdicts, margin),
         controls_question=QUESTION,
         questions=_questions(verdicts, margin),
         margin=margin,

@@ -66,7 +66,7 @@ def look_lines(settled: Settled) -> list[str]:
     if taken.blind:
         lines.append(
             f"  Controls of {' and '.join(taken.blind)}: a known harm is not found, or something is where nothing is; "
-            f"no equivalence is claimed there at this look"
+            f"no new equivalence is claimed there at this look"
         )
     for comparison, verdict in zip(settled.compared, taken.found.verdicts):
         if verdict.look == taken.number:

@@ -138,7 +138,7 @@ def summary(rows: Sequence[Row], verdicts: Sequence[Verdict], margin: float) -> 
     Args:
         margin: points of top-1 within which a difference does not matter.
     """
-    first, *more = controls_sentences(verdicts) or [""]
+    first, *more = controls_sentences(verdicts, margin) or [""]
     lines = [f"* {first}", *(f"  * {each.strip()}" for each in more)] if first else []
     for answer in answers(verdicts, margin):
         below = (*answer.parts, *answer.baselines, *answer.power)

@@ -48,12 +48,12 @@ def verdicts_json(
         top1[model.name] = {"mean": _round(mean.mean), "low": _round(max(0, low)), "high": _round(min(100, high))}
     questions = {answer.family: _question(answer, verdicts) for answer in answers(verdicts, margin)}
     told = {"margin": margin, "alpha": ALPHA, "questions": questions, "comparisons": compared, "top1": top1}
-    return told if (controls := _controls(verdicts)) is None else {"controls": controls, **told}
+    return told if (controls := _controls(verdicts, margin)) is None else {"controls": controls, **told}
 
 
-def _controls(verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
+def _controls(verdicts: Sequence[Verdict], margin: float) -> dict[str, Any] | None:
     """Return what the controls show as JSON values, by attribute and training source; None where there are none."""
-    answer = controls_answer(verdicts)
+    answer = controls_answer(verdicts, margin)
     if answer is None:
         return None
     by_cell: dict[str, Any] = {}
