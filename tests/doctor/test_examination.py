@@ -67,10 +67,10 @@ def test_the_default_study_lacks_nothing_and_its_work_is_counted(settings):
         for recipe in kinds.values()
     )
     assert seen["work", "denoising"]["values"]["denoising_steps"] == 160 * steps
-    # 9 cells of 2 sources, and real only; 3 seeds
-    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 81, "optimisation_steps": 81 * 48}
-    assert seen["work", "predictions"]["values"] == {"models": 82, "images": 82 * 700}
-    assert seen["work", "looks at val"]["values"] == {"images": 81 * 2 * 50}
+    # 9 cells and 5 controls of 2 sources, and real only; 3 seeds
+    assert seen["work", "fine-tunings"]["values"] == {"fine_tunings": 87, "optimisation_steps": 87 * 48}
+    assert seen["work", "predictions"]["values"] == {"models": 88, "images": 88 * 700}
+    assert seen["work", "looks at val"]["values"] == {"images": 87 * 2 * 50}
     local = {name for part, name in seen if part == "checkpoints"}
     assert {"edit.inpaint.checkpoint", "segment.checkpoint", "filter.model", "clip.model"} <= local
 
