@@ -86,6 +86,7 @@ def test_the_terminal_ends_with_at_most_fifteen_lines_and_the_tables_lie_in_a_fi
     assert 8 <= len(lines) <= 15 - (3 - len(params["grid"]["attributes"]))  # a third attribute has a line too
     chance, feasibility, *_ = lines
     assert chance.startswith("At chance level (50.0 % for 2 classes): zero-shot (30.0 %), 6 of 12 trained on edits.")
+    assert f"<b>{chance.partition(':')[0]}" in (finished_study / "reports/index.html").read_text()  # before the answers
     assert feasibility.startswith(
         "Does feasibility matter? By less than 4.1 points in all 12 comparisons (95 %): 8 diff"
     )

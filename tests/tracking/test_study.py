@@ -190,6 +190,7 @@ def test_a_description_of_somebody_elses_is_left_alone(finished_study: Path, stu
         (1.0, {"grid.attributes": ["color"], "train.max_steps": 3}, None, "ratio 1 · attributes [color], max_steps 3"),
         (0.5, {"a.b": 1, "a.c": 2, "a.d": None, "a.e": 4, "a.f": "x"}, None,
          "ratio 0.5 · b 1, c 2, d null, 2 more changes"),
+        (0.5, {"clip.model": "ViT", "dataset.root": "/photos"}, None, "ratio 0.5"),
     ],
 )  # fmt: skip
 def test_names_tell_the_ratio_and_what_differs_from_the_commit(

@@ -68,6 +68,7 @@ def render_page(
     params: str,
     clip: str,
     made: Provenance,
+    caveats: Sequence[str] = (),
     dose: DoseResponse | None = None,
     ratings: Mapping[str, Any] | None = None,
 ) -> str:
@@ -79,6 +80,7 @@ def render_page(
         examples: the edits to show.
         params: params.yaml as it was read.
         clip: name of the CLIP that the data were measured with.
+        caveats: sentences that stand before the answers.
         dose: the sweep of this study, if there was one.
         ratings: metrics/ratings.json, if people have rated edits.
     """
@@ -90,6 +92,7 @@ def render_page(
         results=results,
         controls=controls_answer(verdicts, margin),
         controls_question=QUESTION,
+        caveats=caveats,
         questions=_questions(verdicts, margin),
         margin=margin,
         reading=READING,

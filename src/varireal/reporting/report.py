@@ -80,6 +80,7 @@ def build_report(params: Params) -> StudyReport:
         params=_as_yaml(params),
         clip=params.measure.network(params.clip).model,
         made=made,
+        caveats=caveats,
         dose=read_dose_response(paths.SWEEP, params),
         ratings=read_json(paths.RATINGS) if paths.RATINGS.is_file() else None,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHORT = {"background": "bg", "color": "col", "texture": "tex", "feasible": "feas", "infeasible": "inf", "mixed": "mix"}
 MOST_CHANGES = 3  # settings that a name tells
+OF_ANOTHER = {"dataset.name", "dataset.root"}  # settings that are of another data set where they differ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +151,11 @@ def setting_texts(settings: Mapping[str, Any]) -> dict[str, str]:
 def study_name(ratio: float, made: Provenance) -> str:
     """Return the name of a study's run: its ratio, what else differs from the committed settings, DVC's experiment.
 
-    Such as ``ratio 0.25 · seeds [0] · dying-obit``.
+    Such as ``ratio 0.25 · seeds [0] · dying-obit``. Another data set brings dozens of settings, which tell nothing.
     """
     changes = {key: value for key, value in _changes(made).items() if key != "mix.ratio"}
+    if OF_ANOTHER & changes.keys():
+        changes = {}
     words = [f"{key.rsplit('.', 1)[-1]} {_short(value)}" for key, value in list(changes.items())[:MOST_CHANGES]]
     if len(changes) > MOST_CHANGES:
         words.append(f"{len(changes) - MOST_CHANGES} more changes")
