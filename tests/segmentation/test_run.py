@@ -121,7 +121,9 @@ def test_bounds_are_not_part_of_what_is_kept_but_photos_and_segmenter_are(tmp_pa
 
 def test_no_usable_mask_at_all_is_an_error(tmp_path, photos, store):
     with pytest.raises(UserError, match=r"not one of 10 masks is usable .*segment\.object_labels"):
-        check_usable(run(tmp_path, photos, store, config=CONFIG.model_copy(update={"min_area": 0.97, "max_area": 0.99})))
+        check_usable(
+            run(tmp_path, photos, store, config=CONFIG.model_copy(update={"min_area": 0.97, "max_area": 0.99}))
+        )
 
 
 def test_a_class_without_a_usable_mask_is_named_with_the_reason(tmp_path, photos, store):
