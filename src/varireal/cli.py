@@ -49,7 +49,10 @@ TOOLS = {  # no stages of dvc.yaml
     "rate": ("varireal.commands.rate", "Rate edits blind on a local page: could they exist?"),
     "ratings": ("varireal.commands.ratings", "How ratings agree with what was asked for, and with each other."),
 }
-PARTS = {"calibrate-part": ("varireal.commands.calibrate", "One part of `doctor --calibrate`.")}  # not for use by hand
+PARTS = {  # not for use by hand
+    "calibrate-part": ("varireal.commands.calibrate", "One part of `doctor --calibrate`."),
+    "try-classifier": ("varireal.commands.try_classifier", "The classifier's answer to a blank input, before `edit`."),
+}
 COMMANDS = STAGES | TOOLS
 FAILING_DISK = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ESTALE}  # wherever it shows
 

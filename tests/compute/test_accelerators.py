@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from varireal.compute import accelerators
-from varireal.compute.accelerators import has_kernels, is_broken
+from varireal.compute.accelerators import has_kernels, is_broken, why_unusable
 from varireal.compute.devices import resolve_device
 from varireal.compute.engines.local import LocalEngine, attempt
 from varireal.config import ComputeConfig
@@ -100,6 +100,35 @@ def test_a_card_without_kernels_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         resolve_device(REQUIRED)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (8, 9))
     assert str(resolve_device(REQUIRED)) == "cuda"
+
+
+@pytest.fixture
+def old_and_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a V100 and an A100 beside a wheel for CUDA 13."""
+    capabilities, names = [(7, 0), (8, 0)], ["Tesla V100", "A100"]
+    for name, value in {"is_available": True, "device_count": 2, "get_arch_list": CUDA_13}.items():
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda *_, value=value: value)
+    monkeypatch.setattr("torch.cuda.get_device_capability", capabilities.__getitem__)
+    monkeypatch.setattr("torch.cuda.get_device_name", names.__getitem__)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    monkeypatch.setattr(accelerators, "_driver_words", lambda: "nvidia-smi does not answer")
+
+
+def test_a_named_card_is_the_only_one_that_has_to_fit(old_and_new: None) -> None:
+    assert why_unusable("cuda:1") is None
+    assert "no kernels for Tesla V100" in str(why_unusable("cuda:0"))
+    for all_of_them in ("auto", "cuda"):  # each gets a worker
+        assert "no kernels for Tesla V100" in str(why_unusable(all_of_them))
+    assert why_unusable("cuda:2") is None  # torch itself says that there is none
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:0"])
+def test_a_card_that_is_too_old_beside_others_can_be_hidden(old_and_new: None, device: str) -> None:
+    with pytest.raises(
+        UserError, match=r"V100.*CUDA_VISIBLE_DEVICES without card 0, or compute\.device to cuda:1"
+    ) as error:
+        resolve_device(REQUIRED.model_copy(update={"device": device}))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,12 @@ import pytest
 from tests.test_conf import compose
 
 from varireal.config import Params, load_params
+from varireal.datasets import DATASETS
 from varireal.doctor.hours import H100, CallCosts, stated_hours
 from varireal.doctor.workload import Workload, count_workload
+from varireal.evaluation.comparisons import ALPHA, comparisons
+from varireal.evaluation.planning import decides
+from varireal.evaluation.statistics import POWER, CrossedMean
 
 # a second is 12 units of work here, and the machine that trains reaches 5 FLOPs a second
 COSTS = CallCosts(
@@ -74,6 +78,36 @@ def test_lean_is_small_enough_for_a_day_and_keeps_the_recipes_of_the_study(lean:
     assert (work.edits, work.steps, work.looks) == (6 * 1776, 3330, 14)
     assert lean.edit.lengths_at == 1024  # lengths of the recipes are pixels of the study's square all the same
     assert sum(stated_hours(lean, work, 37, 300, H100, attempts=3.0).values()) < 25
+
+
+# test photos, and the share of wrong answers that the study's standard errors of these test sets come from
+PUBLISHED = {"oxford_pets": (3669, 0.05), "stanford_cars": (8041, 0.10), "fgvc_aircraft": (3333, 0.20)}
+SEEDS_APART = 0.5  # points between seeds of one difference, assumed
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_lean_decides_that_nothing_differs_within_its_margin(lean: Params, name: str) -> None:
+    """Two models as wrong as the study's, half of whose mistakes are the same, differ on that share of the photos."""
+    photos, wrong = PUBLISHED[name]
+    seeds = len(lean.grid.seeds)
+    assert DATASETS[name].photo_counts["test"] == photos
+    count = sum(each.family == "feasibility" for each in comparisons(lean.grid))
+    assert (seeds, count) == (5, 18)  # 3 attributes, 2 sources, 3 pairs of conditions
+    found = CrossedMean(
+        0.0, photos, seeds, 100**2 * wrong / photos, SEEDS_APART**2 / seeds, 0.0, freedom=2 * (seeds - 1)
+    )
+    # by hand, in standard errors: z(0.05/18) = 2.77 and t of 8 degrees 3.76 for the interval, z(0.9) = 1.28 for power
+    photo, seed = found.photo, found.seed
+    by_hand = (2.77 * photo + 3.76 * seed) / (photo + seed) ** 0.5 + 1.28 * (photo + seed) ** 0.5
+    least = {"oxford_pets": 1.87, "stanford_cars": 1.82, "fgvc_aircraft": 3.34}[name]
+    assert by_hand == pytest.approx(least, rel=0.01)
+
+    def decided(margin: float, seeds: int = seeds) -> bool:
+        return decides(found.planned(photos, seeds), margin, ALPHA / count, POWER)
+
+    assert decided(lean.report.margin)
+    assert decided(least + 0.01) and not decided(least - 0.02)
+    assert not any(decided(0.3, more) for more in (5, 40, 1000))  # the photos alone are too few
 
 
 def test_the_stated_h100_draws_a_picture_of_30_steps_in_the_published_time() -> None:

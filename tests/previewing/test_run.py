@@ -97,6 +97,22 @@ def test_the_run_makes_only_what_the_preview_did_not(previewed: dict[str, Any], 
     assert sorted(made) == sorted(edits - shown)
 
 
+def test_masks_that_all_fail_are_shown_and_end_nothing(previewed: dict[str, Any]) -> None:
+    settings = paths.PARAMS.read_text()
+    change(segment__min_area=0.9, segment__max_area=1.0)  # they are 20 x 24 of 32 x 32 pixels
+    result = CliRunner().invoke(main, ["preview", "-n", "4", "--no-repro"], catch_exceptions=False)
+    paths.PARAMS.write_text(settings)
+    assert result.exit_code == 0
+    assert "Warning: 6 of 6 masks cannot be used (the first, of b-a/train-photo-0: too small: 46.88%" in result.output
+    assert "color feasible: no photo can be edited (too small: 46.88% of the photo" in result.output
+    page = (paths.PREVIEW / "index.html").read_text()
+    assert "<p>6 of 6 cannot be used.</p>" in page and "There is no edit to show." in page
+    assert page.count("data:image") == 6 * 2  # photo and mask
+    figures = json.loads((paths.PREVIEW / "preview.json").read_text())
+    assert figures["masks"] == {"looked_at": 6, "failed": 6}
+    assert figures["cells"]["color feasible"]["mix_chance"] is None
+
+
 def test_without_photos_it_says_what_to_run(tiny_clip: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_study(tiny_clip)

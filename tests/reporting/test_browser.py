@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,18 @@ from click.testing import CliRunner
 from varireal import paths
 from varireal.base.files import write_json
 from varireal.base.manifest import FEASIBILITIES, read_manifest, write_manifest
+from varireal.doctor.findings import Finding
+from varireal.editing.attempts import Attempt, Edit, FilterAnswer, attempts_json
+from varireal.editing.jobs import EditJob
+from varireal.measuring.strength import Strength
+from varireal.networks.calls import NetworkUse
+from varireal.previewing.cells import PreviewedCell, PreviewedEdit
+from varireal.previewing.preview import Preview
+from varireal.previewing.probe import Measured
+from varireal.previewing.run import write_preview
+from varireal.previewing.sample import FoundMasks
+from varireal.previewing.warnings import warn
+from varireal.prompts import AttributeSpec
 from varireal.rating.agreement import MEANT, summarize
 from varireal.rating.edits import read_edits
 from varireal.rating.store import Rating
@@ -185,6 +198,53 @@ def test_nothing_is_clipped_or_sticks_out(page: Any, width: int) -> None:
     assert len(tables) == 8 and max(tables) <= 0
     cut = "cells => cells.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
     assert page.eval_on_selector_all(".cards td", cut) == []
+
+
+def previewed() -> Preview:
+    """Return what a preview would have found of the study in the current folder, with long words where any may be."""
+    photos = read_manifest(paths.PHOTOS_MANIFEST)
+    uses = {"LlavaNextForConditionalGeneration": NetworkUse(12345, 678901, 0, 4321.0, 6 * 2**30, 40 * 2**30)}
+    measured = Measured(9.0, 5000.0, 600, uses)
+    answer = FilterAnswer(True, {"attribute": 0.91, "class": 0.82, "possibility": 0.73}, 0.9)
+    cells = []
+    for attribute, feasibility in itertools.product(("color", "texture"), FEASIBILITIES):
+        rows = read_manifest(paths.edit_folder(attribute, feasibility) / "manifest.parquet")
+        spec = AttributeSpec(name="lava", phrase="lava")
+        jobs = [EditJob(photo, "0", attribute, feasibility, 0, spec, INJECTION, 0) for photo in photos]
+        edits = [Edit(job, (Attempt(job, 0, 12, "k", "a", answer),)) for job in jobs]
+        strength = Strength(delta_e=31.0, untouched=0.04, lost=0.02, same=False)
+        records = [
+            dataclasses.replace(row, image_id=job.image_id, attempts=attempts_json(edit, {}))
+            for row, job, edit in zip(rows, jobs, edits)
+        ]
+        shown = [PreviewedEdit(edit, strength, answer) for edit in edits]
+        thresholds = dict.fromkeys(answer.scores, 0.5)
+        cells.append(
+            PreviewedCell(attribute, feasibility, thresholds, shown, [], records, measured, measured, 1e6, 1e6)
+        )
+    note = "scattered: its largest fragment is 12.34% of it, 40.00% are needed"
+    masks = FoundMasks([dataclasses.replace(photo, status="failed", note=note) for photo in photos], measured)
+    chances = [0.12, 0.99, None, 1.0]
+    forecast = [
+        Finding("estimate", "disk", "note", "84.0 GB in data/ and models/, as much again in DVC's cache where the file "
+                "system cannot link files, 120.0 GB in .work/; 3.1 GB free here")
+    ]  # fmt: skip
+    return Preview("<b>pets</b>", photos, masks, cells, chances, forecast, warn(masks, cells, chances))
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_of_a_preview_is_clipped_or_sticks_out(tab: Any, finished_study: Path, width: int) -> None:
+    written = write_preview(previewed())
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto((finished_study / written).as_uri())
+    tab.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert tab.locator(".edit[data-status]").count() == 24
+    cut = "cells => cells.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+    assert tab.eval_on_selector_all(".cards td, .edit, main li", cut) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tables = tab.eval_on_selector_all(".scroll:has(.cards)", "all => all.map(e => e.scrollWidth - e.clientWidth)")
+    assert len(tables) == 3 and max(tables) <= 0
+    assert tab.evaluate("window.hit") is None and "<b>pets</b>" in tab.inner_text("h1")
 
 
 def test_everything_can_be_reached_by_keyboard_and_named(page: Any) -> None:

@@ -14,7 +14,7 @@ from varireal.config.data import CleaningConfig
 from varireal.errors import UserError
 from varireal.segmentation import SEGMENTERS, Segment
 from varireal.segmentation.metrics import mask_metrics
-from varireal.segmentation.run import segment_photos
+from varireal.segmentation.run import check_usable, segment_photos
 from varireal.store import FolderStore
 
 CONFIG = SegmentConfig(source="dataset", batch_size=4, min_area=0.05, max_area=0.8, max_border=1)
@@ -121,13 +121,15 @@ def test_bounds_are_not_part_of_what_is_kept_but_photos_and_segmenter_are(tmp_pa
 
 def test_no_usable_mask_at_all_is_an_error(tmp_path, photos, store):
     with pytest.raises(UserError, match=r"not one of 10 masks is usable .*segment\.object_labels"):
-        run(tmp_path, photos, store, config=CONFIG.model_copy(update={"min_area": 0.97, "max_area": 0.99}))
+        check_usable(
+            run(tmp_path, photos, store, config=CONFIG.model_copy(update={"min_area": 0.97, "max_area": 0.99}))
+        )
 
 
 def test_a_class_without_a_usable_mask_is_named_with_the_reason(tmp_path, photos, store):
     spoilt = [photo if photo.class_name == "dog" else dataclasses.replace(photo, mask_path=None) for photo in photos]
     with pytest.raises(UserError, match=r"^1 classes have no usable mask.*: cat \(of cat: no mask\); give them masks"):
-        run(tmp_path, spoilt, store)
+        check_usable(run(tmp_path, spoilt, store))
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, photos, store, monkeypatch):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from safetensors.numpy import load_file, save_file
 from tests.editing.filters.tiny_vlms import save_tiny_vlm
 
 from varireal import paths
@@ -29,6 +30,8 @@ from varireal.base.files import (
     write_json,
 )
 from varireal.base.manifest import ImageRecord, read_manifest, write_manifest
+from varireal.config import load_params
+from varireal.editing.trial import try_classifier
 from varireal.errors import UserError
 from varireal.prompts import AttributeSpec, PromptTable
 from varireal.stages.edit import command
@@ -253,6 +256,48 @@ def test_kill_9_in_the_middle_then_the_same_bytes_without_making_finished_edits_
     run("background", "infeasible")
     assert outputs(folder) == expected
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_a_broken_classifier_ends_the_stage_before_the_editor_is_loaded(
+    cell: Path, change_params, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full-size groups require an accelerator, and try their classifier before any edit."""
+    shutil.copytree(tiny_clip, "clip")
+    weights = next(Path("clip").glob("*.safetensors"))
+    whole = load_file(weights)
+    save_file({name: np.full_like(tensor, np.nan) for name, tensor in whole.items()}, weights)
+    change_params("clip.model", "local-dir:clip")
+    change_params("clip.pretrained", None)
+    change_params("compute.require_accelerator", True)
+    change_params("compute.device", "auto")
+    monkeypatch.setattr("varireal.editing.run.EditRun.prepare", lambda *_: pytest.fail("the editor was asked for"))
+    with pytest.raises(UserError, match=r"^nothing is edited yet.*clip\.model = 'local-dir:clip'"):
+        run("color", "feasible")
+    assert not Path(".work/tried").exists()
+
+
+def test_a_classifier_is_tried_once_and_only_before_edits_on_an_accelerator(
+    cell: Path, change_params, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[list[str]] = []
+
+    def answers(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        tried.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("subprocess.run", answers)
+    change_params("clip.model", f"local-dir:{tiny_clip}")
+    try_classifier(load_params(paths.PARAMS))
+    assert tried == []
+    change_params("compute.require_accelerator", True)
+    change_params("compute.device", "auto")
+    for sentence in ("a photo of a {class}", "a {class}"):  # which sentence it reads is another matter
+        change_params("clip.sentence", sentence)
+        try_classifier(load_params(paths.PARAMS))
+    assert len(tried) == 1 and json.loads(tried[0][-1])["model"] == f"local-dir:{tiny_clip}"
+    change_params("clip.model", "ViT-B-32")
+    try_classifier(load_params(paths.PARAMS))
+    assert len(tried) == 2
 
 
 @pytest.mark.parametrize(

@@ -42,23 +42,37 @@ def _with_causes(error: BaseException | None) -> list[BaseException]:
     return chain
 
 
-def why_unusable() -> str | None:
-    """Return why torch finds no accelerator here, or none whose kernels it has, in words; None: it can use one."""
+def why_unusable(device: str = "auto") -> str | None:
+    """Return why torch finds no accelerator here, or none whose kernels it has, in words; None: it can use one.
+
+    Args:
+        device: as ``compute.device`` has it. A card that is named with its number, such as ``cuda:0``, is looked at
+            alone; without one each visible card gets a worker, so that all have to do.
+    """
     import torch
 
     if torch.backends.mps.is_available():
         return None
     if not torch.cuda.is_available():
         return f"{_torch_words()} finds no accelerator here ({_driver_words()})"
-    architectures = torch.cuda.get_arch_list()
-    for number in range(torch.cuda.device_count()):
-        major, minor = torch.cuda.get_device_capability(number)
-        if not has_kernels((major, minor), architectures):
-            return (
-                f"{_torch_words()} has no kernels for {torch.cuda.get_device_name(number)}, whose capability is "
-                f"{major}.{minor}, but for {' '.join(architectures)} ({_driver_words()})"
-            )
-    return None
+    architectures, visible = torch.cuda.get_arch_list(), range(torch.cuda.device_count())
+    unfit = [number for number in visible if not has_kernels(torch.cuda.get_device_capability(number), architectures)]
+    _, _, named = device.partition(":")
+    asked = [number for number in unfit if not named or named == str(number)]
+    if not asked:
+        return None
+    major, minor = torch.cuda.get_device_capability(asked[0])
+    words = (
+        f"{_torch_words()} has no kernels for {torch.cuda.get_device_name(asked[0])}, whose capability is "
+        f"{major}.{minor}, but for {' '.join(architectures)} ({_driver_words()})"
+    )
+    others = [number for number in visible if number not in unfit]
+    if not others:
+        return words
+    cards = f"card{'s' * (len(unfit) > 1)} {', '.join(map(str, unfit))}"
+    return (
+        f"{words}; other cards here do: set CUDA_VISIBLE_DEVICES without {cards}, or compute.device to cuda:{others[0]}"
+    )
 
 
 def has_kernels(capability: tuple[int, int], architectures: Sequence[str]) -> bool:

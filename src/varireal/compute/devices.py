@@ -36,7 +36,7 @@ def resolve_device(compute: ComputeConfig) -> torch.device:
     """
     import torch
 
-    if compute.require_accelerator and compute.device != "cpu" and (reason := why_unusable()) is not None:
+    if compute.require_accelerator and compute.device != "cpu" and (reason := why_unusable(compute.device)) is not None:
         raise UserError(
             f"compute.device is {compute.device} and compute.require_accelerator true, but {reason}; docs/full_size.md "
             "says which cards and drivers go with which torch: change one of them, or set compute.device to cpu"

@@ -204,5 +204,6 @@ KEPT_WHOLE = {
     "prompt": "answers that were paid for",
     "segment": "masks, which are small",
     "preview": "which edits a preview made, and what it measured",
+    "tried": "which classifiers answered before edits were made",
     "times": "how long stages take, for what is left of a run",
 }

@@ -48,6 +48,7 @@ def time_masks(params: Params, folder: Path) -> dict[str, Any]:
         segmenters, copies, config, FolderStore("segment"), engine, folder, folder,
         max_set_aside=params.compute.max_set_aside,
     )  # fmt: skip
+    segmentation.check_any_usable(done)  # of every class would be too much to ask of a sample
     write_manifest(folder / MASKS, done)
     sizes = [Path(photo.mask_path).stat().st_size for photo in done if photo.mask_path]
     clocked = dataclasses.asdict(pool_time(engine.take(), len(copies)))

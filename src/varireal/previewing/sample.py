@@ -52,18 +52,19 @@ def find_masks(
     """Write the masks of all batches of `segment` that hold a chosen photo below ``folder``.
 
     A mask may depend on its batch in the last bits, and edits depend on masks to the bit; so the batches are whole.
+    Masks that cannot be used are shown and warned of, all of them even; of a class there may be a single photo here.
 
     Args:
         photos: all training photos.
 
     Raises:
-        UserError: a photo or a checkpoint cannot be used, or not one mask is usable.
+        UserError: a photo or a checkpoint cannot be used, or too many photos could not be done.
     """
     config, names = params.segment, {photo.image_id for photo in chosen}
     photos = sorted(photos, key=lambda photo: photo.image_id)
     batches = [photos[start : start + config.batch_size] for start in range(0, len(photos), config.batch_size)]
     wanted = [photo for batch in batches if not names.isdisjoint(p.image_id for p in batch) for photo in batch]
-    check_sources(config, wanted, domain_word)
+    check_sources(config, photos, domain_word)
     engine = ProbedEngine(build_engine(params))
     found = segment_photos(
         build_segmenters(params, engine, domain_word), wanted, config, FolderStore("segment"), engine, folder, folder,

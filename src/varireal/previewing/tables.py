@@ -42,8 +42,12 @@ def cells_grid(cells: Sequence[PreviewedCell], chances: Sequence[float | None]) 
                 section=cell.attribute,
             )
         )
-    names = ("accepted", "attempts", "scores", "photos accepted", "ΔE", "left as it was", "wrongly changed", "mix")
-    return Grid("What the filter accepted, and how strong the edits are", columns("cell", *names), tuple(lines))
+    heading = (
+        *columns("cell", "accepted", "attempts"),
+        *columns("scores", kind="words"),  # of three questions they are wider than a phone
+        *columns("photos accepted", "ΔE", "left as it was", "wrongly changed", "mix"),
+    )
+    return Grid("What the filter accepted, and how strong the edits are", heading, tuple(lines))
 
 
 def _scores(cell: PreviewedCell) -> str:

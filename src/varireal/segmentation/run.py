@@ -192,8 +192,10 @@ def segment_photos(
         recorded_as: the folder's later path, which the records hold.
         max_set_aside: the share of the photos that may be left out because no worker could do them.
 
+    Unusable masks are warned of; whether too few are left is for the caller to ask: :func:`check_usable`.
+
     Raises:
-        UserError: a photo or a checkpoint cannot be used, too many photos could not be done, or not one mask is usable.
+        UserError: a photo or a checkpoint cannot be used, or too many photos could not be done.
         Interrupted: a signal asked to end; what is finished is kept in the store.
     """
     photos = sorted(photos, key=lambda photo: photo.image_id)
@@ -223,21 +225,19 @@ def segment_photos(
     notes = [f"{photo.path}, {set_aside[photo.image_id]}" for photo in photos if photo.image_id in set_aside]
     check_set_aside(notes, len(photos), max_set_aside, "photos")
     records = [done[photo.image_id] for photo in photos]
-    _check_usable(records)
-    return records
-
-
-def _check_usable(records: Sequence[ImageRecord]) -> None:
-    """Warn of every mask that is unusable, and refuse to go on where all are."""
     for record in records:
         if record.status == "failed" and record.mask_path is not None:
             logger.warning("the mask of %s is unusable (%s)", record.path, record.note)
-    if all(record.status == "failed" for record in records):
-        raise UserError(
-            f"not one of {len(records)} masks is usable (the first, of {records[0].path}: {records[0].note}); check "
-            "segment.object_labels, query and thresholds, the bounds (min_area, max_area, max_border, "
-            "min_main_fragment), or the masks"
-        )
+    return records
+
+
+def check_usable(records: Sequence[ImageRecord]) -> None:
+    """Check that the masks of a whole data set leave something of every class to edit.
+
+    Raises:
+        UserError: not one mask is usable, or none of a class.
+    """
+    check_any_usable(records)
     left = {record.class_name for record in records if record.status != "failed"}
     if bare := sorted({record.class_name for record in records} - left):
         notes = collections.Counter(record.note for record in records if record.class_name == bare[0])
@@ -245,6 +245,20 @@ def _check_usable(records: Sequence[ImageRecord]) -> None:
             f"{len(bare)} classes have no usable mask, so nothing of them could be edited: {', '.join(bare[:12])} (of "
             f"{bare[0]}: {notes.most_common(1)[0][0]}); give them masks, set segment.fallback, loosen the bounds of "
             "segment, or leave the classes out"
+        )
+
+
+def check_any_usable(records: Sequence[ImageRecord]) -> None:
+    """Check that some mask can be used.
+
+    Raises:
+        UserError: all of them failed.
+    """
+    if all(record.status == "failed" for record in records):
+        raise UserError(
+            f"not one of {len(records)} masks is usable (the first, of {records[0].path}: {records[0].note}); check "
+            "segment.object_labels, query and thresholds, the bounds (min_area, max_area, max_border, "
+            "min_main_fragment), or the masks"
         )
 
 

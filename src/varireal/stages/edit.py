@@ -12,6 +12,7 @@ from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES, Attribute, Feasibi
 from varireal.cli import cell_option, stage_options
 from varireal.config import Params
 from varireal.editing.cell import plan_cell
+from varireal.editing.trial import try_classifier
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ def command(params: Params, attribute: Attribute, feasibility: Feasibility) -> N
     """
     name, final = f"{attribute} {feasibility}", paths.edit_folder(attribute, feasibility)
     cell = plan_cell(params, attribute, feasibility)
+    try_classifier(params)
     cell.make(name)  # all are finished before the first is written, so that a kill leaves no half of a cell behind
     with staged_folder(final) as staging:
         figures = cell.write(name, staging, final, params.edit)

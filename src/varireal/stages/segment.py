@@ -10,7 +10,7 @@ from varireal.base.manifest import read_manifest, write_manifest
 from varireal.cli import stage_options
 from varireal.config import Params
 from varireal.segmentation.metrics import mask_metrics
-from varireal.segmentation.run import build_engine, build_segmenters, check_sources, segment_photos
+from varireal.segmentation.run import build_engine, build_segmenters, check_sources, check_usable, segment_photos
 from varireal.store import FolderStore
 
 
@@ -34,6 +34,7 @@ def command(params: Params) -> None:
             segmenters, photos, config, FolderStore("segment"), engine, folder, paths.SEGMENTED,
             max_set_aside=params.compute.max_set_aside,
         )  # fmt: skip
+        check_usable(records)
         write_manifest(folder / paths.MASKS_MANIFEST.name, records)
         figures = mask_metrics(records, truth, config, folder)
     write_json(paths.METRICS / "segment.json", figures)
