@@ -111,7 +111,13 @@ def test_a_rate_for_the_small_models_few_steps_is_not_given_to_others(tmp_path: 
     def rate(*choice: str) -> float:
         return compose(tmp_path / "params.yaml", list(choice))["train"]["learning_rate"]
 
-    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, TOGETHER, "study", "classifier"}
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {
+        *GROUPS,
+        TOGETHER,
+        "study",
+        "study_dataset",
+        "classifier",
+    }
     assert sorted(path.stem for path in (CONF / TOGETHER).iterdir()) == ["demo_full_laptop", "demo_laptop"]
     assert [rate(), rate("scale=full_laptop")] == [0.0015, 0.0015]
     assert rate("models=sdxl", "scale=laptop") == rate("models=sdxl") == 1e-4

@@ -20,7 +20,7 @@ from dvc.stage import PipelineStage
 from varireal import paths
 from varireal.cli import STAGES
 from varireal.compute.pipeline import in_order, read_stages
-from varireal.config import Params, load_params
+from varireal.config import GridConfig, Params, load_params
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = REPOSITORY / "src"
@@ -149,9 +149,65 @@ def test_the_ratio_reaches_training_through_the_mixed_set_alone(stages: list[Pip
         assert all(path.name == stage.name.partition("-")[2] for path in mixes)
 
 
-def test_every_setting_is_read_by_some_stage(stages: list[PipelineStage]) -> None:
-    keys = {key for stage in stages for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
-    assert {key.split(".")[0] for key in keys} == set(Params.model_fields)
+# whose outputs each section decides; `report` lists every section and so says nothing about the others
+READERS = {
+    "seed": {"prepare", "prompt", "edit", "measure", "mix", "train", "train_control", "train_real"},
+    "dataset": {"prepare"},
+    "prompt": {"prompt"},
+    "segment": {"segment"},
+    "edit": {"edit"},
+    "filter": {"edit"},
+    "mix": {"mix"},
+    "clip": {"measure", "train", "train_control", "train_real", "evaluate"},
+    "train": {"train", "train_control", "train_real"},  # evaluate reads the loss, which changes every adapter
+    "evaluate": {"evaluate"},
+    "measure": {"measure"},
+}
+# and sections that only `report` depends on as a whole
+APART = {
+    "compute": "where and how networks run; its dtype, which decides last bits, stands in the stages that read it",
+    "report": "read by report alone",
+    "settle": "read by a command; report says what was planned",
+    "tracking": "names in MLflow, where report logs",
+    "grid": "its lists stand in the stages that read them, as whole cells come and go with them",
+    "watch": "names what stages depend on, beside their params",
+}
+
+
+def read_by(stage: PipelineStage) -> set[str]:
+    return {key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+
+
+def test_each_section_is_read_by_stages_or_stands_apart_for_a_reason() -> None:
+    assert {*READERS, *APART} == set(Params.model_fields) and not READERS.keys() & APART.keys()
+
+
+def test_the_report_says_how_all_results_were_made(stages: list[PipelineStage]) -> None:
+    (report,) = (stage for stage in stages if stage.name == "report")
+    assert read_by(report) == set(Params.model_fields)
+
+
+@pytest.mark.parametrize("section", READERS)
+def test_every_setting_makes_the_stages_stale_whose_outputs_it_decides(
+    section: str, stages: list[PipelineStage]
+) -> None:
+    model = Params.model_fields[section].annotation
+    fields = [f"{section}.{name}" for name in getattr(model, "model_fields", [])] or [section]
+    assert READERS[section] <= {stage.name.partition("@")[0] for stage in stages}
+    for stage in stages:
+        if stage.name.partition("@")[0] in READERS[section]:
+            keys = read_by(stage)
+            cells = {".".join(key.split(".")[:2]) for key in keys if key.startswith("edit.recipes.")}  # one of six
+            unread = [name for name in fields if not {section, name} & (keys | cells)]
+            assert not unread, f"{stage.name} stays as it was when {', '.join(unread)} changes"
+
+
+def test_every_list_of_the_grid_and_the_precision_are_read_by_a_stage_that_makes_results(
+    stages: list[PipelineStage],
+) -> None:
+    keys = set().union(*(read_by(stage) for stage in stages if stage.name != "report"))
+    assert {key for key in keys if key.startswith("grid.")} == {f"grid.{name}" for name in GridConfig.model_fields}
+    assert "compute.dtype" in keys
 
 
 def test_outputs_are_ignored_by_git_unless_they_are_committed_metrics(stages: list[PipelineStage]) -> None:

@@ -11,8 +11,11 @@ from tests.test_conf import CONF, compose
 from tests.test_study_settings import BACKGROUND, KINDS, keys
 
 from varireal.config import AugmentationConfig, Params
+from varireal.config.data import ChoiceConfig
+from varireal.doctor.stated import published_photos
 from varireal.prompts.schema import AttributeSpec, PromptTable
 from varireal.prompts.templates import class_prompt
+from varireal.segmentation.boxes import Detection, choose
 
 PARK = AttributeSpec(name="city park", phrase="city park", description="A green space.")
 
@@ -63,6 +66,29 @@ def test_its_numbers_are_the_studys(studies, name) -> None:
     assert (params.segment.min_area, params.segment.max_area, params.segment.max_border) == (0, 1, 1)
     assert (params.filter.rule, params.mix.include_exhausted) == ("mean", True)
     assert params.dataset.val_split == "drawn"
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "val"),
+    [
+        ("oxford_pets", 2944, 736),  # CoOp's split, which the study trains on, leaves out as many
+        ("fgvc_aircraft", 6334, 333),  # of 3,334 and 3,333
+        ("stanford_cars", 7737, 407),  # of 8,144
+        ("waterbirds", 5694, 300),  # of 4,795 and 1,199
+    ],
+)
+def test_it_trains_on_nearly_all_that_the_study_trained_on(studies, name, train, val) -> None:
+    counted = published_photos(Params.model_validate(studies[name][1]).dataset)
+    assert counted is not None and (counted[1]["train"], counted[1]["val"]) == (train, val)
+    assert studies[name][1]["dataset"]["val_per_class"] is None
+
+
+@pytest.mark.parametrize("name", BACKGROUND)
+def test_of_several_boxes_neither_size_nor_position_chooses(studies, name) -> None:
+    choice = Params.model_validate(studies[name][1]).segment.choice
+    large, sure = Detection((10, 10, 90, 90), 0.60), Detection((0, 0, 20, 20), 0.61)
+    assert choose([large, sure], (100, 100), 0.0, choice) == 1
+    assert choose([large, sure], (100, 100), 0.0, ChoiceConfig()) == 0  # of ours: 0.3 x 0.8 + 0.2 for the large one
 
 
 def test_its_sentences_are_the_studys(studies) -> None:

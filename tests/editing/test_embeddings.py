@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from varireal.config import InpaintConfig
-from varireal.editing.embeddings import Embedder
+from varireal.editing.embeddings import KEPT_BYTES, Embedder
 from varireal.editing.inpaint import Inpainter
 from varireal.prompts.templates import Sentence
 
@@ -180,10 +180,11 @@ def test_a_batch_of_sentences_of_different_lengths_is_painted_as_one_by_one(fami
 
 
 def test_only_so_many_sentences_are_kept_the_latest_used_ones(pipe, monkeypatch) -> None:
-    monkeypatch.setattr("varireal.editing.embeddings.KEPT", 2)
+    keeper, (one, two, three) = embedder(pipe), [Sentence(f"jet {number}") for number in range(3)]
+    row = sum(value.nbytes for value in embedder(pipe).arguments([one], guided=False).values())
+    monkeypatch.setattr("varireal.editing.embeddings.KEPT_BYTES", 2 * row)
     encodes, encode = [], Embedder._encode
     monkeypatch.setattr(Embedder, "_encode", lambda self, one: encodes.append(one.text) or encode(self, one))
-    keeper, (one, two, three) = embedder(pipe), [Sentence(f"jet {number}") for number in range(3)]
     first = keeper.arguments([one, two, three], guided=True)  # more than are kept
     assert encodes == [one.text, two.text, three.text]
     keeper.arguments([two], guided=False)
@@ -192,3 +193,21 @@ def test_only_so_many_sentences_are_kept_the_latest_used_ones(pipe, monkeypatch)
     assert encodes[3:] == [one.text]
     again = keeper.arguments([one, two, three], guided=True)
     assert set(again) == set(first) and all(np.array_equal(again[name], first[name]) for name in first)
+
+
+def test_all_sentences_are_kept_up_to_so_many_bytes_whatever_their_number(pipe, monkeypatch) -> None:
+    """A sentence of three pieces takes the room of three, as far as its pieces go."""
+    short, long = [Sentence(f"jet {number}") for number in range(4)], Sentence(LONG)
+    sizes = [sum(v.nbytes for v in embedder(pipe).arguments([one], guided=False).values()) for one in (short[0], long)]
+    assert 2 * sizes[0] < sizes[1] <= 3 * sizes[0]
+    monkeypatch.setattr("varireal.editing.embeddings.KEPT_BYTES", sum(sizes) + sizes[0])
+    assert embedder(pipe).embed([*short[:2], long, short[0]])  # three distinct ones
+    keeper = embedder(pipe)
+    assert not keeper.embed([*short, long]) and not keeper.has([*short, long])
+    assert keeper.has([short[3], long])  # the latest ones
+
+
+def test_the_sentences_of_the_largest_cell_are_kept_whole() -> None:
+    """Cars: 50 places for each of 196 models, with SDXL's embeddings in half precision (two encoders, one pooled)."""
+    row = 2 * (LENGTH * (768 + 1280) + 1280)
+    assert 50 * 196 * row < KEPT_BYTES < 14_000 * row

@@ -102,7 +102,7 @@ def test_offloaded_networks_do_without_them_too(make, monkeypatch) -> None:
 
 @pytest.mark.parametrize("make", ["sd15"], indirect=True)
 def test_they_stay_where_more_sentences_come_than_are_kept(make, monkeypatch) -> None:
-    monkeypatch.setattr("varireal.editing.embeddings.KEPT", 2)  # one of them is that of the blank picture
+    monkeypatch.setattr("varireal.editing.embeddings.KEPT_BYTES", 1)
     _, draw_plain = make()
     model, draw = make()
     model.expect(KNOWN)

@@ -83,6 +83,60 @@ def test_it_ends_after_the_edits_of_that_class_and_not_after_the_cell(
     assert [judged.count(name) for name in "abc"] == [12, 6, 6]
 
 
+def test_it_ends_as_soon_as_a_class_cannot_get_what_mix_asks_for(study: Path, judged: list[str]) -> None:
+    """Of each class 4 of 6 edits are asked for, and those of a are refused: 3 of them are too many."""
+    change(mix__images_per_class=4)
+    with pytest.raises(
+        UserError, match=r"class 'a' can have no more than 3 usable edits of 6 .* color feasible.*_class = 4"
+    ) as error:
+        edit()
+    said = str(error.value)
+    assert "\n" not in said and "lower mix.images_per_class" in said and "mix.include_exhausted" in said
+    assert not FOLDER.exists() and not FIGURES.exists()
+
+
+def test_a_class_that_has_just_as_many_as_mix_asks_for_goes_on(
+    study: Path, judged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = set(sorted(name for name in _names() if name.startswith("a/"))[:2])
+
+    def check(self, images, jobs):
+        return [FilterAnswer(job.image_id not in refused, {}, 0.0) for job in jobs]
+
+    monkeypatch.setattr(NoFilter, "check", check)
+    change(mix__images_per_class=4)
+    edit()
+    assert read_json(FIGURES)["accepted"] == 16
+    change(mix__images_per_class=5)
+    with pytest.raises(UserError, match=r"class 'a' can have no more than 4 usable edits of 6"):
+        edit()
+
+
+def test_exhausted_edits_count_for_it_where_the_mix_takes_them(study: Path, judged: list[str]) -> None:
+    change(mix__images_per_class=6, mix__include_exhausted=True)
+    edit()
+    assert read_json(FIGURES)["exhausted"] == 6
+
+
+def test_more_images_than_a_class_has_edits_are_refused_before_the_first_one(study: Path, judged: list[str]) -> None:
+    change(mix__images_per_class=7, mix__include_exhausted=True)
+    with pytest.raises(UserError, match=r"class 'a' can have no more than 6 usable .*images_per_class = 7") as error:
+        edit()
+    assert judged == [] and not Path(".work/edit").exists()
+    assert "edit.edits_per_photo" in str(error.value) and "filter" not in str(error.value)
+
+
+def test_masks_that_turn_out_unusable_late_count_too(study: Path) -> None:
+    """The last photo of b is left out once its mask is looked at: four edits remain."""
+    last = [record for record in read_manifest(paths.MASKS_MANIFEST) if record.class_name == "b"][-1]
+    Path(str(last.mask_path)).write_bytes(encode_png(np.zeros((SIDE, SIDE), np.uint8)))
+    change(mix__images_per_class=4)
+    edit()
+    change(mix__images_per_class=5)
+    with pytest.raises(UserError, match=r"class 'b' can have no more than 4 usable edits of 4"):
+        edit()
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_class_without_a_photo_to_edit_is_named(study: Path, known: bool) -> None:
     records = read_manifest(paths.MASKS_MANIFEST)

@@ -10,8 +10,11 @@ from tests.prompts.study_lists import write_clone
 from varireal.base.files import sha256_file
 from varireal.base.manifest import ATTRIBUTES, FEASIBILITIES
 from varireal.config import ComputeConfig, PromptConfig
+from varireal.editing.filters.vqa import ask
+from varireal.editing.jobs import Wording
 from varireal.errors import UserError
 from varireal.prompts.study import StudySource, Value, read_entry
+from varireal.prompts.templates import place_prompt
 
 GRID = {attribute: list(FEASIBILITIES) for attribute in ATTRIBUTES}
 CARS = ["tiny car van 2012", "Other Coupe 1999"]  # as other copies of the data set may write them
@@ -52,10 +55,54 @@ def test_the_lists_of_a_data_set_are_read_without_running_anything(clone, below)
     table = lists.table(CARS, "car", GRID)
     assert table.classes == CARS and table.domain_word == "car"
     (ferry,) = table.specs("background", "feasible", CARS[0])
-    assert (ferry.name, ferry.phrase, ferry.weight, ferry.description) == ("ferry", "ferry", 1.0, "The deck of a ship.")
+    assert (ferry.name, ferry.weight, ferry.description) == ("ferry", 1.0, "The deck of a ship.")
     colors = {name: [(spec.name, spec.rgb) for spec in table.specs("color", "feasible", name)] for name in CARS}
     assert colors == {CARS[0]: [("jet black", (13, 13, 13)), ("red", (255, 0, 0))], CARS[1]: [("red", (255, 0, 0))]}
     assert [spec.name for spec in table.specs("texture", "infeasible", CARS[1])] == ["wool"]
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("ferry", "in a ferry background"),
+        ("oil platform", "in an oil platform background"),
+        ("inside a silo", "inside a silo"),
+        ("Atop a dune", "Atop a dune"),
+        ("underground hall", "in an underground hall background"),
+    ],
+)
+def test_the_name_of_a_place_becomes_a_phrase_that_filters_and_priors_can_ask_with(clone, name, phrase):
+    replace(clone, "config/config_back.py", "(ferry)", f"({name})")
+    table = source(clone).table(CARS, "car", GRID)
+    (place,) = table.specs("background", "feasible", CARS[0])
+    assert (place.name, place.phrase) == (name, phrase)
+    asked = ask("background", place.phrase, CARS[0], "car")["attribute"]
+    assert asked == f"Is the car in this image {phrase}? Answer with yes or no."
+    assert place_prompt(place.phrase) == f"a photo of an empty scene {phrase}"
+    theirs = table.model_copy(update={"sentences": {"background": "{domain} {class} on the {name}{details}"}})
+    words = theirs.sentence("background", place, CARS[1])
+    assert words == f"car Other Coupe 1999 on the {name}: The deck of a ship."
+    assert Wording("background", CARS[1], place, words).sentence.emphasised == name
+
+
+def test_colors_stay_names_and_textures_are_asked_for_as_those_of_a_bank(clone):
+    table = source(clone).table(CARS, "car", GRID)
+    phrases = [[spec.phrase for spec in table.specs(kind, "feasible", CARS[0])] for kind in ("color", "texture")]
+    assert phrases == [["jet black", "red"], ["plain paint textured"]]
+
+
+@pytest.mark.parametrize("attribute", ["background", "color"])
+def test_names_that_differ_in_capitals_alone_are_taken_once(clone, attribute):
+    if attribute == "color":  # the first spelling has an RGB triple, the second one needs none
+        replace(clone, "config/config_color.py", "'(red)1.3'], 'Other", "'(red)1.3', '(Jet Black)1.3'], 'Other")
+    else:
+        replace(clone, "config/config_back.py", "'(ferry)1.0", "'(Ferry)1.2', '(ferry)1.0")
+    lists = source(clone)
+    table = lists.table(CARS, "car", GRID)
+    names = [spec.name for spec in table.specs(attribute, "feasible", CARS[0])]
+    assert names == (["jet black", "red"] if attribute == "color" else ["Ferry"])
+    again = "color: Jet Black" if attribute == "color" else "background: ferry"
+    assert f"feasible {again} ({CARS[0]})" in lists.documents()["study.json"]["repeated"]
 
 
 def test_what_is_read_otherwise_than_written_is_told_and_kept_beside_the_prompts(clone):

@@ -295,7 +295,19 @@ def test_photos_that_no_worker_can_do_end_the_stage_unless_they_are_few(tmp_path
         run(tmp_path, photos, store, Defective("dog/0"), most=0)
 
 
-def test_a_photo_that_the_fallback_does_is_not_set_aside(tmp_path, photos, store):
+def test_photos_that_the_first_source_could_not_do_count_even_where_the_fallback_finds_something(
+    tmp_path, photos, store
+):
+    """Two of ten, whose coarse masks would else stand in for those of a detector that fails here and there."""
     first, second = Defective("dog/0", "cat/5"), Fixed("clipseg", 40, ["dog/0", "cat/5"])
-    done = {photo.image_id: photo for photo in run(tmp_path, photos, store, first, second, config=CHAIN, most=0)}
+    with pytest.raises(UserError, match=r"2 of 10 photos were set aside \(the first: .*5\.png.*: ValueError: a defect"):
+        run(tmp_path, photos, store, first, second, config=CHAIN, most=0.1)
+    done = {photo.image_id: photo for photo in run(tmp_path, photos, store, first, second, config=CHAIN, most=0.2)}
     assert done["dog/0"].status == done["cat/5"].status == "ok"
+    assert json.loads(done["dog/0"].settings)["source"] == "clipseg"
+
+
+def test_what_the_fallback_alone_could_not_do_counts_too(tmp_path, photos, store):
+    first = Fixed("sam3", 50, [photo.image_id for photo in photos if photo.image_id not in ("dog/0", "cat/5")])
+    with pytest.raises(UserError, match=r"2 of 10 photos were set aside"):
+        run(tmp_path, photos, store, first, Defective("dog/0", "cat/5", name="clipseg"), config=CHAIN, most=0.1)

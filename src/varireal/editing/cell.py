@@ -54,7 +54,7 @@ class PlannedCell(NamedTuple):
 
         Raises:
             UserError: a photo, picture or checkpoint cannot be read, the disk is full, too many edits cannot be made,
-                or a class has no usable one.
+                or a class can get fewer usable ones than `mix` takes.
             Interrupted: a signal asked to end; what is finished is kept.
         """
         self.watch.check_photos()
@@ -113,6 +113,7 @@ def plan_cell(params: Params, attribute: Attribute, feasibility: Feasibility) ->
     watch = CellWatch(
         f"{attribute} {feasibility}",
         jobs,
+        images_per_class=params.mix.images_per_class,
         include_exhausted=params.mix.include_exhausted,
         max_set_aside=params.compute.max_set_aside,
     )

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from varireal.prompts.templates import Sentence
 
-KEPT = 4096  # sentences whose embeddings are kept, in the CPU's memory: 1.3 GB of SDXL's in half precision
+# of embeddings, in the CPU's memory: some 13,500 sentences of SDXL's in half precision, as many pieces of longer ones
+KEPT_BYTES = 2**32
 _NAMES = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
@@ -29,15 +30,17 @@ class Embedder:
     def __init__(self, pipe: Any, device: torch.device) -> None:
         self._pipe, self._device = pipe, device
         self._encoded: OrderedDict[Sentence, dict[str, torch.Tensor]] = OrderedDict()  # the longest unused ones first
+        self._bytes = 0  # of these
         self._away: dict[str, dict[str, torch.Tensor]] = {}
 
     def embed(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
-        """Compute and keep all embeddings, as :class:`.families.base.Prompts` says, where so many are kept."""
-        if len(set(sentences)) > KEPT:
-            return False
+        """Compute and keep all embeddings, as :class:`.families.base.Prompts` says; stop where one is forgotten."""
         self._negative(negative)
-        for sentence in sentences:
+        distinct = list(dict.fromkeys(sentences))
+        for sentence in distinct:
             self._row(sentence)
+            if distinct[0] not in self._encoded:
+                return False
         return True
 
     def has(self, sentences: Sequence[Sentence], negative: str = "") -> bool:
@@ -75,9 +78,10 @@ class Embedder:
         """Return the embeddings of one sentence, without those of none, in the CPU's memory."""
         if sentence not in self._encoded:
             self._encoded[sentence] = {name: value.cpu() for name, value in self._encode(sentence).items()}
+            self._bytes += _bytes(self._encoded[sentence])
         self._encoded.move_to_end(sentence)
-        if len(self._encoded) > KEPT:
-            self._encoded.popitem(last=False)
+        while len(self._encoded) > 1 and self._bytes > KEPT_BYTES:
+            self._bytes -= _bytes(self._encoded.popitem(last=False)[1])
         return self._encoded[sentence]
 
     def _encode(self, sentence: Sentence) -> dict[str, torch.Tensor]:
@@ -150,3 +154,7 @@ class Embedder:
             )
             for tokenizer, encoder in encoders
         ]
+
+
+def _bytes(row: dict[str, torch.Tensor]) -> int:
+    return sum(value.nbytes for value in row.values())

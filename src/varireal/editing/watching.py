@@ -14,19 +14,28 @@ from varireal.errors import UserError
 class CellWatch:
     """Counts the settled edits of each class, and those that training may use."""
 
-    def __init__(self, cell: str, jobs: JobPlan, *, include_exhausted: bool, max_set_aside: float) -> None:
-        """Take jobs that have been surveyed, and what the settings of `mix` and `compute` allow."""
+    def __init__(
+        self,
+        cell: str,
+        jobs: JobPlan,
+        *,
+        images_per_class: int | None,
+        include_exhausted: bool,
+        max_set_aside: float,
+    ) -> None:
+        """Take jobs that have been surveyed, and what the settings of `mix` and `compute` ask for and allow."""
         self._cell, self._jobs = cell, jobs
+        self._images_per_class = images_per_class
         self._include_exhausted, self._max_set_aside = include_exhausted, max_set_aside
         self._settled: Counter[str] = Counter()
         self._usable: Counter[str] = Counter()
         self.set_aside: list[str] = []  # why edits could not be made
 
     def check_photos(self) -> None:
-        """Check that every class has a photo to edit.
+        """Check that every class has photos for the edits that `mix` takes of it.
 
         Raises:
-            UserError: one has none, so that no training set can be mixed.
+            UserError: one has not, so that no training set can be mixed.
         """
         for name in self._jobs.classes:
             if self._jobs.count(name) == 0:
@@ -34,12 +43,13 @@ class CellWatch:
                     f"class {name!r} has no photo that can be edited in the cell {self._cell}, so mix could not be "
                     "served; metrics/segment.json says what is wrong with its masks: change segment, or leave it out"
                 )
+            self._check_served(name)
 
     def settle(self, edit: Edit) -> None:
         """Count an edit about which nothing more is done.
 
         Raises:
-            UserError: it was the last one of a class of which not one is usable, or too many cannot be made.
+            UserError: its class can no longer get as many usable ones as `mix` takes, or too many cannot be made.
         """
         name = edit.job.photo.class_name
         self._settled[name] += 1
@@ -48,9 +58,23 @@ class CellWatch:
             self.set_aside.append(f"{edit.job.image_id}, {edit.note}")
             everything = sum(self._jobs.count(each) for each in self._jobs.classes)
             check_set_aside(self.set_aside, everything, self._max_set_aside, f"edits of the cell {self._cell}")
-        if self._settled[name] >= self._jobs.count(name) and not self._usable[name]:
+        self._check_served(name)
+
+    def _check_served(self, name: str) -> None:
+        """Check that the usable edits of a class and those still to come are enough for `mix`."""
+        jobs, settled, usable = self._jobs.count(name), self._settled[name], self._usable[name]
+        possible = usable + jobs - settled
+        if possible >= (self._images_per_class or 1):
+            return
+        loosen = "lower the thresholds of filter, set filter.rule to mean or mix.include_exhausted to true"
+        if self._images_per_class is None:
             raise UserError(
-                f"class {name!r} has no usable edit among its {self._settled[name]} of the cell {self._cell}, so mix "
-                "could not be served; lower the thresholds of filter, set filter.rule to mean or "
-                "mix.include_exhausted to true, or give the class other values; what is finished is kept"
+                f"class {name!r} has no usable edit among its {settled} of the cell {self._cell}, so mix could not be "
+                f"served; {loosen}, or give the class other values; what is finished is kept"
             )
+        remedy = "raise edit.edits_per_photo" if settled == usable or self._include_exhausted else loosen
+        raise UserError(
+            f"class {name!r} can have no more than {possible} usable edits of {jobs} in the cell {self._cell}, but "
+            f"mix.images_per_class = {self._images_per_class}; lower mix.images_per_class or set it to null, or "
+            f"{remedy}; what is finished is kept"
+        )

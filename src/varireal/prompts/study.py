@@ -28,6 +28,7 @@ from varireal.config import ComputeConfig, PromptConfig
 from varireal.errors import UserError
 from varireal.prompts.bank import plain
 from varireal.prompts.schema import AttributeSpec, ClassLists, PromptTable, describe_problems
+from varireal.prompts.templates import article
 
 MAX_BYTES = 2_000_000
 BELOW = "VariReal/src"  # the lists' place in a clone
@@ -37,6 +38,9 @@ LISTS = {"background": ("config/config_back.py", "BACK"), "color": ("config/conf
 COLORS = ("generator/color_gen.py", "COLORS")
 GROUPS = ("generator/base.py", "CATEGORY_MAP")
 _ENTRY = re.compile(r"\(([^()]+)\)(\d+(?:\.\d+)?)\s*:?\s*")
+# with which some names of places begin, so that they are phrases as they are
+_WHERE = {"above", "among", "at", "atop", "behind", "below", "beneath", "beside", "by", "in", "inside", "near", "on",
+          "over", "under", "within"}  # fmt: skip
 _NO_PATH = re.compile(r'[/\\:*?"<>|]')
 
 
@@ -141,15 +145,16 @@ class StudySource:
             for feasibility in FEASIBILITIES:
                 specs = table[feasibility][class_name] = []
                 for value in self._values(attribute, feasibility, lists[feasibility], class_name):
-                    spec = self._spec(attribute, value)
-                    before = seen.setdefault(spec.name.casefold(), feasibility)
-                    where = f"{attribute}: {spec.name} ({class_name})"
-                    if before != feasibility:
-                        self._both.add(where)
-                    elif spec.name in (other.name for other in specs):
+                    name = _plain_name(value)
+                    before = seen.get(name.casefold())
+                    where = f"{attribute}: {name} ({class_name})"
+                    if before is None:
+                        seen[name.casefold()] = feasibility
+                        specs.append(self._spec(attribute, value))
+                    elif before == feasibility:
                         self._repeated.add(f"{feasibility} {where}")
                     else:
-                        specs.append(spec)
+                        self._both.add(where)
         return table
 
     def _values(self, attribute: Attribute, feasibility: Feasibility, lists: Any, class_name: str) -> Iterator[Value]:
@@ -187,10 +192,13 @@ class StudySource:
             if rgb is None:
                 self._uncoloured.add(value.name)
                 rgb = (0, 0, 0)  # for the moment: the table is refused
-        name = _NO_PATH.sub("-", value.name)
         try:
             return AttributeSpec(
-                name=name, phrase=value.name, description=value.description, weight=value.weight, rgb=rgb
+                name=_plain_name(value),
+                phrase=_phrase(attribute, value.name),
+                description=value.description,
+                weight=value.weight,
+                rgb=rgb,
             )
         except ValidationError as error:
             raise UserError(f"the study's {attribute} {value.name!r}: {describe_problems(error)}") from error
@@ -218,6 +226,22 @@ class StudySource:
         if not isinstance(value, dict):
             raise UserError(f"{self._path(name)}: {variable} is no dictionary; is it the study's file?")
         return value
+
+
+def _plain_name(value: Value) -> str:
+    return _NO_PATH.sub("-", value.name)
+
+
+def _phrase(attribute: Attribute, name: str) -> str:
+    """Return a value's name as it stands in the sentences of filters and priors, and in our own of an edit.
+
+    The study's sentences take the bare name; after "the pet in this image", "city park" says nothing.
+    """
+    if attribute == "color":
+        return name
+    if attribute == "texture":
+        return f"{name} textured"
+    return name if name.partition(" ")[0].casefold() in _WHERE else f"in {article(f'{name} background')}"
 
 
 def _assignments(path: Path) -> dict[str, Any]:

@@ -61,8 +61,9 @@ def choose(detections: Sequence[Detection], size: tuple[int, int], min_area: flo
 
     The best has the largest ``score + area_weight * sqrt(area) + position_weight * nearness``: photos of a class show
     one object of it, mostly large and in the middle, so that a bird on a far roof should not win over the one in
-    front by a hair's breadth of score. Both weights 0 leave the score alone. The rule is ours; the study took "the best
-    box". Of equals the leftmost, then the topmost wins, so that the detector's order plays no part.
+    front by a hair's breadth of score. Both weights 0 leave the score alone. The rule is ours; the study took the first
+    box that its detector lists. Of equals the leftmost, then the topmost wins, so that the detector's order plays no
+    part.
 
     Args:
         detections: boxes within the photo.

@@ -190,7 +190,8 @@ def segment_photos(
         segmenters: the source of the masks, and after it the fallbacks that are asked for photos in which those
             before find nothing.
         recorded_as: the folder's later path, which the records hold.
-        max_set_aside: the share of the photos that may be left out because no worker could do them.
+        max_set_aside: the share of the photos that a source may leave out because no worker could do them, whether
+            a fallback then finds something or not.
 
     Unusable masks are warned of; whether too few are left is for the caller to ask: :func:`check_usable`.
 
@@ -208,11 +209,9 @@ def segment_photos(
         for number, segmenter in enumerate(segmenters):
             last, unseen = number + 1 == len(segmenters), set()
             for photo, segment in finder.find(number, batches):
-                if isinstance(segment, SetAside):
-                    set_aside[photo.image_id] = segment.note
+                if isinstance(segment, SetAside):  # counts even where a fallback finds something coarser
+                    set_aside.setdefault(photo.image_id, segment.note)
                 seen = isinstance(segment, Segment) and bool(segment.mask.any())
-                if seen:
-                    set_aside.pop(photo.image_id, None)
                 if isinstance(segment, Segment) and seen and number:
                     segment = Segment(segment.mask, {**segment.details, "source": segmenter.identity()["source"]})
                 if seen or not number:

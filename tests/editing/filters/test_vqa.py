@@ -140,6 +140,22 @@ def test_attempts_rank_by_questions_passed_and_then_by_their_scores(tiny_vlm, mo
     assert passed.quality > better.quality > weak.quality > worst.quality
 
 
+def test_a_question_that_does_not_count_chooses_no_attempt(tiny_vlm, monkeypatch) -> None:
+    """Two attempts that fail both counted questions: 0.5 of 0.2 and 0.4 against 0.5 of 0.3 and 0.4."""
+    judge = build(tiny_vlm("llava_next"), rule="mean", class_threshold=0.0)
+    answering(judge, monkeypatch, 0.2, 0.99, 0.4, 0.3, 0.01, 0.4)
+    first, second = judge.check([picture(0)] * 2, [job("red")] * 2)
+    assert not first.accepted and not second.accepted
+    assert (first.quality, second.quality) == (pytest.approx(0.3 - 2), pytest.approx(0.35 - 2))
+    assert first.scores["class"] == 0.99  # it is asked all the same, for whoever reads the scores
+
+
+def test_where_no_question_counts_all_of_them_rank(tiny_vlm, monkeypatch) -> None:
+    judge = build(tiny_vlm("llava_next"), attribute_threshold=0, class_threshold=0, possibility_threshold=0)
+    answering(judge, monkeypatch, 0.2, 0.9, 0.4)
+    assert judge.check([picture(0)], [job("red")])[0].quality == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("yes", "accepted", "another"),
     [

@@ -16,8 +16,13 @@ def passes(scores: Mapping[str, float], thresholds: Mapping[str, float], config:
     hoped_for = {name: scores[name] >= least for name, least in thresholds.items()}
     if config.rule == "all":
         return all(hoped_for.values())
-    counted = [hoped_for[name] for name, least in thresholds.items() if least > 0]
+    counted = [hoped_for[name] for name in counting(thresholds)]
     return not counted or sum(counted) / len(counted) >= config.mean_threshold
+
+
+def counting(thresholds: Mapping[str, float]) -> list[str]:
+    """Return the questions that count: those with a threshold above 0, or all of them where none has one."""
+    return [name for name, least in thresholds.items() if least > 0] or list(thresholds)
 
 
 def rule_identity(config: FilterConfig) -> dict[str, object]:

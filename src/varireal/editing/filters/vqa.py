@@ -16,7 +16,7 @@ import numpy as np
 from varireal.base.manifest import ATTRIBUTES, Attribute
 from varireal.config import ComputeConfig, FilterConfig
 from varireal.editing.attempts import FilterAnswer
-from varireal.editing.filters.rules import passes, rule_identity
+from varireal.editing.filters.rules import counting, passes, rule_identity
 from varireal.editing.filters.yes_no import KEY, YesNoModel
 from varireal.editing.jobs import EditJob
 from varireal.errors import UserError
@@ -58,6 +58,7 @@ class VqaFilter:
             "dtype": self._compute.dtype,
             "device": device_type(self._compute),
             **rule_identity(self._config),
+            **({} if len(self._counting) == len(self.thresholds) else {"ranked_by": self._counting}),
         }
 
     @property
@@ -69,6 +70,10 @@ class VqaFilter:
             "class": config.class_threshold,
             "possibility": config.possibility_threshold,
         }
+
+    @property
+    def _counting(self) -> list[str]:
+        return counting(self.thresholds)
 
     def load(self) -> None:
         """Load the model now, and ask it about a blank picture."""
@@ -96,7 +101,8 @@ class VqaFilter:
         return FilterAnswer(
             accepted=passes(scores, self.thresholds, self._config),
             scores=scores,
-            quality=fmean(scores.values()) - failed,  # of attempts that fail, the one that fails fewer questions
+            # of attempts that fail, the one that fails fewer questions
+            quality=fmean(scores[name] for name in self._counting) - failed,
         )
 
 
