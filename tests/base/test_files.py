@@ -217,6 +217,24 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path):
         read_image(tmp_path / "none.png")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "Pillow knows: it is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "pointer of Git LFS, git lfs pull gets",
+        ),
+        (b"\n<!DOCTYPE html><title>404", "Pillow knows: it is a web page"),
+        (b"abc", r"Pillow knows\);"),
+    ],
+)
+def test_what_stands_in_a_pictures_place_is_told(tmp_path, content, said):
+    (tmp_path / "1.jpg").write_bytes(content)
+    with pytest.raises(UserError, match=f"1.jpg cannot be read .*{said}"):
+        read_image(tmp_path / "1.jpg")
+
+
 def test_masks_are_true_above_the_middle_grey(tmp_path):
     (tmp_path / "m.png").write_bytes(encode_png(np.array([[0, 127, 128, 255]], np.uint8)))
     assert read_mask(tmp_path / "m.png").tolist() == [[False, False, True, True]]

@@ -56,8 +56,8 @@ def test_label_numbers_are_refused_with_the_values_that_stand_there(tmp_path, va
 
 @pytest.mark.parametrize(
     "values",
-    [disc(255), rimmed(64, 128, 191), disc(51, 102, 153, 204, 255), disc(200), disc(254), disc(255).astype(bool), disc(65535, dtype=np.uint16),
-     disc(*range(5, 256, 10))],
+    [disc(255), rimmed(64, 128, 191), disc(51, 102, 153, 204, 255), disc(200), disc(254), disc(255).astype(bool),
+     disc(65535, dtype=np.uint16), disc(*range(5, 256, 10))],
     ids=lambda values: f"{values.dtype}-{len(np.unique(values))}-{values.max()}",
 )  # fmt: skip
 def test_black_and_white_is_read_at_any_depth_with_soft_rims(tmp_path, values):

@@ -95,6 +95,8 @@ class DatasetConfig(Section):
             )
         if self.name != "rendered_aircraft" and not self.root:
             raise ValueError(f"{self.name} needs root, the folder with the photos")
+        if self.masks_root is not None and not self.masks_root.strip():
+            raise ValueError("masks_root is empty; name the folder with the masks, or set it to null")
         if self.val_share + self.test_share >= 1:
             raise ValueError(f"val_share {self.val_share} and test_share {self.test_share} leave nothing for training")
         return self

@@ -13,7 +13,7 @@ from varireal.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 EXIF_ORIENTATION = 0x0112
 MASK_THRESHOLD = 127  # grey values above it belong to the object
@@ -69,7 +69,8 @@ def read_raw_mask(path: Path) -> RawMask:
     with named_picture_errors(shown(path)), Image.open(path) as opened:
         turned = opened.getexif().get(EXIF_ORIENTATION, 1) != 1
         lossy = opened.format in LOSSY and not _is_lossless_webp(path)
-        _refuse_several(opened, path)
+        if (pages := several_pages(opened)) > 1:  # nothing says which is the mask
+            raise UserError(f"the mask {shown(path)} holds {pages} pages or frames; save the one that is meant alone")
         transparent = "A" in opened.getbands() or "transparency" in opened.info
         picture = ImageOps.exif_transpose(opened)
         if picture.mode in ("LA", "RGBA") and picture.getchannel("A").getextrema() == (255, 255):
@@ -97,19 +98,18 @@ def _is_lossless_webp(path: Path) -> bool:
         return b"VP8L" in file.read(64)
 
 
-def _refuse_several(picture: Image, path: Path) -> None:
-    """Refuse a file of several pages or frames of one size: nothing says which is the mask. Smaller ones are previews.
+def several_pages(picture: ImageFile) -> int:
+    """Return how many pages or frames a picture's file holds; 1 where a second one is a smaller preview of the first.
 
-    Raises:
-        UserError: it holds several.
+    The second pictures of cameras' files (MPO) are previews or depths.
     """
-    count, size = getattr(picture, "n_frames", 1), picture.size
-    if count == 1 or picture.format == "MPO":
-        return
+    size = picture.size
+    if not getattr(picture, "is_animated", False) or picture.format == "MPO":
+        return 1
     picture.seek(1)
-    if picture.size == size:
-        raise UserError(f"the mask {shown(path)} holds {count} pages or frames; save the one that is meant alone")
+    same = picture.size == size
     picture.seek(0)
+    return getattr(picture, "n_frames", 1) if same else 1
 
 
 def object_of(mask: RawMask, labels: Sequence[int] | None) -> np.ndarray:
