@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from varireal.base.file_kinds import HEIF, is_rest, is_utf8, picture_suffixes, register_heif, same_name, shown
+from varireal.base.file_kinds import HEIF, at_home, is_rest, is_utf8, picture_suffixes, register_heif, same_name, shown
 
 RESTS = [
     "@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", ".@__thumb", ".thumbnails", "Thumbnails",
@@ -60,3 +60,10 @@ def test_a_name_that_is_no_utf8_can_be_told_and_shown():
 )  # fmt: skip
 def test_nothing_in_a_name_disguises_what_a_log_shows(name, said):
     assert shown(Path(name)) == said
+
+
+def test_homes_of_people_are_found_and_nobodys_stays_a_name(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert at_home("~/photos") == Path("/home/ann/photos")
+    assert at_home("~nobody-here/photos") == Path("~nobody-here/photos")
+    assert at_home("a/~") == Path("a/~")

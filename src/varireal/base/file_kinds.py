@@ -63,6 +63,14 @@ def same_name(path: Path) -> Path:
     return Path(unicodedata.normalize("NFC", str(path)))
 
 
+def at_home(path: str) -> Path:
+    """Return a path with ~ and ~somebody at its beginning as their home folders; as it is if nobody is called so."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # "~photos" for "~/photos", as a shell passes it on too
+        return Path(path)
+
+
 def is_utf8(name: str) -> bool:
     """Tell whether the bytes of a file's name are UTF-8, as nearly all are; old archives hold others."""
     try:
