@@ -262,6 +262,13 @@ def test_a_file_of_another_shape_is_one_line(tmp_path, content, said):
         read_mapping(tmp_path / "dataset.json", "a", "classes", "name")
 
 
+def test_the_remedy_is_that_of_a_file_which_no_stage_makes(tmp_path):
+    for content, said in (("[]", "holds no object"), ("version https://git-lfs", "is not valid JSON")):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(UserError, match=rf"config\.json .*{said}.*; get it again$"):
+            read_mapping(tmp_path / "config.json", remedy="get it again")
+
+
 def test_a_file_of_the_expected_shape_is_read(tmp_path):
     (tmp_path / "dataset.json").write_text('{"a": 1, "b": 2}')
     assert read_mapping(tmp_path / "dataset.json", "a") == {"a": 1, "b": 2}
