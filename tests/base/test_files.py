@@ -28,6 +28,7 @@ from varireal.base.files import (
     write_json,
 )
 from varireal.base.seeding import generator
+from varireal.datasets.mask_files import read_raw_mask
 from varireal.errors import UserError
 
 
@@ -233,6 +234,23 @@ def test_what_stands_in_a_pictures_place_is_told(tmp_path, content, said):
     (tmp_path / "1.jpg").write_bytes(content)
     with pytest.raises(UserError, match=f"1.jpg cannot be read .*{said}"):
         read_image(tmp_path / "1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("1.dds", lambda data: data[:80] + bytes(4) + data[84:]),  # the flags of the pixels' format
+        ("1.im", lambda data: data.replace(b"RGB image", b"RGB ima4e")),
+        ("1.avif", lambda data: data.replace(b"iloc", b"ilXc")),
+        ("1.tif", lambda data: data[:4] + b"\xff\xff\xff\x7f" + data[8:]),
+    ],
+)
+def test_damage_of_every_format_is_named(tmp_path, name, spoil):
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / name)
+    (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
+    for read in (read_image, read_raw_mask):
+        with pytest.raises(UserError, match=rf"{name} cannot be read"):
+            read(tmp_path / name)
 
 
 def test_masks_are_true_above_the_middle_grey(tmp_path):

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Generator
 from pathlib import Path
 
 from varireal.base.file_kinds import HEIF, register_heif
 from varireal.errors import UserError
+
+# what Pillow raises at damaged files, by format: AVIF and DDS RuntimeError, IM KeyError, broken EXIF TypeError
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    EOFError,
+    ArithmeticError,
+    struct.error,
+)
 
 
 @contextlib.contextmanager
@@ -35,7 +49,7 @@ def named_picture_errors(name: str) -> Generator[None]:
             f"the image {name} cannot be read (it is no picture that Pillow knows{_instead(Path(name))}); replace or "
             "remove the file"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGED as error:
         raise UserError(f"the image {name} cannot be read ({error}); replace or remove the file") from error
 
 
