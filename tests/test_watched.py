@@ -77,6 +77,12 @@ def test_the_home_folder_is_the_same_for_dvc_and_for_the_stages(
     assert params.measure.model == "local-dir:/home/somebody/clip"
 
 
+def test_a_home_of_nobody_is_a_path_that_is_not_there(tmp_path: Path) -> None:
+    own = ["dataset=image_folder", "dataset.root='~nobody-here/photos'", "dataset.domain_word=pet"]
+    assert compose(tmp_path / "params.yaml", own)["watch"]["photos"] == "~nobody-here/photos"
+    assert load_params(tmp_path / "params.yaml").dataset.root == "~nobody-here/photos"
+
+
 def test_published_photos_are_not_watched_and_need_not_be_there(tmp_path: Path) -> None:
     watch = compose(tmp_path / "params.yaml", ["dataset=oxford_pets", "models=sdxl"])["watch"]
     assert set(watch.values()) == {ANYWAY}

@@ -28,6 +28,7 @@ from varireal.base.files import (
     write_json,
 )
 from varireal.base.seeding import generator
+from varireal.datasets.mask_files import read_raw_mask
 from varireal.errors import UserError
 
 
@@ -217,6 +218,41 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path):
         read_image(tmp_path / "none.png")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "Pillow knows: it is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "pointer of Git LFS, git lfs pull gets",
+        ),
+        (b"\n<!DOCTYPE html><title>404", "Pillow knows: it is a web page"),
+        (b"abc", r"Pillow knows\);"),
+    ],
+)
+def test_what_stands_in_a_pictures_place_is_told(tmp_path, content, said):
+    (tmp_path / "1.jpg").write_bytes(content)
+    with pytest.raises(UserError, match=f"1.jpg cannot be read .*{said}"):
+        read_image(tmp_path / "1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("1.dds", lambda data: data[:80] + bytes(4) + data[84:]),  # the flags of the pixels' format
+        ("1.im", lambda data: data.replace(b"RGB image", b"RGB ima4e")),
+        ("1.avif", lambda data: data.replace(b"iloc", b"ilXc")),
+        ("1.tif", lambda data: data[:4] + b"\xff\xff\xff\x7f" + data[8:]),
+    ],
+)
+def test_damage_of_every_format_is_named(tmp_path, name, spoil):
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / name)
+    (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
+    for read in (read_image, read_raw_mask):
+        with pytest.raises(UserError, match=rf"{name} cannot be read"):
+            read(tmp_path / name)
+
+
 def test_masks_are_true_above_the_middle_grey(tmp_path):
     (tmp_path / "m.png").write_bytes(encode_png(np.array([[0, 127, 128, 255]], np.uint8)))
     assert read_mask(tmp_path / "m.png").tolist() == [[False, False, True, True]]
@@ -242,6 +278,13 @@ def test_a_file_of_another_shape_is_one_line(tmp_path, content, said):
     (tmp_path / "dataset.json").write_text(content)
     with pytest.raises(UserError, match=rf"dataset\.json has another shape than expected \(it {said}\); make it anew"):
         read_mapping(tmp_path / "dataset.json", "a", "classes", "name")
+
+
+def test_the_remedy_is_that_of_a_file_which_no_stage_makes(tmp_path):
+    for content, said in (("[]", "holds no object"), ("version https://git-lfs", "is not valid JSON")):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(UserError, match=rf"config\.json .*{said}.*; get it again$"):
+            read_mapping(tmp_path / "config.json", remedy="get it again")
 
 
 def test_a_file_of_the_expected_shape_is_read(tmp_path):

@@ -46,3 +46,16 @@ def test_rests_of_systems_are_no_masks(tmp_path, caplog):
     touch(tmp_path / "cat/1.png", tmp_path / "cat/@eaDir/1.png/SYNOFILE_THUMB_M.png", tmp_path / "cat/._1.png")
     assert list(find_masks(str(tmp_path), [Path("cat/1.jpg")])) == [Path("cat/1.jpg")]
     assert "passed over 2 hidden files" in caplog.text
+
+
+@pytest.mark.parametrize("mask", ["cat/1_mask.png", "cat/1.jpg.png", "Cat/1.png", "1.png", "masks/cat/1.png"])
+def test_masks_under_other_names_are_named(tmp_path, mask):
+    touch(tmp_path / mask)
+    with pytest.raises(UserError, match=f"expected for example .*cat/1.png, there is .*{mask}; name masks as"):
+        find_masks(str(tmp_path), [Path("cat/1.jpg")])
+
+
+def test_masks_that_no_photo_has_are_told_where_photos_lack_some(tmp_path, caplog):
+    touch(tmp_path / "cat/1.png", tmp_path / "cat/2_mask.png")
+    assert len(find_masks(str(tmp_path), [Path("cat/1.jpg"), Path("cat/2.jpg")])) == 1
+    assert "1 of 2 photos have no mask (the first: cat/2.jpg); 1 masks have no photo (the first: " in caplog.text

@@ -100,12 +100,50 @@ def test_a_photo_keeps_its_name_whatever_its_split_is_called(tmp_path):
         (("cat", "dog", "masks"), "masks' holds masks"),
         (("cat", "dog", "outlines/cat", "outlines/dog"), "outlines' holds masks or copies of the other classes"),
         (("cat", "dog", "cat/masks"), "cat/masks holds masks by its name"),
+        (("seg_train/cat", "seg_test/cat"), "holds seg_test and seg_train, by their names the test and the train part"),
+        (("trainA/cat", "trainB/cat", "testA/cat"), "holds testA and trainA, "),
+        (("coco_train2014/cat", "coco_val2017/cat"), "the train and the val part of the same; put one folder a class"),
+        (("cat_train", "cat_test", "dog_train", "dog_test"), "holds cat_test and cat_train"),
+        (("train_v2/cat", "valid_v2/cat"), "holds train_v2 and valid_v2"),
+        (("Cat", "cat"), "class folders .*Cat and .*cat differ in case alone; rename one, or merge them"),
+        (("train/Cat", "train/dog", "test/cat", "test/dog"), "train/Cat and .*test/cat differ in case alone"),
         (("cat", "dog", "pictures/background/barn", "pictures/texture/fur"), "pictures' holds pictures of places"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused_by_name(tmp_path, folders, said):
     fill(tmp_path, *folders)
     refused(tmp_path, said)
+
+
+def test_classes_that_have_a_splits_word_in_their_names_are_classes(tmp_path):
+    fill(tmp_path, "train station", "bullet train", "test tube", "validation stamp")
+    assert classes(tmp_path) == ["bullet train", "test tube", "train station", "validation stamp"]
+
+
+def test_a_pipe_is_passed_over_and_not_waited_for(tmp_path, caplog):
+    fill(tmp_path, "cat", "dog")
+    os.mkfifo(tmp_path / "cat" / "pipe.jpg")
+    assert len(found(tmp_path)) == 4
+    assert "1 .jpg (the first: " in caplog.text
+
+
+def test_a_folder_that_may_not_be_read_is_named_with_the_remedy(tmp_path, monkeypatch):
+    fill(tmp_path, "cat", "dog")
+    looking = Path.iterdir
+
+    def locked(path):  # whoever runs as root may read everything
+        if path.name == "dog":
+            raise PermissionError(13, "Permission denied")
+        return looking(path)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    refused(tmp_path, r"the folder .*dog may not be read; allow it \(chmod u\+rx\)")
+
+
+def test_a_link_to_a_folder_elsewhere_says_that_it_is_one(tmp_path):
+    fill(tmp_path, "photos/cat", "dog")
+    (tmp_path / "photos" / "dog").symlink_to(tmp_path / "dog")
+    refused(tmp_path / "photos", "photos/dog leads out of .*; copy the folder in, or remove the link")
 
 
 def test_a_folder_of_masks_below_the_root_is_no_class(tmp_path, caplog):

@@ -150,6 +150,26 @@ def test_a_class_without_a_train_photo_is_named(root):
     refused(root, "class 'lonely' .* has no train photo")
 
 
+def test_a_class_that_test_lacks_is_named_early(tmp_path):
+    fill(tmp_path / "train" / "a", ["1.jpg", "2.jpg"])
+    fill(tmp_path / "train" / "b", ["3.jpg", "4.jpg"], start=2)
+    fill(tmp_path / "test" / "a", ["5.jpg"], start=4)
+    refused(tmp_path, "class 'b' .* has no test photo, .* move some of its photos there")
+
+
+def test_no_share_is_blamed_for_a_class_that_train_lacks(tmp_path):
+    fill(tmp_path / "train" / "a", ["1.jpg", "4.jpg"], start=3)
+    fill(tmp_path / "test" / "a", ["2.jpg"], start=1)
+    fill(tmp_path / "test" / "b", ["3.jpg"], start=2)
+    refused(tmp_path, r"class 'b' .* has no train photo \(1 photos in all\); add photos, or remove the class$")
+
+
+def test_an_error_page_that_was_saved_for_several_photos_is_no_photo_twice(root):
+    for folder in ("husky", "tabby_cat"):
+        (root / folder / "lost.jpg").write_text("<html>404 not found")
+    assert len(opened(root).photos()) == 32  # loading them says what they are
+
+
 def test_a_class_only_in_test_is_named(tmp_path):
     fill(tmp_path / "train" / "a", ["1.jpg", "2.jpg"])
     fill(tmp_path / "test" / "a", ["3.jpg"], start=10)

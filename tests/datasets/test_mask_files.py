@@ -13,6 +13,11 @@ def disc(*levels: int, dtype=np.uint8) -> np.ndarray:
     return np.repeat(np.array([0, *levels]), 10)[None].repeat(30, axis=0).astype(dtype)
 
 
+def rimmed(*levels: int) -> np.ndarray:
+    """White beside black, and a rim of one pixel for each level between them."""
+    return np.repeat(np.array([0] * 20 + list(levels) + [255] * 20, np.uint8)[None], 30, axis=0)
+
+
 def read(tmp_path, values, labels=None, name="m.png", **options):
     picture = values if isinstance(values, Image.Image) else Image.fromarray(values)
     picture.save(tmp_path / name, **options)
@@ -39,6 +44,10 @@ def refused(tmp_path, said, values, labels=None, **options) -> None:
         (disc(3, 15, 255), r"holds label numbers \(0, 3, 15, 255\)"),
         (disc(1, 2, 181), r"holds label numbers \(0, 1, 2, 181\)"),
         (disc(*range(1, 20)), "no value above 19, .*20 values from 0 to 19"),
+        (disc(85, 170, 255), r"areas of grey \(0, 85, 170, 255\), .*stretched.*dataset\.mask_labels"),
+        (disc(127, 254), r"areas of grey \(0, 127, 254\)"),
+        (disc(128, 255), r"areas of grey \(0, 128, 255\).*or what is unknown"),
+        (disc(21845, 43690, 65535, dtype=np.uint16), r"areas of grey \(0, 21845, 43690, 65535\)"),
     ],
 )
 def test_label_numbers_are_refused_with_the_values_that_stand_there(tmp_path, values, said):
@@ -47,8 +56,8 @@ def test_label_numbers_are_refused_with_the_values_that_stand_there(tmp_path, va
 
 @pytest.mark.parametrize(
     "values",
-    [disc(255), disc(128, 255), disc(200), disc(254), disc(255).astype(bool), disc(65535, dtype=np.uint16),
-     disc(*range(5, 256, 10))],
+    [disc(255), rimmed(64, 128, 191), disc(51, 102, 153, 204, 255), disc(200), disc(254), disc(255).astype(bool),
+     disc(65535, dtype=np.uint16), disc(*range(5, 256, 10))],
     ids=lambda values: f"{values.dtype}-{len(np.unique(values))}-{values.max()}",
 )  # fmt: skip
 def test_black_and_white_is_read_at_any_depth_with_soft_rims(tmp_path, values):
@@ -58,6 +67,46 @@ def test_black_and_white_is_read_at_any_depth_with_soft_rims(tmp_path, values):
 
 def test_a_lossy_mask_has_small_values_at_its_rim(tmp_path):
     assert (read(tmp_path, disc(255), name="m.jpg", quality=80) > 127).mean() == 0.5
+
+
+@pytest.mark.parametrize("quality", [10, 40, 80, 100])
+def test_a_grey_mask_that_webp_tints_is_no_coloured_one(tmp_path, quality):
+    assert (read(tmp_path, disc(255), name="m.webp", quality=quality) > 127).mean() == 0.5
+
+
+def test_label_numbers_of_a_lossless_webp_are_label_numbers(tmp_path):
+    refused(tmp_path, r"label numbers \(0, 1, 255\)", disc(1, 255), name="m.webp", lossless=True)
+    found = read(tmp_path, disc(1, 255), [1], name="m.webp", lossless=True)
+    assert np.array_equal(found, (disc(1, 255) == 1) * 255)
+
+
+@pytest.mark.parametrize(("name", "options"), [("m.jpg", {"quality": 95}), ("m.webp", {"quality": 95})])
+def test_label_numbers_that_were_saved_lossily_are_refused(tmp_path, name, options):
+    refused(tmp_path, "saved lossily, which changes label numbers .*PNG", disc(1, 3), [3], name=name, **options)
+
+
+def test_numbers_below_0_are_refused(tmp_path):
+    for dtype in (np.int32, np.float32):
+        refused(tmp_path, r"values below 0 \(-1, 0\)", disc(1, dtype=dtype) - 1, name="m.tif")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_mask_with_an_alpha_channel_that_hides_nothing_is_read(tmp_path, mode):
+    assert np.array_equal(read(tmp_path, Image.fromarray(disc(255)).convert(mode)), disc(255))
+    found = read(tmp_path, Image.fromarray(disc(1, 2)).convert(mode), [2])
+    assert np.array_equal(found, (disc(1, 2) == 2) * 255)
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.gif", "m.png"])
+def test_a_mask_of_several_pages_is_refused(tmp_path, name):
+    page, other = Image.fromarray(disc(255)), Image.fromarray(255 - disc(255))
+    refused(tmp_path, "holds 2 pages or frames; save the one", page, name=name, save_all=True, append_images=[other])
+
+
+def test_a_page_that_is_a_smaller_preview_of_the_first_does_no_harm(tmp_path):
+    page = Image.fromarray(disc(255))
+    preview = page.resize((10, 15))
+    assert np.array_equal(read(tmp_path, page, name="m.tif", save_all=True, append_images=[preview]), disc(255))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -104,6 +104,18 @@ def test_masks_that_may_lie_either_way_are_told_in_one_line(photos, tmp_path, ca
     assert record.getMessage().startswith("16 photos are turned by their EXIF orientation")
 
 
+def test_films_and_files_of_several_pages_are_told_in_one_line(photos, tmp_path, caplog):
+    one, other = (Image.open(photos / "cat" / f"{number}.jpg") for number in (0, 1))
+    one.save(photos / "cat" / "film.gif", save_all=True, append_images=[other])
+    one.save(photos / "dog" / "pages.tif", save_all=True, append_images=[other])
+    one.save(photos / "dog" / "preview.tif", save_all=True, append_images=[other.resize((10, 8))])
+    prepared = write_photos(opened(photos), tmp_path / "out", Path("p"), "error", 1)
+    assert len(prepared.records) == 19
+    (record,) = caplog.records
+    assert "2 files hold several pages or frames, of which the first is taken (the first file: " in record.getMessage()
+    assert "film.gif" in record.getMessage()
+
+
 def test_label_masks_are_read_by_the_numbers_that_are_named(photos, tmp_path):
     for path in photos.rglob("*.jpg"):
         mask = tmp_path / "masks" / path.relative_to(photos).with_suffix(".png")

@@ -1,4 +1,5 @@
 import logging
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from varireal.datasets.world.vocabulary import (
 )
 from varireal.errors import UserError
 from varireal.prompts import SOURCES
+from varireal.prompts.bank import plain, read_bank
 from varireal.prompts.llm.near import near_duplicate
 
 BANKS = Path(__file__).parents[2] / "data" / "banks"
@@ -279,3 +281,22 @@ def test_military_and_civilian_aircraft_have_their_own_materials():
     names = {name: {spec.name for spec in table.specs("texture", "feasible", name)} for name in table.classes}
     assert "desert camouflage" in names["Tornado"] - names["A380"]
     assert "pearl lacquer" in names["A380"] - names["Tornado"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("F-16A/B", "f_16a b", True), ("Épagneul", unicodedata.normalize("NFD", "épagneul"), True), ("é", "e", False),
+     ("की", "का", False), ("🐈", "🐕", False), ("🐈", "🐈", True), ("Shiba  Inu", "shiba-inu", True)],
+)  # fmt: skip
+def test_names_of_classes_are_the_same_by_their_letters(one, other, same):
+    assert (plain(one) == plain(other)) is same
+
+
+@pytest.mark.parametrize("word", ["no", "on", "null", "001", "1e5", "2024-01-01"])
+def test_a_class_that_yaml_takes_for_something_else_is_told_to_be_put_in_quotes(tmp_path, word):
+    rest = "[{name: red, phrase: red, rgb: [1, 2, 3]}]}\n"
+    (tmp_path / "b.yaml").write_text(f"color:\n  feasible: {{{word}: {rest}")
+    with pytest.raises(UserError, match=r"valid string .*001 and 1e5 as words only in quotes"):
+        read_bank(tmp_path / "b.yaml")
+    (tmp_path / "b.yaml").write_text(f"color:\n  feasible: {{'{word}': {rest}")
+    assert list(read_bank(tmp_path / "b.yaml").lists["color"]["feasible"]) == [word]

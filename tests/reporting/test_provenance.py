@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from varireal.errors import UserError
-from varireal.reporting.provenance import provenance
+from varireal.reporting.provenance import Provenance, provenance, read_provenance
 
 
 def git(*arguments: str) -> str:
@@ -96,3 +98,13 @@ def test_settings_of_a_commit_that_are_none_are_not_compared(repository: Path, c
     git("commit", "-qam", "a conflict, committed")
     (repository / "params.yaml").write_text("seed: 1\n")
     assert provenance().changed_settings == {}
+
+
+def test_what_was_written_is_read_back_and_another_shape_is_one_line(tmp_path):
+    made = Provenance("abc", False, None, {"torch": "2"}, {"metrics": "0"}, {"seed": 1}, None)
+    (tmp_path / "p.json").write_text(json.dumps({**dataclasses.asdict(made), "added_later": 1}))
+    assert read_provenance(tmp_path / "p.json") == made
+    for content, said in (("[]", "it holds no object"), ('{"commit": null}', "it lacks changed, experiment, versions")):
+        (tmp_path / "p.json").write_text(content)
+        with pytest.raises(UserError, match=said):
+            read_provenance(tmp_path / "p.json")

@@ -159,6 +159,13 @@ def test_damaged_weights_are_one_clear_line(checkpoint, photos, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_configuration_of_another_shape_is_named_with_its_checkpoint(checkpoint, tmp_path):
+    spoilt = copy_of(checkpoint, tmp_path / "copy")
+    (spoilt / "config.json").write_text("[]")
+    with pytest.raises(UserError, match=r"config\.json has another shape .*; get the checkpoint of segment\.check"):
+        segmenter(spoilt)
+
+
 def test_a_model_without_a_segmentation_head_is_refused(photos, tmp_path):
     SegformerForImageClassification(tiny_config()).save_pretrained(tmp_path)
     SegformerImageProcessor().save_pretrained(tmp_path)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import open_clip
 import torch
@@ -8,7 +11,14 @@ from tests.serving.conftest import CLASSES, SENTENCES, picture
 
 from varireal.config import ComputeConfig
 from varireal.serving.adapter import load_merged
-from varireal.serving.classify import Classifier, predict_photos, rank_classes
+from varireal.serving.classify import (
+    Classifier,
+    RankedClass,
+    RankedClasses,
+    classes_grid,
+    predict_photos,
+    rank_classes,
+)
 from varireal.training.lora import load_adapter
 
 
@@ -53,3 +63,12 @@ def test_of_equal_probabilities_the_lower_index_comes_first():
         ("d", 3, 0.3),
         ("a", 0, 0.2),
     ]
+
+
+def test_names_of_all_kinds_can_be_printed_and_stored():
+    ranked = (RankedClass("cat", 0, 1.0),)
+    odd = RankedClasses(Path(os.fsdecode(b"caf\xe9.jpg")), ranked)
+    assert odd.as_json()["photo"] == r"caf\udce9.jpg"
+    assert RankedClasses(Path("a\nb.jpg"), ranked).as_json()["photo"] == "a\nb.jpg"  # as the file is called
+    lines = classes_grid([odd, RankedClasses(Path("a\nb.jpg"), ranked)]).lines
+    assert [line.cells[0] for line in lines] == [r"caf\udce9.jpg", r"a\nb.jpg"]

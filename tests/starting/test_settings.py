@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -139,6 +140,7 @@ def test_settings_that_are_there_are_kept_unless_they_may_be_replaced(here: Path
         (["../my photos/Beagle"], "holds no class folder"),
         (["../pictures/background"], "lies in no class folder"),
         (["../my photos", "--bank", "gone.yaml"], "gone.yaml"),
+        (["~nobody-here/photos"], "PHOTOS '~nobody-here/photos' is no folder"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_nothing_is_written(here: Path, arguments: list[str], said: str) -> None:
@@ -146,6 +148,20 @@ def test_what_cannot_be_used_is_one_line_and_nothing_is_written(here: Path, argu
     assert said in refused(*arguments)
     after = {path: path.read_bytes() for path in Path("conf").rglob("*.yaml")} | {0: Path("params.yaml").read_bytes()}
     assert before == after
+
+
+@pytest.mark.parametrize(("name", "said"), [(b"two\nlines", r"two\nlines"), (b"caf\xe9", r"caf\udce9")])
+def test_a_folder_that_settings_cannot_name_is_refused(here: Path, name: bytes, said: str) -> None:
+    (here / "my photos").rename(here / os.fsdecode(name))
+    assert f"{said} has signs that settings cannot hold" in refused(f"../{os.fsdecode(name)}")
+    assert not Path("conf/dataset/mine.yaml").exists()
+
+
+def test_a_bank_that_cannot_be_read_is_named_and_stops_nobody(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Path("data/banks/mine.yaml").write_text("color:\n\tfeasible: {}\n")
+    assert "data/banks/two.yaml: names" in init("../my photos", "--pictures", "../pictures")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("passed over: data/banks/mine.yaml is not valid YAML")
 
 
 def test_one_class_is_none(here: Path) -> None:

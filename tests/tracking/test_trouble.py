@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sqlite3
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from tests.tracking.logged import client, log
 from varireal.config import Params
 from varireal.reporting.results import Results
 from varireal.tracking import TrackingError
+from varireal.tracking.store import open_store
+from varireal.tracking.trouble import address_problem, told
 
 if TYPE_CHECKING:
     pass
@@ -114,3 +118,74 @@ def test_artifacts_in_a_bucket_without_its_package_are_told(
     client(finished_study).create_experiment("rendered_aircraft", artifact_location="s3://bucket/x")
     with pytest.raises(TrackingError, match="needs the package boto3, which is not installed"):
         log(study)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://[::1", "is no address (Invalid IPv6 URL); correct it"),
+        ("localhost:5000", "has no http:// at its beginning"),
+        ("127.0.0.1:5000/", "has no http:// at its beginning"),
+        *[(uri, "names no file, so nothing would be kept") for uri in
+          ("sqlite:", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://mlflow.db", "sqlite+pysqlite:///")],
+    ],
+)  # fmt: skip
+def test_an_address_of_nothing_is_told_before_it_is_tried(uri: str, said: str) -> None:
+    problem = address_problem(uri)
+    assert problem is not None and said in problem
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:5000", "https://a.example/mlflow", "sqlite:///mlflow.db", "sqlite:////tmp/a b.db",
+            "postgresql+psycopg2://u:p@h/x", "databricks", "file:///tmp/mlruns"]
+)  # fmt: skip
+def test_an_address_that_may_be_one_is_tried(uri: str) -> None:
+    assert address_problem(uri) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("got unsupported URI 'postgres://u@h/x' for model registry", "begins with http://, https://, sqlite:///"),
+        ("API request to endpoint /x failed with error code 401 != 200", "set MLFLOW_TRACKING_USERNAME"),
+        ("API request to endpoint /x failed with error code 404 != 200", "correct MLFLOW_TRACKING_URI"),
+        ("API request to http://h failed with exception HTTPConnectionPool(host='h')", "start that server"),
+        (
+            "but the response body was not in a valid JSON format. Response body: '<html>'",
+            "correct MLFLOW_TRACKING_URI",
+        ),
+    ],
+)
+def test_a_servers_trouble_is_told_with_its_remedy(words: str, remedy: str) -> None:
+    assert remedy in told(ValueError(words))
+
+
+class OtherService(BaseHTTPRequestHandler):
+    """Answers everything with the same JSON."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(200)
+        self.send_header("Content-Length", "15")
+        self.end_headers()
+        self.wfile.write(b'{"status":"ok"}')
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_another_service_that_says_yes_to_everything_is_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = HTTPServer(("127.0.0.1", 0), OtherService)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f" http://127.0.0.1:{server.server_port} ")
+    try:
+        with pytest.raises(TrackingError, match="is no MLflow server; correct MLFLOW_TRACKING_URI"), open_store("mine"):
+            pass
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -24,8 +24,16 @@ def watched(*keys: str, _root_: DictConfig) -> str:
         if name and ("/" in key or key.rpartition(".")[2] not in MAY_BE_ELSEWHERE or is_local(name)):
             path = name.removeprefix("local-dir:")
             # as load_params takes it; DVC itself would look for a folder called ~
-            return str(Path(path).expanduser()) if path.startswith("~") else path
+            return at_home(path) if path.startswith("~") else path
     return ANYWAY
+
+
+def at_home(path: str) -> str:
+    """Return a path with ~ as the home folder; one of nobody's home stays as it is, and is found missing later."""
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        return path
 
 
 def is_local(name: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+ANEW = "make it anew with dvc repro"
 RACES = 100  # with other runs for the name of a folder, that may be lost
 
 
@@ -104,8 +105,11 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write_bytes(path, json_bytes(value))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str = ANEW) -> Any:
     """Read a JSON file.
+
+    Args:
+        remedy: what to do about one that is no JSON; it may be no output of ours.
 
     Raises:
         UserError: the file is missing or is no JSON.
@@ -119,16 +123,16 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and numbers of thousands of digits
         if conflict := conflict_in(text):
             raise UserError(f"{path} {conflict}") from error
-        raise UserError(f"{path} is not valid JSON ({error}); make it anew with dvc repro") from error
+        raise UserError(f"{path} is not valid JSON ({error}); {remedy}") from error
 
 
-def read_mapping(path: Path, *keys: str) -> dict[str, Any]:
+def read_mapping(path: Path, *keys: str, remedy: str = ANEW) -> dict[str, Any]:
     """Read a JSON file that must hold an object with these keys.
 
     Raises:
         UserError: as :func:`read_json`, or it has another shape.
     """
-    value = read_json(path)
+    value = read_json(path, remedy)
     lacking = "holds no object"
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
@@ -136,7 +140,7 @@ def read_mapping(path: Path, *keys: str) -> dict[str, Any]:
         if not missing:
             return found
         lacking = f"lacks {', '.join(missing)}"
-    raise UserError(f"{path} has another shape than expected (it {lacking}); make it anew with dvc repro")
+    raise UserError(f"{path} has another shape than expected (it {lacking}); {remedy}")
 
 
 def read_yaml(path: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from varireal import paths
+from varireal.base.file_kinds import at_home, shown
 from varireal.cli import verbose_option
 from varireal.errors import UserError
 from varireal.starting.banks import BANKS, find_bank
@@ -95,9 +96,9 @@ def _folder(option: str, path: Path | None) -> Path | None:
     """
     if path is None:
         return None
-    absolute = path.expanduser().resolve()
+    absolute = at_home(str(path)).resolve()
     if not absolute.is_dir():
-        raise UserError(f"{option} {str(path)!r} is no folder (looked for {absolute}); correct the path")
+        raise UserError(f"{option} {shown(path)!r} is no folder (looked for {shown(absolute)}); correct the path")
     return absolute
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from varireal.base.file_kinds import at_home
 from varireal.base.files import read_yaml
 from varireal.config.data import DatasetConfig, LlmConfig, Positive, PromptConfig, Section, SegmentConfig, Share
 from varireal.config.editing import (
@@ -205,7 +206,7 @@ def _at_home(value: Any) -> Any:
     if not isinstance(value, str) or not value.removeprefix("local-dir:").startswith("~"):
         return value
     kind = "local-dir:" if value.startswith("local-dir:") else ""
-    return kind + str(Path(value.removeprefix(kind)).expanduser())
+    return kind + str(at_home(value.removeprefix(kind)))
 
 
 def _describe(problem: Any, raw: dict[str, Any]) -> str:

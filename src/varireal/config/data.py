@@ -24,10 +24,27 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
+def _kinds(annotation: Any) -> list[Any]:
+    """Return the plain types in a field's type: ``[int, NoneType]`` of ``int | None``."""
+    return [kind for part in get_args(annotation) for kind in _kinds(part)] or [annotation]
+
+
 class Section(BaseModel):
     """A section of params.yaml: immutable, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, raw: Any) -> Any:
+        """Refuse yes, no, on and off where a number is meant, which pydantic would take for 1 and 0."""
+        for key, value in raw.items() if isinstance(raw, dict) else ():
+            kinds = (
+                _kinds(cls.model_fields[key].annotation) if isinstance(value, bool) and key in cls.model_fields else []
+            )
+            if (int in kinds or float in kinds) and bool not in kinds:
+                raise ValueError(f"{key} is {str(value).lower()}, as YAML reads yes, no, on and off; a number is meant")
+        return raw
 
 
 class GrownSection(Section):
@@ -95,6 +112,8 @@ class DatasetConfig(Section):
             )
         if self.name != "rendered_aircraft" and not self.root:
             raise ValueError(f"{self.name} needs root, the folder with the photos")
+        if self.masks_root is not None and not self.masks_root.strip():
+            raise ValueError("masks_root is empty; name the folder with the masks, or set it to null")
         if self.val_share + self.test_share >= 1:
             raise ValueError(f"val_share {self.val_share} and test_share {self.test_share} leave nothing for training")
         return self

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from varireal.base.file_kinds import at_home
 from varireal.config import DatasetConfig
 from varireal.datasets.base import Dataset
 from varireal.datasets.download import fetch
@@ -41,5 +40,5 @@ def open_dataset(config: DatasetConfig, seed: int, may_download: bool = False) -
     except UserError:
         if not (may_download and config.download and config.root and issubclass(kind, PublishedDataset)):
             raise
-    fetch(kind.archives, Path(config.root).expanduser())
+    fetch(kind.archives, at_home(config.root))
     return kind(config, seed)

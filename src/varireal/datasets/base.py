@@ -30,6 +30,7 @@ class PhotoFiles:
     height: int
     mask: bytes | None  # PNG of the photo's size, 255 on the object and 0 elsewhere
     mask_turn_unknown: bool = False  # the photo is turned (EXIF), and the mask may belong to it as it is stored
+    of_several: bool = False  # the photo's file holds several pages or frames of its size, of which it is the first
 
 
 class Photo(Protocol):

@@ -46,11 +46,16 @@ def find_masks(masks_root: str | None, photos: Sequence[Path]) -> dict[Path, Pat
             )
     found = {photo: masks[key] for key, photo in owners.items()}
     missing = [photo for photo in photos if photo not in found]
+    others = [path for key, path in masks.items() if key not in owners]
+    there = f", there is {shown(others[0])}" if others else ""
     if len(missing) == len(photos):
         raise UserError(
-            f"no photo has a mask in {root}: expected for example {shown(root / missing[0].with_suffix('.png'))}; "
-            "correct dataset.masks_root, or leave it out and set segment.source: model"
+            f"no photo has a mask in {root}: expected for example {shown(root / missing[0].with_suffix('.png'))}"
+            f"{there}; name masks as their photos, correct dataset.masks_root, or set it to null"
         )
     if missing:
-        logger.warning("%d of %d photos have no mask (the first: %s)", len(missing), len(photos), shown(missing[0]))
+        unused = f"; {len(others)} masks have no photo (the first: {shown(others[0])})" if others else ""
+        logger.warning(
+            "%d of %d photos have no mask (the first: %s)%s", len(missing), len(photos), shown(missing[0]), unused
+        )
     return found

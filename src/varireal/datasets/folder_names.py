@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
 
 from varireal.base.manifest import Split
+from varireal.errors import UserError
 
 _SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "trainval", "trn", "tr"), "train"),
@@ -35,6 +38,28 @@ def split_meant(name: str) -> Split | None:
     if len(meant[0]) <= 2 and meant == words:  # "tr" and "ts" are too short to stand alone
         return None
     return _SPLIT_WORDS[meant[0]]
+
+
+def refuse_parts(parent: Path, names: Iterable[str]) -> None:
+    """Refuse names that differ in the word for a split alone, such as "seg_train" and "seg_test".
+
+    Raises:
+        UserError: there are two.
+    """
+    first: dict[str, tuple[Split, str]] = {}
+    for name in names:
+        # "trainA" has two words
+        words = [word.casefold() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", name)]
+        for place, word in enumerate(words):
+            if len(word) <= 2 or word not in _SPLIT_WORDS:
+                continue
+            split, rest = _SPLIT_WORDS[word], " ".join([*words[:place], "", *words[place + 1 :]])
+            other, other_name = first.setdefault(rest, (split, name))
+            if other != split:
+                raise UserError(
+                    f"{parent} holds {other_name} and {name}, by their names the {other} and the {split} part of the "
+                    "same; put one folder a class into train, val and test, or rename them if they are classes"
+                )
 
 
 def _unglued(word: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from varireal.base.file_kinds import is_rest, is_utf8, shown
 from varireal.base.manifest import SPLITS, Split
 from varireal.base.text import text_problem
-from varireal.datasets.folder_names import PLACES, names_anything, names_masks, split_meant
+from varireal.datasets.folder_names import PLACES, names_anything, names_masks, refuse_parts, split_meant
 from varireal.datasets.folder_walk import heif_remedy, kinds, subfolders, walk_pictures
 from varireal.errors import UserError
 
@@ -63,6 +63,7 @@ def find_photos(root: Path, masks_root: Path | None = None) -> list[FoundPhoto]:
     class_of = {
         folder: name for parent in (splits or [root]) for folder, name in _class_folders(parent, without).items()
     }
+    _refuse_case_alone(class_of)
     photos = []
     for path in walk_pictures(root, without):
         parts = path.relative_to(root).parts
@@ -177,6 +178,7 @@ def _given_splits(root: Path, without: Collection[Path]) -> dict[Path, Split]:
     folders = [folder for folder in subfolders(root) if folder not in without]
     meant: dict[Path, Split] = {folder: split for folder in folders if (split := split_meant(folder.name)) is not None}
     if not meant:
+        refuse_parts(root, [folder.name for folder in folders])
         return {}
     names = ", ".join(folder.name for folder in meant)
     if others := [folder.name for folder in folders if folder not in meant]:
@@ -216,6 +218,21 @@ def _class_folders(parent: Path, without: Collection[Path]) -> dict[Path, str]:
     if not classes:
         raise UserError(f"{parent} holds no class folder; put the photos of each class into a folder of its own there")
     return classes
+
+
+def _refuse_case_alone(class_of: Mapping[Path, str]) -> None:
+    """Refuse class names that differ in case alone: CLIP reads lower case only, so they would be one name to it.
+
+    Raises:
+        UserError: there are two.
+    """
+    first: dict[str, Path] = {}
+    for folder, name in class_of.items():
+        other = first.setdefault(name.casefold(), folder)
+        if class_of[other] != name:
+            raise UserError(
+                f"the class folders {shown(other)} and {shown(folder)} differ in case alone; rename one, or merge them"
+            )
 
 
 def _class_problem(folder: Path, name: str, folders: Sequence[Path]) -> str | None:

@@ -51,7 +51,7 @@ def walk_pictures(root: Path, without: Collection[Path] = ()) -> Iterator[Path]:
 
 
 def _walk(folder: Path, root: Path, without: frozenset[Path], passed: _Passed) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
+    for path in _entries(folder):
         if path in without:
             continue
         if is_rest(path.name):
@@ -61,7 +61,7 @@ def _walk(folder: Path, root: Path, without: frozenset[Path], passed: _Passed) -
             _check_link(path, root)
         if path.is_dir():
             yield from _walk(path, root, without, passed)
-        elif path.suffix.lower() in picture_suffixes():
+        elif path.suffix.lower() in picture_suffixes() and path.is_file():  # a pipe would be waited for
             yield path
         else:
             passed.others.append(path)
@@ -69,7 +69,19 @@ def _walk(folder: Path, root: Path, without: frozenset[Path], passed: _Passed) -
 
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders in a folder, sorted, without rests of systems and archives."""
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_rest(path.name)]
+    return [path for path in _entries(folder) if path.is_dir() and not is_rest(path.name)]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, sorted.
+
+    Raises:
+        UserError: it may not be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except PermissionError as error:
+        raise UserError(f"the folder {shown(folder)} may not be read; allow it (chmod u+rx), or move it out") from error
 
 
 def kinds(files: Collection[Path]) -> str:
@@ -92,8 +104,9 @@ def _check_link(path: Path, root: Path) -> None:
     except (OSError, RuntimeError) as error:
         raise UserError(f"the symbolic link {shown(path)} leads nowhere; remove it or mend its target") from error
     if not target.is_relative_to(root.resolve()):
+        what = "folder" if target.is_dir() else "file"
         raise UserError(
-            f"the symbolic link {shown(path)} leads out of {root} (to {shown(target)}); copy the file in, or remove "
+            f"the symbolic link {shown(path)} leads out of {root} (to {shown(target)}); copy the {what} in, or remove "
             "the link"
         )
     if target.is_dir():

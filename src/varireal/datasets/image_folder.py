@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
+from varireal.base.file_kinds import shown
 from varireal.base.manifest import Split
+from varireal.base.picture_errors import named_picture_errors
 from varireal.base.seeding import derive_seed
 from varireal.config import DatasetConfig
 from varireal.datasets.base import Picture, content_hashes, refuse_pairs, unique_slugs
@@ -77,9 +80,16 @@ class ImageFolder:
             train = [photo for photo in photos if photo.split == "train"]
             given |= self._drawn(class_name, train, [("val", self._config.val_share)])
         if "train" not in given.values():
+            drawn = any(photo.split in (None, "train") for photo in photos)
+            shares = " lower dataset.val_share and test_share," if drawn else ""
             raise UserError(
                 f"the class {class_name!r} in {self._root} has no train photo ({len(photos)} photos in all); add "
-                "photos, lower dataset.val_share and test_share, or remove the class"
+                f"photos,{shares} or remove the class"
+            )
+        if photos[0].split is not None and "test" not in given.values():
+            raise UserError(
+                f"the class {class_name!r} in {self._root} has no test photo, so nothing would show how well it is "
+                "told from others; move some of its photos there, or remove the class"
             )
         return given
 
@@ -106,13 +116,25 @@ def _named(photos: list[FoundPhoto]) -> list[tuple[FoundPhoto, str]]:
     return sorted(((photo, names[photo.name]) for photo in photos), key=lambda pair: pair[1])
 
 
+def _is_picture(path: Path) -> bool:
+    """Tell whether a file opens as a picture; what is wrong with one that does not is said when it is loaded."""
+    from PIL import Image
+
+    try:
+        with named_picture_errors(shown(path)), Image.open(path):
+            return True
+    except UserError:
+        return False
+
+
 def _refuse_duplicates(photos: list[FoundPhoto], splits: dict[FoundPhoto, Split]) -> None:
     """Refuse one file in two splits or in two classes."""
     first: dict[str, FoundPhoto] = {}
     pairs = []
     for photo, digest in zip(photos, content_hashes([photo.path for photo in photos])):
         other = photo if digest is None else first.setdefault(digest, photo)
-        if splits[photo] != splits[other] or photo.class_name != other.class_name:
+        apart = splits[photo] != splits[other] or photo.class_name != other.class_name
+        if apart and _is_picture(photo.path):
             described = [f"{one.path} ({one.class_name}, {splits[one]})" for one in (other, photo)]
             pairs.append((described[0], described[1]))
     refuse_pairs(pairs, "remove one of each")

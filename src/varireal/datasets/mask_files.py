@@ -13,6 +13,7 @@ from varireal.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.ImageFile import ImageFile
 
 EXIF_ORIENTATION = 0x0112
 MASK_THRESHOLD = 127  # grey values above it belong to the object
@@ -20,6 +21,10 @@ TRIMAP_BACKGROUND = 2  # of 1 object, 2 background and 3 border, as in Oxford-II
 WHITE = 0.94  # share of the largest possible value from which on a mask's brightest value is white
 VALUES_SHOWN = 8
 LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})  # their rims have values of all kinds
+NEARLY_GREY = 12  # the most that lossy files set a grey pixel's channels apart: WebP does at low qualities
+MOST_LEVELS = 16  # values between black and white of a mask that may be stretched label numbers; a soft rim has more
+FLAT = 0.1  # share of a mask's object whose pixels have a value in between that their neighbours have too
+VOTE = 51  # 255 / 5: masks of Caltech-UCSD Birds hold how many of five people saw the object
 KEPT = "save it with 8 bits, 255 on the object and 0 elsewhere, or name the object's numbers in dataset.mask_labels"
 
 
@@ -63,17 +68,22 @@ def read_raw_mask(path: Path) -> RawMask:
 
     with named_picture_errors(shown(path)), Image.open(path) as opened:
         turned = opened.getexif().get(EXIF_ORIENTATION, 1) != 1
-        lossy = opened.format in LOSSY
+        lossy = opened.format in LOSSY and not _is_lossless_webp(path)
+        if (pages := several_pages(opened)) > 1:  # nothing says which is the mask
+            raise UserError(f"the mask {shown(path)} holds {pages} pages or frames; save the one that is meant alone")
         transparent = "A" in opened.getbands() or "transparency" in opened.info
         picture = ImageOps.exif_transpose(opened)
+        if picture.mode in ("LA", "RGBA") and picture.getchannel("A").getextrema() == (255, 255):
+            picture, transparent = picture.convert(picture.mode.removesuffix("A")), False  # transparent nowhere
         if picture.mode == "P":
             colours = np.asarray(picture.convert("RGB"))
             grey = colours[..., 0] if (colours == colours[..., :1]).all() else None
             return RawMask(path, np.asarray(picture), 255, None if transparent else grey, turned, lossy)
         if picture.mode not in ("1", "L", "I", "F") and not picture.mode.startswith("I;16"):
             colours = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-            transparent |= (colours != colours[..., :1]).any()
-            picture = Image.fromarray(colours[..., 0])
+            apart = int(np.ptp(colours, axis=2).max(initial=0))
+            transparent |= apart > (NEARLY_GREY if lossy else 0)
+            picture = Image.fromarray(colours[..., 1] if apart else colours[..., 0])
         if transparent:
             raise UserError(
                 f"the mask {shown(path)} is coloured or transparent; save it as greyscale, 255 on the object, else 0"
@@ -81,6 +91,25 @@ def read_raw_mask(path: Path) -> RawMask:
         values = np.asarray(picture)
     brightest = {"1": 1, "L": 255}.get(picture.mode, 2**16 - 1)
     return RawMask(path, values.astype(np.uint8) if picture.mode == "1" else values, brightest, values, turned, lossy)
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"VP8L" in file.read(64)
+
+
+def several_pages(picture: ImageFile) -> int:
+    """Return how many pages or frames a picture's file holds; 1 where a second one is a smaller preview of the first.
+
+    The second pictures of cameras' files (MPO) are previews or depths.
+    """
+    size = picture.size
+    if not getattr(picture, "is_animated", False) or picture.format == "MPO":
+        return 1
+    picture.seek(1)
+    same = picture.size == size
+    picture.seek(0)
+    return getattr(picture, "n_frames", 1) if same else 1
 
 
 def object_of(mask: RawMask, labels: Sequence[int] | None) -> np.ndarray:
@@ -95,6 +124,11 @@ def object_of(mask: RawMask, labels: Sequence[int] | None) -> np.ndarray:
     import numpy as np
 
     if labels is not None:
+        if mask.lossy:
+            raise UserError(
+                f"the mask {shown(mask.path)} is saved lossily, which changes label numbers ({mask.told}); save it as "
+                "PNG, or set dataset.mask_labels to null if masks are black and white"
+            )
         found = np.isin(mask.values, labels)
         if not found.any() and mask.values.any():
             raise UserError(
@@ -109,6 +143,8 @@ def object_of(mask: RawMask, labels: Sequence[int] | None) -> np.ndarray:
         )
     values = distinct(mask.grey)
     top = float(values[-1])
+    if values[0] < 0:
+        raise UserError(f"the mask {shown(mask.path)} holds values below 0 ({mask.told}); {KEPT}")
     if mask.brightest > 255 and top:
         if mask.values.dtype.kind == "f" or not WHITE * mask.brightest <= top <= mask.brightest:
             raise UserError(
@@ -124,6 +160,11 @@ def object_of(mask: RawMask, labels: Sequence[int] | None) -> np.ndarray:
     if not mask.lossy and _are_labels(values, mask.brightest):
         raise UserError(f"the mask {shown(mask.path)} holds label numbers ({mask.told}); {KEPT}")
     assert mask.grey is not None
+    if not mask.lossy and _are_stretched_labels(values, mask.grey):
+        raise UserError(
+            f"the mask {shown(mask.path)} holds areas of grey ({mask.told}), so it may hold label numbers that were "
+            f"stretched to be seen, or what is unknown; {KEPT}"
+        )
     return (mask.grey * 255 if mask.brightest == 1 else mask.grey).astype(np.uint8)
 
 
@@ -133,9 +174,24 @@ def _are_labels(values: np.ndarray, brightest: int) -> bool:
     A soft rim has values between black and white everywhere, so its numbers reach the middle.
     """
     between = values[(values > 0) & (values < values[-1])]
-    if not len(between):
+    if not len(between) or not (values % VOTE).any():
         return False
     return bool(values[-1] < WHITE * brightest or between[-1] < brightest / 4)
+
+
+def _are_stretched_labels(values: np.ndarray, grey: np.ndarray) -> bool:
+    """Tell whether few values between black and white fill areas; at a soft rim, neighbours differ."""
+    import numpy as np
+
+    levels = values[(values > 0) & (values < values[-1])]
+    if not 0 < len(levels) <= MOST_LEVELS or min(grey.shape) < 3 or not (values % VOTE).any():
+        return False
+    middle = grey[1:-1, 1:-1]
+    flat = (middle > 0) & (middle < grey.max())
+    for down in range(3):
+        for across in range(3):
+            flat &= grey[down : down + middle.shape[0], across : across + middle.shape[1]] == middle
+    return bool(flat.sum() > FLAT * np.count_nonzero(grey))
 
 
 def object_of_trimap(mask: RawMask) -> np.ndarray:

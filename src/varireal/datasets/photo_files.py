@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from varireal.base.file_kinds import is_utf8, shown
 from varireal.base.files import encode_png, read_image
 from varireal.base.manifest import Split
+from varireal.base.picture_errors import named_picture_errors
 from varireal.datasets.base import PhotoFiles
 from varireal.datasets.mask_files import (
     EXIF_ORIENTATION,
@@ -17,6 +18,7 @@ from varireal.datasets.mask_files import (
     object_of,
     object_of_trimap,
     read_raw_mask,
+    several_pages,
 )
 from varireal.errors import UserError
 
@@ -95,10 +97,19 @@ def load_photo_files(
         data, suffix = encode_png(_scaled(photo, target, "LANCZOS")), ".png"
     else:
         data = path.read_bytes()
+    several = _holds_several(path)
     if mask is None:
-        return PhotoFiles(suffix, data, *target, None)
+        return PhotoFiles(suffix, data, *target, None, of_several=several)
     stored = encode_png(((_scaled(mask, target, "BOX") > MASK_THRESHOLD) * 255).astype("uint8"))
-    return PhotoFiles(suffix, data, *target, stored, mask_turn_unknown=not certain)
+    return PhotoFiles(suffix, data, *target, stored, mask_turn_unknown=not certain, of_several=several)
+
+
+def _holds_several(path: Path) -> bool:
+    """Tell whether a file holds several pages or frames of one size, as films do; previews of a photo are smaller."""
+    from PIL import Image
+
+    with named_picture_errors(shown(path)), Image.open(path) as picture:
+        return several_pages(picture) > 1
 
 
 def _orientation(path: Path) -> int:

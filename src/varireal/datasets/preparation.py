@@ -61,11 +61,13 @@ def write_photos(
     """
     photos = dataset.photos()
     write = functools.partial(_write_photo, folder=folder, recorded_as=recorded_as, classes=tuple(dataset.classes))
-    records, skipped, unsure = [], {}, []
+    records, skipped, unsure, films = [], {}, [], []
     with progress("Photos", len(photos)) as advance:
-        for photo, (result, certain) in zip(photos, map_in_order(write, photos, workers)):
+        for photo, (result, certain, of_several) in zip(photos, map_in_order(write, photos, workers)):
             if not certain:
                 unsure.append(photo.source)
+            if of_several:
+                films.append(photo.source)
             if isinstance(result, ImageRecord):
                 records.append(result)
             else:
@@ -78,6 +80,11 @@ def write_photos(
             "%d photos are turned by their EXIF orientation, and their masks' sizes fit them as stored and upright; "
             "masks are taken as drawn on the upright photos: look at %s first, and turn the masks if they lie beside",
             len(unsure), unsure[0],
+        )  # fmt: skip
+    if films:
+        logger.warning(
+            "%d files hold several pages or frames, of which the first is taken (the first file: %s); save others as "
+            "files of their own", len(films), films[0],
         )  # fmt: skip
     prepared = Prepared(records, skipped)
     for reason in skipped.values():
@@ -113,12 +120,16 @@ def write_photo(photo: Photo, folder: Path, recorded_as: Path, classes: tuple[st
 
 def _write_photo(
     photo: Photo, folder: Path, recorded_as: Path, classes: tuple[str, ...]
-) -> tuple[ImageRecord | str, bool]:
-    """Write one photo; return its record or why it cannot be used, and whether its mask certainly lies on it."""
+) -> tuple[ImageRecord | str, bool, bool]:
+    """Write one photo.
+
+    Returns:
+        Its record or why it cannot be used, whether its mask certainly lies on it, and whether its file holds several.
+    """
     try:
         files = photo.load()
     except UserError as error:
-        return str(error), True
+        return str(error), True, False
     path, mask_path = Path("photos", photo.image_id + files.suffix), Path("masks", photo.image_id + ".png")
     _write(folder / path, files.data)
     if files.mask is not None:
@@ -136,7 +147,7 @@ def _write_photo(
         photo_id=photo.image_id,
         mask_path=None if files.mask is None else (recorded_as / mask_path).as_posix(),
     )
-    return record, not files.mask_turn_unknown
+    return record, not files.mask_turn_unknown, files.of_several
 
 
 def _write_picture(picture: Picture, folder: Path) -> None:

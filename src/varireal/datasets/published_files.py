@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from varireal.base.file_kinds import at_home
 from varireal.base.text import text_problem
 from varireal.errors import UserError
 
@@ -26,7 +27,7 @@ def locate(root: str, below: Sequence[str], needed: Sequence[str], title: str, g
     Raises:
         UserError: there is none; says what was looked for, what to get and where to put it.
     """
-    top = Path(root).expanduser()
+    top = at_home(root)
     folders = [top, *(top / name for name in below)]
     missing = {folder: [name for name in needed if not (folder / name).exists()] for folder in folders}
     best = min(folders, key=lambda folder: len(missing[folder]))

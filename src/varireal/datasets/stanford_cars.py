@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from varireal.base.file_kinds import at_home
 from varireal.base.manifest import Split
 from varireal.datasets.folder_scan import find_photos
 from varireal.datasets.published import Listed, Listing, PublishedDataset
@@ -39,7 +40,7 @@ class StanfordCars(PublishedDataset):
 
     def read(self, root: str) -> Listing:
         """Read the annotations of the layout that is there."""
-        top = Path(root).expanduser()
+        top = at_home(root)
         for folder in (top, *(top / name for name in BELOW)):
             if all((folder / name).exists() for name in ALL_IN_ONE):
                 return _all_in_one(folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from varireal.base.files import read_image, read_json
+from varireal.base.files import read_image, read_json, read_mapping
 from varireal.doctor.findings import Finding
 from varireal.editing.pictures import FolderPictures
 from varireal.errors import UserError
@@ -107,7 +107,10 @@ def _without_lora(model: str) -> str | None:
         return None
     if model.startswith(LOCAL):
         path = Path(model.removeprefix(LOCAL), CONFIG)
-        config = read_json(path).get("model_cfg", {}) if path.is_file() else {}
+        # another shape than open_clip's is told by the check of the checkpoint itself
+        told = read_json(path, "get the checkpoint of clip.model again") if path.is_file() else {}
+        config = told.get("model_cfg") if isinstance(told, dict) else None
+        config = config if isinstance(config, dict) else {}
     else:
         import open_clip
 
@@ -143,7 +146,8 @@ def _unknown_labels(params: Params) -> str | None:
     path = Path(str(config.checkpoint), "config.json")
     if "model" not in (config.source, config.fallback) or not path.is_file():
         return None
-    known = set(read_json(path).get("id2label", {}).values())
+    labels = read_mapping(path, remedy="get the checkpoint of segment.checkpoint again").get("id2label")
+    known = set(map(str, labels.values())) if isinstance(labels, dict) else set()
     unknown = [label for label in config.object_labels if label not in known]
     if not known or not unknown:
         return None

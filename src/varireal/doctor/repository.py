@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from varireal.base.file_kinds import at_home
+
 OWN = ("dataset.root", "dataset.masks_root", "edit.prior.pictures")  # settings that name a user's pictures
 DERIVED = {"photos", "masks", "pictures"}  # of the section watch: they stand for those above
 
@@ -22,7 +24,7 @@ def pictures_to_be_committed(settings: Mapping[str, Any], root: Path) -> str | N
         root: of the repository.
     """
     for key, value in _named(settings).items():
-        named = root / Path(value).expanduser()
+        named = root / at_home(value)
         path = named.parent.resolve() / named.name  # a link itself is a small file that may be committed
         if not path.is_relative_to(root.resolve()) or path.is_symlink():
             continue
@@ -46,7 +48,7 @@ def paths_not_carried(settings: Mapping[str, Any], root: Path) -> dict[str, str]
     return {
         key: value
         for key, value in named.items()
-        if not Path(value).expanduser().is_absolute()
+        if not at_home(value).is_absolute()
         and (root / value).exists()
         and not (root / f"{value.rstrip('/')}.dvc").is_file()
         and _git(root, "check-ignore", "-q", "--", value) is not None

@@ -24,7 +24,7 @@ from __future__ import annotations
 import difflib
 import functools
 import logging
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,8 +46,13 @@ Weight = Annotated[float, Field(gt=0, le=3)]
 
 
 def plain(class_name: str) -> str:
-    """Return a class name as it is compared: ``plain("F-16A/B") == plain("f_16a b") == "f 16a b"``."""
-    return " ".join(re.findall(r"[^\W_]+", class_name.casefold()))
+    """Return a class name as it is compared: ``plain("F-16A/B") == plain("f_16a b") == "f 16a b"``.
+
+    Accents and vowel signs belong to their letters however they are composed; a name of signs alone is compared whole.
+    """
+    name = unicodedata.normalize("NFC", class_name.casefold())
+    kept = (letter if letter.isalnum() or unicodedata.category(letter)[0] == "M" else " " for letter in name)
+    return " ".join("".join(kept).split()) or name
 
 
 class Groups:

@@ -19,6 +19,7 @@ from varireal.prompts.templates import described, edit_prompt, filled
 MAX_TEXT = 200
 MAX_NAME = 60
 SHOWN_PROBLEMS = 5
+QUOTES = "YAML reads no, on, null, 001 and 1e5 as words only in quotes"
 
 Level = Annotated[int, Field(ge=0, le=255)]
 
@@ -175,6 +176,8 @@ def describe_problems(error: ValidationError, hidden: Sequence[str] = ()) -> str
             shown = f" = {value[:40]!r}{'...' if len(value) > 40 else ''}"
         if problem["type"] == "extra_forbidden":
             shown, message = "", f"unknown key; allowed: {', '.join(AttributeSpec.model_fields)}"
+        if problem["type"] == "string_type" and not isinstance(value, (dict, list)):
+            message += f" ({QUOTES})"
         line = f"{place}{shown}: {message}" if place else message
         lines.append(" ".join(line.split()))  # keys may hold line breaks
     more = f"; and {len(lines) - SHOWN_PROBLEMS} more" if len(lines) > SHOWN_PROBLEMS else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from varireal import paths
-from varireal.base.files import read_yaml
+from varireal.base.files import read_mapping, read_yaml
 from varireal.errors import UserError
 
 PACKAGES = (
@@ -57,6 +57,18 @@ def provenance(lock: Path = Path("dvc.lock"), params: Path = paths.PARAMS) -> Pr
         changed_settings=_changed_settings(params),
         committed=_git("show", "--no-patch", "--format=%cI", "HEAD"),
     )
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Return the provenance that `report` wrote; what a newer version added is left out.
+
+    Raises:
+        UserError: the file is missing or of another shape.
+    """
+    fields = dataclasses.fields(Provenance)
+    needed = [field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING]
+    held = read_mapping(path, *needed)
+    return Provenance(**{field.name: held[field.name] for field in fields if field.name in held})
 
 
 def _git(*arguments: str) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from varireal import paths
-from varireal.base.files import json_bytes, read_json, read_mapping
+from varireal.base.files import json_bytes, read_mapping
 from varireal.base.manifest import ImageRecord, read_manifest
 from varireal.evaluation.comparisons import Verdict, comparisons, grid_models, judge, right_answers
 from varireal.evaluation.controls import believed
@@ -82,7 +82,7 @@ def build_report(params: Params) -> StudyReport:
         made=made,
         caveats=caveats,
         dose=read_dose_response(paths.SWEEP, params),
-        ratings=read_json(paths.RATINGS) if paths.RATINGS.is_file() else None,
+        ratings=_ratings(),
     )
     return StudyReport(
         metrics={
@@ -104,6 +104,18 @@ def build_report(params: Params) -> StudyReport:
         headline=headline(verdicts, margin, caveats),
         sentences=told,
     )
+
+
+def _ratings() -> dict[str, Any] | None:
+    """Return what people rated; None where nobody did.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    remedy = "make it anew with `varireal ratings`"
+    if not paths.RATINGS.is_file() or not read_mapping(paths.RATINGS, remedy=remedy):
+        return None
+    return read_mapping(paths.RATINGS, "attributes", "all", "raters", "left_out", remedy=remedy)
 
 
 def _read_edits(grid: GridConfig) -> EditsByCell:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varireal.base.files import read_image, read_json
+from varireal.base.files import read_image, read_mapping
 from varireal.base.manifest import ImageRecord
 from varireal.compute.devices import resolve_device
 from varireal.compute.processes import available_cores
@@ -60,7 +60,8 @@ class SegmentNetwork:
         self._compute = compute
         check_checkpoint(checkpoint, key, "config.json")
         if not is_hub_id(checkpoint):
-            self._check_type(read_json(Path(checkpoint, "config.json")).get("model_type"))
+            config = read_mapping(Path(checkpoint, "config.json"), remedy=f"get the checkpoint of {key} again")
+            self._check_type(config.get("model_type"))
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -242,8 +242,8 @@ def check_usable(records: Sequence[ImageRecord]) -> None:
         notes = collections.Counter(record.note for record in records if record.class_name == bare[0])
         raise UserError(
             f"{len(bare)} classes have no usable mask, so nothing of them could be edited: {', '.join(bare[:12])} (of "
-            f"{bare[0]}: {notes.most_common(1)[0][0]}); give them masks, set segment.fallback, loosen the bounds of "
-            "segment, or leave the classes out"
+            f"{bare[0]}: {notes.most_common(1)[0][0]}{_inverted(notes)}); give them masks, set segment.fallback, "
+            "loosen the bounds of segment, or leave the classes out"
         )
 
 
@@ -255,10 +255,16 @@ def check_any_usable(records: Sequence[ImageRecord]) -> None:
     """
     if all(record.status == "failed" for record in records):
         raise UserError(
-            f"not one of {len(records)} masks is usable (the first, of {records[0].path}: {records[0].note}); check "
-            "segment.object_labels, query and thresholds, the bounds (min_area, max_area, max_border, "
-            "min_main_fragment), or the masks"
+            f"not one of {len(records)} masks is usable (the first, of {records[0].path}: {records[0].note}"
+            f"{_inverted(record.note for record in records)}); check segment.object_labels, query and thresholds, the "
+            "bounds (min_area, max_area, max_border, min_main_fragment), or the masks"
         )
+
+
+def _inverted(notes: Iterable[str | None]) -> str:
+    """Say that masks may be inverted, where all of them are as the background would be."""
+    like = all((note or "").startswith(("at the border", "too large")) for note in notes)
+    return "; inverted masks look so: 255 belongs on the object" if like else ""
 
 
 def _record(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from varireal.base.file_kinds import is_utf8, shown
 from varireal.base.files import read_image
 from varireal.compute.processes import available_cores
 from varireal.compute.progress import progress
@@ -67,7 +68,7 @@ class RankedClasses:
     def as_json(self) -> dict[str, Any]:
         """Return photo and classes as JSON values."""
         return {
-            "photo": str(self.photo),
+            "photo": str(self.photo) if is_utf8(str(self.photo)) else shown(self.photo),
             "classes": [
                 {"class": each.name, "class_index": each.index, "probability": each.probability}
                 for each in self.classes
@@ -120,7 +121,7 @@ def classes_grid(answers: Sequence[RankedClasses]) -> Grid:
     lines = []
     for number, answer in enumerate(answers):
         for rank, each in enumerate(answer.classes):
-            photo, style = (str(answer.photo), "bold") if rank == 0 else ("", "")
+            photo, style = (shown(answer.photo), "bold") if rank == 0 else ("", "")
             cells = (photo, Styled(each.name, style), f"{100 * each.probability:.1f} %")
             lines.append(Line(cells, section=str(number)))
     return Grid(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from varireal.editing.pictures import FolderPictures
 from varireal.errors import UserError
 from varireal.prompts import PromptTable
 from varireal.prompts.bank import ALL, BankFile, BankSource, plain, read_bank
+
+logger = logging.getLogger(__name__)
 
 BANKS = Path("data/banks")
 WORD = re.compile(r"^#.*\bdataset\.domain_word: (\w+)", re.MULTILINE)  # in a bank's head, for whoever uses it
@@ -71,7 +74,12 @@ def find_bank(classes: Sequence[str], pictures: Path | None, given: Path | None)
     fits = []
     for path in sorted(BANKS.glob("*.yaml")):
         try:
-            fits.append(look_at_bank(path, classes, pictures))
+            bank = read_bank(path)
+        except UserError as error:  # somebody's draft stops nobody else
+            logger.warning("passed over: %s", error)
+            continue
+        try:
+            fits.append(_compare(bank, path, classes, pictures))
         except UserError:  # one of other classes
             continue
     fits = [fit for fit in fits if fit.fits and fit.attributes]
@@ -84,7 +92,10 @@ def look_at_bank(path: Path, classes: Sequence[str], pictures: Path | None) -> B
     Raises:
         UserError: it cannot be read, or has no list for a class.
     """
-    bank = read_bank(path)
+    return _compare(read_bank(path), path, classes, pictures)
+
+
+def _compare(bank: BankFile, path: Path, classes: Sequence[str], pictures: Path | None) -> BankFit:
     config = PromptConfig(source="bank", bank=str(path))
     # a bank of other classes is no reason for warnings
     table = BankSource(config, ComputeConfig(), 0).table(classes, "", {}, warn=False)

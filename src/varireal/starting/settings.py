@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from varireal import paths
+from varireal.base.file_kinds import shown
 from varireal.base.files import atomic_write_bytes, read_yaml
 from varireal.config import load_params
 from varireal.config.composing import compose
@@ -74,6 +75,11 @@ def write_settings(own: OwnSettings, *, replace: bool) -> None:
     for path in (own.root, own.masks_root, own.pictures):
         if path is not None and "${" in str(path):
             raise UserError(f"the path {path} has ${{ in it, which settings take for a reference; rename the folder")
+        if path is not None and shown(path) != str(path):
+            raise UserError(
+                f"the path {shown(path)} has signs that settings cannot hold (a line break, or bytes that are no "
+                "UTF-8); rename the folder"
+            )
     text = own.text()
     if group.exists() and not replace and group.read_text(encoding="utf-8") != text:
         raise UserError(f"{group} exists and holds other settings; give --replace to write it anew, or --name another")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varireal import paths
-from varireal.base.files import read_json, read_mapping, sha256_file
+from varireal.base.files import read_mapping, sha256_file
 from varireal.errors import UserError
-from varireal.reporting.provenance import Provenance
+from varireal.reporting.provenance import read_provenance
 from varireal.reporting.results import read_results
 from varireal.reporting.verdicts import verdict_metrics
 from varireal.tracking.entries import Entry, across_entry, sweep_entry
@@ -57,8 +57,8 @@ def log_results(params: Params, tell: Callable[[str], None], *, anew: bool = Fal
         dataset=read_mapping(paths.DATASET_INFO, "name")["name"],
         digest=sha256_file(paths.PHOTOS_MANIFEST)[:36],
         results=read_results(params.grid),
-        made=Provenance(**read_json(paths.PROVENANCE)),
-        verdicts=verdict_metrics(read_json(paths.VERDICTS)),
+        made=read_provenance(paths.PROVENANCE),
+        verdicts=verdict_metrics(read_mapping(paths.VERDICTS, "comparisons")),
         summary=paths.SUMMARY.read_text(encoding="utf-8"),
         artifacts={"": paths.REPORTS, "table": paths.METRICS / "table.csv", "verdicts": paths.VERDICTS},
     )

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from varireal.tracking.entries import Entry
 from varireal.tracking.notes import experiment_note
-from varireal.tracking.trouble import deleted, probe, told
+from varireal.tracking.trouble import address_problem, deleted, probe, told
 from varireal.tracking.view import ALL_STUDIES, VIEW, cells_view, compared_metrics, studies_view, view_key, view_link
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def open_store(experiment: str) -> Iterator[MlflowStore]:
     root = Path(os.environ.get("DVC_ROOT", ".")).resolve()
     try:
         with _locked(root):
-            yield MlflowStore(os.environ.get("MLFLOW_TRACKING_URI"), experiment, root)
+            yield MlflowStore(os.environ.get("MLFLOW_TRACKING_URI", "").strip() or None, experiment, root)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise TrackingError(told(error)) from error
 
@@ -92,6 +92,8 @@ class MlflowStore:
         from mlflow import MlflowClient
 
         self.uri = server or f"sqlite:///{quote(str(root / 'mlflow.db'))}"  # SQLAlchemy unquotes it
+        if server and (problem := address_problem(server)):
+            raise TrackingError(problem)
         probe(self.uri)
         self._client: MlflowClient = MlflowClient(self.uri)
         local = None if server else root / ARTIFACTS
@@ -101,6 +103,8 @@ class MlflowStore:
         if existing is not None and existing.lifecycle_stage == "deleted":
             raise TrackingError(deleted(experiment, existing.experiment_id, self.uri))
         self.experiment_id: str = existing.experiment_id if existing is not None else self._begin(experiment, local)
+        if not self.experiment_id or (existing is not None and existing.name != experiment):
+            raise TrackingError(told(ValueError(f"{self.uri} answers, but it is no MLflow server")))
 
     def _begin(self, experiment: str, local: Path | None) -> str:
         """Return the id of a new experiment, or of the one that another machine has just made on the server."""

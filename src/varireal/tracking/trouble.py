@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
+from urllib.parse import urlsplit
 
 SQL = ("sqlite", "postgresql", "mysql", "mssql")
 LONGEST = 160  # of an error's own words
@@ -13,6 +14,7 @@ PACKAGES = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]", "botoco
 ELSEWHERE = "name another store in MLFLOW_TRACKING_URI"
 NEWER = f"a newer MLflow made it: install that one, or {ELSEWHERE}"
 FILES = "stores of files are no longer taken: set MLFLOW_TRACKING_URI to sqlite:///mlflow.db, or leave it out"
+KINDS = "MLFLOW_TRACKING_URI begins with http://, https://, sqlite:///, postgresql:// or mysql://"
 _REMEDIES = (
     (r"database is locked", "another program holds it: end that first"),
     (r"not a database", f"move that file away, or {ELSEWHERE}"),
@@ -21,8 +23,25 @@ _REMEDIES = (
     (r"database or disk is full", "free some space"),
     (r"out-of-date database schema", "back it up and run `mlflow db upgrade` with its address"),
     (r"locate revision", NEWER),
+    (r"unsupported URI", KINDS),
+    (r"valid JSON format|error code 404|no MLflow server", "correct MLFLOW_TRACKING_URI, or leave it out"),
+    (r"error code 40[13]", "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"),
+    (r"failed with exception HTTPS?ConnectionPool", f"start that server, or {ELSEWHERE}"),
     (r"maintenance mode|file ?store|filesystem tracking", FILES),
 )
+
+
+def address_problem(uri: str) -> str | None:
+    """Say why an address names no store that would keep anything, in one line with its remedy; None where it may."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        return f"MLFLOW_TRACKING_URI = {uri!r} is no address ({error}); correct it, or leave it out"
+    if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
+        return f"MLFLOW_TRACKING_URI = {uri!r} has no http:// at its beginning; add it"
+    if parts.scheme.partition("+")[0] == "sqlite" and parts.path.strip("/") in ("", ":memory:"):
+        return f"MLFLOW_TRACKING_URI = {uri!r} names no file, so nothing would be kept; write sqlite:///mlflow.db"
+    return None
 
 
 def probe(uri: str) -> None:

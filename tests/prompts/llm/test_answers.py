@@ -69,6 +69,11 @@ def test_judgements_of_another_form_are_malformed(text):
         read_judgements(text, 1)
 
 
+def test_a_verdict_is_one_however_it_is_written():
+    judged = '{"judgements": [{"number": 1, "verdict": " Infeasible", "reason": "it\nmelts"}]}'
+    assert read_judgements(judged, 1) == [("infeasible", "it melts")]
+
+
 def test_judgements_come_in_the_order_of_their_numbers():
     judged = [
         {"number": 2, "verdict": "unsure", "reason": "b\x1b[2J"},

@@ -129,7 +129,11 @@ def after_a_draft(request):
     return body(f'<think>The form is {{"items": [...]}}: {{name, phrase}}.</think>\n```json\n{text}\n```')
 
 
-@pytest.mark.parametrize("answer", [in_parts, in_the_reasoning, after_a_draft])
+def with_what_cannot_be_stored(request):
+    return body(good_text(request))[:-1] + b', "logprobs": [-Infinity, NaN], "system_fingerprint": "\\ud83d"}'
+
+
+@pytest.mark.parametrize("answer", [in_parts, in_the_reasoning, after_a_draft, with_what_cannot_be_stored])
 def test_complete_answers_of_local_servers_are_used(endpoint, config, answer):
     endpoint.default = lambda handler, request: handler.send(200, answer(request))
     table = make(config, max_attempts=1).table(CLASSES, "pet", PLACES)

@@ -32,6 +32,8 @@ TEXT, OLD = json.dumps(WANTED), json.dumps(DRAFT)
         f"Here is the list:\n{json.dumps(WANTED['items'])}",
         json.dumps({"answer": {"result": WANTED}}),
         f"<think>a</think><think>{OLD}</think>{TEXT}",
+        '{"items": [{"name": "runway", "phrase": "on a runway",},],}',
+        f"The form is {{name}}:\n{TEXT[:-3]},\n}} ]\n, }}",
     ],
 )
 def test_the_last_object_with_the_wanted_list_counts(said):
@@ -57,6 +59,16 @@ def test_without_one_it_is_said_what_is_wrong(said, problem):
     with pytest.raises(MalformedAnswerError, match=problem) as caught:
         read_object(said, "items")
     assert len(str(caught.value)) < 400
+
+
+def test_a_loose_comma_makes_no_other_list_the_wanted_one():
+    said = f'{TEXT[:-1]}, "left_out": [{{"name": "draft"}}],}}'
+    assert read_object(said, "items")["items"] == WANTED["items"]
+
+
+def test_what_stands_in_quotes_stays_as_it_is():
+    said = '{"items": [{"name": "a,]", "phrase": "say \\", }\\"\nand go",}]}'
+    assert read_object(said, "items") == {"items": [{"name": "a,]", "phrase": 'say ", }"\nand go'}]}
 
 
 def test_an_empty_list_is_found_where_there_is_no_other():

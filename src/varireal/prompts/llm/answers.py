@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from varireal.base.manifest import Attribute
 from varireal.base.text import text_problem
@@ -62,7 +62,7 @@ class _Proposal(_Model):
 
 class _Judgement(_Model):
     number: int
-    verdict: Opinion
+    verdict: Annotated[Opinion, BeforeValidator(lambda said: said.strip().lower() if isinstance(said, str) else said)]
     reason: str = ""
 
 

@@ -217,7 +217,7 @@ def _reply(content: bytes) -> Reply:
     """
     shown = excerpt(content[:2000].decode("utf-8", "replace"))
     try:
-        raw = json.loads(content)
+        raw = _storable(json.loads(content))
         choice = raw["choices"][0]
         said, instead = _text_of(choice["message"], choice.get("finish_reason"))
         usage = raw.get("usage") or {}
@@ -226,6 +226,11 @@ def _reply(content: bytes) -> Reply:
         streamed = "as a stream, though none was asked for: " if content.lstrip().startswith(b"data:") else ""
         raise MalformedAnswerError(f"the endpoint's answer is not of the protocol's form: {streamed}{shown}") from error
     return Reply(said, choice.get("finish_reason") != "length", tokens[0], tokens[1], raw, instead)
+
+
+def _storable(value: Any) -> Any:
+    """Return a value with what Python reads as JSON, but nobody else: NaN, and halves of an emoji that was cut."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), parse_constant=str)
 
 
 def _text_of(message: dict[str, Any], finish_reason: Any) -> tuple[str, str]:

@@ -13,6 +13,7 @@ _TAG = r"(?:think|thinking|thought|thoughts|reasoning|reason|reflection|analysis
 _CLOSING = re.compile(rf"</{_TAG}>|\[/{_TAG}\]|◁/{_TAG}▷", re.IGNORECASE)
 _OPENING = re.compile(rf"<{_TAG}>|\[{_TAG}\]|◁{_TAG}▷", re.IGNORECASE)
 _STARTS = re.compile(r"[{\[]")
+_LOOSE_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _DEEPEST = 3  # objects around the one that was asked for
 _MOST_TRIES = 1_000  # starts of a value that are none
 
@@ -30,6 +31,10 @@ def read_object(text: str, member: str) -> dict[str, Any]:
     answer = answer[: unfinished.start()] if unfinished else answer
     values, problem = _json_values(answer)
     found = _wanted(values, member)
+    if problem is not None:
+        mended, still = _json_values(_without_loose_commas(answer))
+        if still is None or found is None:  # else the first has parts of what the second has whole
+            found = _wanted(mended, member)
     if found is None and not answer.strip() and not unfinished:
         found = _wanted(_json_values(text)[0], member)
     if found is not None:
@@ -43,6 +48,11 @@ def read_object(text: str, member: str) -> dict[str, Any]:
     raise MalformedAnswerError(f"the answer holds no JSON object: {excerpt(answer)}" if text else "the answer is empty")
 
 
+def _without_loose_commas(text: str) -> str:
+    """Return a text without commas before a closing bracket, as many models write them; texts in quotes stay."""
+    return _LOOSE_COMMA.sub(lambda match: match[1] or "", text)
+
+
 def _end_of(pattern: re.Pattern[str], text: str) -> int:
     """Return where the last match ends; 0 without one."""
     return max((match.end() for match in pattern.finditer(text)), default=0)
@@ -50,7 +60,8 @@ def _end_of(pattern: re.Pattern[str], text: str) -> int:
 
 def _json_values(text: str) -> tuple[list[Any], Exception | None]:
     """Return the JSON objects and lists in a text, the outermost ones, and why the first thing like one is none."""
-    decoder, values, place, problem = json.JSONDecoder(), [], 0, None
+    # not strict: line breaks within quotes, which values are checked for later
+    decoder, values, place, problem = json.JSONDecoder(strict=False), [], 0, None
     for _ in range(_MOST_TRIES):
         start = _STARTS.search(text, place)
         if start is None:
