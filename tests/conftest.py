@@ -50,6 +50,14 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.fixture(scope="session")
+def plugins_of_the_repository() -> None:
+    """Load the plugin of the settings from the repository: a process keeps the copy that it loads first."""
+    from dvc.utils.hydra import load_hydra_plugins
+
+    load_hydra_plugins(str(Path(__file__).parents[1] / ".dvc/plugins"))
+
+
+@pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in open_clip's format: a CLIP of two blocks a tower for pictures of 32 pixels."""
     return save_clip(tmp_path_factory.mktemp("tiny_clip"))

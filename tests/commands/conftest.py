@@ -50,7 +50,7 @@ stages:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugins_of_the_repository: None) -> Iterator[Path]:
     """A repository with DVC, the settings, and a pipeline of two stages that take no time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))

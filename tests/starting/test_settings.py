@@ -34,7 +34,7 @@ def picture(path: Path, seed: int, width: int = 64) -> None:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory, plugins_of_the_repository: None) -> Path:
     """A folder with the project's settings and plugins, a bank, and photos with masks and pictures beside it."""
     root = tmp_path_factory.mktemp("own")
     clone = root / "clone"
