@@ -129,7 +129,7 @@ def test_no_usable_mask_at_all_is_an_error(tmp_path, photos, store):
 def test_masks_that_cover_nearly_all_are_said_to_look_inverted(tmp_path, photos, store):
     dogs = [photo for photo in photos if photo.class_name == "dog"]
     with pytest.raises(UserError, match=r"too large: .*; inverted masks look so: 255 belongs on the object\); check"):
-        run(tmp_path, dogs, store, config=CONFIG.model_copy(update={"min_area": 0.0, "max_area": 1e-4}))
+        check_usable(run(tmp_path, dogs, store, config=CONFIG.model_copy(update={"min_area": 0.0, "max_area": 1e-4})))
 
 
 def test_a_class_without_a_usable_mask_is_named_with_the_reason(tmp_path, photos, store):

@@ -21,7 +21,7 @@ def test_each_look_has_the_seeds_of_the_one_before_it_and_more() -> None:
     ]
     assert looks[1].overrides == ("grid.attributes=[color]", "settle.looks=[2,4]", "grid.seeds=[7,0,1,2]")
     assert [look.fine_tunings for look in looks] == [
-        seeds * (3 * 2 + 4 * 2 + 1)
+        seeds * (3 * 2 + 5 * 2 + 1)
         for seeds in (2, 4)  # conditions and controls by source, and real photos alone
     ]
 

@@ -55,5 +55,5 @@ def test_a_wrong_value_is_named_before_anything_is_queued(
 def test_the_stages_of_a_smaller_grid_are_counted() -> None:
     (point, _) = plan_points([0, 1], [], ["grid.attributes=[color]"], CONF)
     pipeline = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
-    # 3 before the edits, 2 kinds of edits, measure, mix, 3 trainings, 4 of controls, real only, evaluate, report
-    assert count_stages(pipeline, point.params) == 3 + 2 + 1 + 1 + 3 + 4 + 1 + 1 + 1
+    # 3 before the edits, 2 kinds of edits, measure, mix, 3 trainings, 5 of controls, real only, evaluate, report
+    assert count_stages(pipeline, point.params) == 3 + 2 + 1 + 1 + 3 + 5 + 1 + 1 + 1
