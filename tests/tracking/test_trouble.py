@@ -18,7 +18,7 @@ from varireal.config import Params
 from varireal.reporting.results import Results
 from varireal.tracking import TrackingError
 from varireal.tracking.store import open_store
-from varireal.tracking.trouble import address_problem, told
+from varireal.tracking.trouble import address_problem, told, without_password
 
 if TYPE_CHECKING:
     pass
@@ -189,3 +189,11 @@ def test_another_service_that_says_yes_to_everything_is_no_store(
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_passwords_of_addresses_are_in_no_message() -> None:
+    for address in ("http://me:s3cret@host:5000/x", "postgresql+psycopg2://me:s3cret@host/db"):
+        shown = without_password(f"the experiment of {address} was deleted")
+        assert "s3cret" not in shown and address.replace("s3cret", "***") in shown
+        assert "s3cret" not in str(TrackingError(f"{address} answers, but it is no MLflow server"))
+    assert without_password("sqlite:////tmp/a:b@c/mlflow.db") == "sqlite:////tmp/a:b@c/mlflow.db"

@@ -19,6 +19,7 @@ from varireal.tracking.notes import across_note, sweep_note
 from varireal.tracking.register import register_best
 from varireal.tracking.store import CELL, STUDY, TrackingError, open_store
 from varireal.tracking.study import DVC_EXPERIMENT, PARENT, LoggedStudy, log_study
+from varireal.tracking.trouble import without_password
 from varireal.tracking.view import run_link
 
 if TYPE_CHECKING:
@@ -138,4 +139,4 @@ def _log_beside(beside: Beside, entry: Entry, experiment: str, artifacts: Mappin
         store.attach(run_id, artifacts)
         gone = run_link(store.experiment_id, old[0].info.run_id) if old else None
         store.lead_to(entry.name, run_link(store.experiment_id, run_id), gone)
-    return f"experiment '{experiment}', run '{entry.name}' in {store.uri}"
+    return f"experiment '{experiment}', run '{entry.name}' in {without_password(store.uri)}"

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from varireal.tracking.entries import Entry
 from varireal.tracking.notes import experiment_note
-from varireal.tracking.trouble import address_problem, deleted, probe, told
+from varireal.tracking.trouble import address_problem, deleted, probe, told, without_password
 from varireal.tracking.view import ALL_STUDIES, VIEW, cells_view, compared_metrics, studies_view, view_key, view_link
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as a descriptio
 
 
 class TrackingError(Exception):
-    """MLflow's store could not be used; its message is one line."""
+    """MLflow's store could not be used; its message is one line without passwords."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_password(message))
 
 
 @contextlib.contextmanager

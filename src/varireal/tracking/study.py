@@ -22,6 +22,7 @@ from varireal.tracking.entries import (
 )
 from varireal.tracking.notes import study_note
 from varireal.tracking.store import CELL, CONTENT, STUDY, open_store
+from varireal.tracking.trouble import without_password
 from varireal.tracking.view import (
     ALL_STUDIES,
     COLOUR_OF_CONTROLS,
@@ -117,7 +118,7 @@ def log_study(study: LoggedStudy, *, anew: bool = False) -> str:
         figure = artifact_link(parent_id, FIGURE) if drawn else None
         store.describe(parent_id, study_note(study.summary, link, studies, figure))
         store.lead_to(parent.name, link)
-    return f"experiment '{study.experiment}', run '{parent.name}' in {store.uri}"
+    return f"experiment '{study.experiment}', run '{parent.name}' in {without_password(store.uri)}"
 
 
 def _keep_parent(store: MlflowStore, old: Run | None, study: LoggedStudy, tags: Mapping[str, str]) -> str:

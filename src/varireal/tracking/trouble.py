@@ -31,6 +31,11 @@ _REMEDIES = (
 )
 
 
+def without_password(text: str) -> str:
+    """Return a text with the passwords of its addresses left out: ``http://me:***@host``."""
+    return re.sub(r"(://[^\s/@:]*):[^\s/@]*@", r"\1:***@", text)
+
+
 def address_problem(uri: str) -> str | None:
     """Say why an address names no store that would keep anything, in one line with its remedy; None where it may."""
     try:
