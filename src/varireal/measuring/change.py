@@ -25,6 +25,11 @@ class RegionSettings:
     image_size: int | None  # None: the photo's own pixels
     known: bool  # false where the square is the checkpoint's own, whose side the manifest does not hold
 
+    def lengths(self, mask: np.ndarray) -> tuple[float, float]:
+        """Return dilation and rim in pixels of the photo that the mask, (H, W), belongs to."""
+        scale = max(mask.shape) / self.image_size if self.image_size else 1.0
+        return self.dilation * scale, self.rim * scale
+
 
 def region_settings(edit: ImageRecord) -> RegionSettings:
     """Return the settings of an edit's region.
@@ -51,8 +56,7 @@ def region_of(edit: ImageRecord, mask: np.ndarray) -> np.ndarray | None:
     settings = region_settings(edit)
     if not settings.known:
         return None
-    scale = max(mask.shape) / settings.image_size if settings.image_size else 1.0
-    return edited_region(str(edit.attribute), mask, settings.dilation * scale, settings.rim * scale)
+    return edited_region(str(edit.attribute), mask, *settings.lengths(mask))
 
 
 def kept_share(edit: ImageRecord, photo: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
@@ -67,8 +71,8 @@ def kept_share(edit: ImageRecord, photo: np.ndarray, mask: np.ndarray) -> np.nda
     settings = region_settings(edit)
     if edit.attribute != "background" or not settings.rim or not settings.known:
         return None
-    scale = max(mask.shape) / settings.image_size if settings.image_size else 1.0
-    return find_matte(photo, object_of(mask, settings.dilation * scale), settings.rim * scale).alpha
+    dilation, rim = settings.lengths(mask)
+    return find_matte(photo, object_of(mask, dilation), rim).alpha
 
 
 @dataclasses.dataclass(frozen=True)
